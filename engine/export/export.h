@@ -1,0 +1,36 @@
+/*
+ * A finished profile goes in and bytes come out, streamed: nothing is built in memory that grows
+ * with the recording. A new format is one file here and one line in the table.
+ */
+#ifndef BSK_EXPORT_EXPORT_H
+#define BSK_EXPORT_EXPORT_H
+
+#include "engine/base/error.h"
+#include "engine/profile/profile.h"
+
+#include <stdio.h>
+
+struct bsk_exporter {
+    const char *name;      /* what follows -f, and the key in `paths`: "speedscope" */
+    const char *extension; /* of the file: ".speedscope.json" */
+    int (*write)(const struct bsk_profile *profile, FILE *out, struct bsk_error *err);
+};
+
+extern const struct bsk_exporter bsk_export_speedscope;
+extern const struct bsk_exporter bsk_export_cpuprofile;
+
+/* By name, or NULL. */
+const struct bsk_exporter *bsk_exporter_named(const char *name);
+
+/* Writes `profile` under `path` in one step (base/publish.h). */
+int bsk_export_file(const struct bsk_exporter *exporter, const struct bsk_profile *profile,
+                    const char *path, struct bsk_error *err);
+
+/* NAME-YYYYMMDD-HHMMSS[-N] in `folder`, local time, such that no file of that set exists yet; makes
+ * the folder and its .gitignore of "*"; keeps the newest 50 sets or 500 MB of what was written
+ * there by Basilisk. `name` is made safe for a file name. Writes the whole path without extension.
+ */
+int bsk_export_place(const char *folder, const char *name, char *out_stem, size_t out_stem_bytes,
+                     struct bsk_error *err);
+
+#endif

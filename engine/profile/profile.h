@@ -1,0 +1,131 @@
+/*
+ * What a recording knows: a tree of distinct stacks with their weights, one root per thread, and a
+ * packed timeline of which stack was seen when.
+ *
+ * Memory is bounded by the number of distinct stacks, never by the length of the recording: the
+ * timeline merges equal neighbours, and past its ceiling it is made coarser in place; weights stay
+ * exact, only the order inside a short window of time is lost.
+ *
+ * Ownership: a profile owns all that it hands out; what is handed out lives until the next call
+ * that adds. Everything is held by index in flat arrays, so that a clone is a few memcpy and shares
+ * nothing. Threads: none of its own; one owner at a time.
+ *
+ * Units: nanoseconds; times since the start of the profile. Lines from 1, 0 unknown.
+ */
+#ifndef BSK_PROFILE_PROFILE_H
+#define BSK_PROFILE_PROFILE_H
+
+#include "engine/base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct bsk_profile;
+
+enum { BSK_NO_NODE = UINT32_MAX };
+
+enum bsk_function_kind {
+    BSK_FUNCTION_PYTHON,
+    BSK_FUNCTION_SPECIAL, /* "(debugger)", "(idle)": no file, shown in brackets */
+};
+
+struct bsk_function {
+    const char *name; /* the qualified name where it is known */
+    const char *path; /* absolute, or "<string>"; "" for special ones */
+    uint32_t first_line;
+    enum bsk_function_kind kind;
+};
+
+struct bsk_track { /* one thread of one process */
+    pid_t pid, tid;
+    const char *process; /* what the process is called: "app.py", "python -c" */
+    const char *thread;  /* "MainThread", or "Thread 4711" */
+};
+
+struct bsk_profile_frame {
+    uint32_t function; /* from bsk_profile_function() */
+    uint32_t line;
+};
+
+struct bsk_node {
+    uint32_t parent;       /* BSK_NO_NODE for the root of a track */
+    uint32_t first_child;  /* or BSK_NO_NODE */
+    uint32_t next_sibling; /* or BSK_NO_NODE */
+    uint32_t function;     /* of a root: the track's index */
+    uint32_t line;
+    uint32_t depth;   /* 0 for a root */
+    uint64_t self_ns; /* CPU time of stacks that end here */
+    uint64_t samples; /* samples on the CPU whose stack ends here */
+};
+
+/* One stretch of time in which a track's stack was the same. */
+struct bsk_run {
+    uint32_t track;
+    uint32_t node;
+    uint64_t start_ns;
+    uint64_t wall_ns; /* how long it lasted */
+    uint64_t cpu_ns;  /* how much CPU time it used */
+    uint32_t samples;
+};
+
+/* What made the profile, written into every file. Text is copied and may be NULL. */
+struct bsk_profile_meta {
+    char name[256];  /* of the program: "app.py" */
+    char python[64]; /* "3.13.0", or "3.11.7, 3.13.0" where processes differ */
+    char command[1024];
+    char reason[128]; /* why it ended: "stopped", "program ended"; "" while it runs */
+    int64_t started_unix_ns;
+    uint64_t duration_ns; /* wall time from start to the newest sample or the end */
+    double rate_hz;       /* asked */
+    uint64_t samples;     /* thread stacks on a CPU that were counted */
+    uint64_t sweeps;      /* times that all threads were looked at */
+    uint64_t errors;      /* stacks that could not be read at all */
+    uint64_t torn;        /* stacks that changed under the read */
+    uint64_t missed;      /* sweeps left out because the clock ran late */
+};
+
+/* Returns NULL when out of memory. `max_runs` 0: the default ceiling of the timeline. */
+struct bsk_profile *bsk_profile_new(size_t max_runs);
+struct bsk_profile *bsk_profile_clone(const struct bsk_profile *profile);
+void bsk_profile_free(struct bsk_profile *profile); /* accepts NULL */
+
+struct bsk_profile_meta *bsk_profile_meta(struct bsk_profile *profile);
+const struct bsk_profile_meta *bsk_profile_meta_const(const struct bsk_profile *profile);
+
+/* The three below intern: the same question gets the same index. Strings are copied. They return
+ * UINT32_MAX when out of memory. */
+uint32_t bsk_profile_function(struct bsk_profile *profile, const char *name, const char *path,
+                              uint32_t first_line, enum bsk_function_kind kind);
+uint32_t bsk_profile_track(struct bsk_profile *profile, pid_t pid, pid_t tid, const char *process,
+                           const char *thread);
+/* The node of a whole stack, `frames` outermost first. */
+uint32_t bsk_profile_stack(struct bsk_profile *profile, uint32_t track,
+                           const struct bsk_profile_frame *frames, size_t depth);
+
+/* Names a track's thread anew, when the name became known later. */
+void bsk_profile_name_track(struct bsk_profile *profile, uint32_t track, const char *thread);
+
+/* Adds weight to a node and, with `wall_ns` > 0, a run to the timeline. `samples` and `cpu_ns` may
+ * be 0. Runs of one track come in order of time. */
+void bsk_profile_add(struct bsk_profile *profile, uint32_t node, uint64_t start_ns,
+                     uint64_t wall_ns, uint64_t cpu_ns, uint32_t samples);
+
+/* Reading. Indexes are dense from 0. */
+size_t bsk_profile_function_count(const struct bsk_profile *profile);
+struct bsk_function bsk_profile_function_at(const struct bsk_profile *profile, uint32_t function);
+size_t bsk_profile_track_count(const struct bsk_profile *profile);
+struct bsk_track bsk_profile_track_at(const struct bsk_profile *profile, uint32_t track);
+uint32_t bsk_profile_track_root(const struct bsk_profile *profile, uint32_t track);
+uint32_t bsk_profile_track_of(const struct bsk_profile *profile, uint32_t node);
+size_t bsk_profile_node_count(const struct bsk_profile *profile);
+const struct bsk_node *bsk_profile_node_at(const struct bsk_profile *profile, uint32_t node);
+uint64_t bsk_profile_cpu_ns(const struct bsk_profile *profile); /* of all nodes */
+uint64_t bsk_profile_samples(const struct bsk_profile *profile);
+size_t bsk_profile_bytes(const struct bsk_profile *profile); /* memory it holds */
+
+/* Walks the timeline in order of start. `at` starts at 0; returns false at the end. */
+bool bsk_profile_next_run(const struct bsk_profile *profile, size_t *at, struct bsk_run *out_run);
+
+#endif

@@ -1,0 +1,93 @@
+/*
+ * Takes one sample of one target at a time: the Python stack of each of its threads, and what each
+ * thread was doing.
+ *
+ * The sampler reads; it never stops the target and never writes into it. Who drives it (recording/)
+ * owns the clock. All calls on one sampler come from one thread.
+ *
+ * Ownership: bsk_sampler_open() gives the sampler to the caller; bsk_sampler_close() takes it back
+ * and accepts NULL. A sample, its stacks and its frames live until the next take or close; a
+ * bsk_code lives until close.
+ */
+#ifndef BSK_SAMPLING_SAMPLER_H
+#define BSK_SAMPLING_SAMPLER_H
+
+#include "engine/base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct bsk_sampler;
+
+/* A code object as it was when it was first met, read in full then. */
+struct bsk_code {
+    uint32_t id;         /* dense from 0 within one sampler; an address used again gets a new one */
+    uint32_t first_line; /* from 1; 0 when unknown */
+    const char *name;    /* co_name, UTF-8 */
+    const char *qualname; /* co_qualname (3.11 and later), else as `name` */
+    const char *path;     /* co_filename; made absolute by the target's cwd where it is a file name;
+                             "<string>", "<frozen runpy>" and the like stay as they are */
+};
+
+struct bsk_frame {
+    const struct bsk_code *code;
+    uint32_t line; /* from 1; 0 when unknown */
+};
+
+enum bsk_thread_state {
+    BSK_THREAD_IDLE,    /* sleeps in the kernel */
+    BSK_THREAD_RUNNING, /* on a CPU, or ready and waiting for one */
+};
+
+struct bsk_thread_sample {
+    pid_t tid; /* as the target's own PID namespace is seen from ours: the one in /proc/PID/task */
+    enum bsk_thread_state state;
+    uint64_t
+        cpu_ns;     /* CPU time of the thread since it began; moves in steps of the kernel's tick */
+    bool has_stack; /* false: it could not be read (see `torn`), or idle and not asked for */
+    bool torn;      /* the stack changed while it was read, or was garbage: counts as an error */
+    bool truncated; /* deeper than the ceiling: outermost frames are missing */
+    const struct bsk_frame *frames; /* innermost first */
+    size_t depth;
+};
+
+struct bsk_sample {
+    uint64_t time_ns; /* CLOCK_MONOTONIC when it began */
+    const struct bsk_thread_sample *threads;
+    size_t thread_count;
+};
+
+struct bsk_python_info {
+    pid_t pid;
+    int major, minor, micro; /* 3, 13, 0 */
+    bool free_threaded;
+    char version[32];      /* "3.13.0" */
+    char executable[4096]; /* /proc/PID/exe, as far as it could be read */
+};
+
+struct bsk_sampler_options {
+    bool idle_stacks; /* read the stacks of idle threads as well */
+};
+
+/* `options` may be NULL. Fails with BSK_E_GONE ("Process not found"), BSK_E_FORMAT ("Not a Python
+ * process"), BSK_E_UNSUPPORTED (a version or an implementation that we do not know, named) or
+ * BSK_E_PERMISSION ("Permission denied", with what was found and the one way out). */
+int bsk_sampler_open(pid_t pid, const struct bsk_sampler_options *options,
+                     struct bsk_sampler **out_sampler, struct bsk_error *err);
+void bsk_sampler_close(struct bsk_sampler *sampler);
+
+const struct bsk_python_info *bsk_sampler_info(const struct bsk_sampler *sampler);
+
+/* One sample of all threads. A thread whose stack cannot be read costs that thread, not the sample.
+ * Fails with BSK_E_GONE when the target has ended, BSK_E_TORN when nothing could be read this time.
+ */
+int bsk_sampler_take(struct bsk_sampler *sampler, const struct bsk_sample **out_sample,
+                     struct bsk_error *err);
+
+/* Reads `size` bytes of the target at `address`, all or nothing (for proofs of identity). */
+int bsk_sampler_read(struct bsk_sampler *sampler, uint64_t address, void *dst, size_t size,
+                     struct bsk_error *err);
+
+#endif
