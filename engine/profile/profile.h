@@ -4,13 +4,17 @@
  *
  * Memory is bounded by the number of distinct stacks, never by the length of the recording: the
  * timeline merges equal neighbours, and past its ceiling it is made coarser in place; weights stay
- * exact, only the order inside a short window of time is lost.
+ * exact, only the order inside a short window of time is lost (docs/profile.md). Out of memory
+ * costs weight that is counted (bsk_profile_lost()), never the profile.
  *
  * Ownership: a profile owns all that it hands out; what is handed out lives until the next call
  * that adds. Everything is held by index in flat arrays, so that a clone is a few memcpy and shares
- * nothing. Threads: none of its own; one owner at a time.
+ * nothing. Threads: none of its own; one owner at a time, except that a clone to which nothing is
+ * added may be read by several.
  *
- * Units: nanoseconds; times since the start of the profile. Lines from 1, 0 unknown.
+ * Units: nanoseconds; times since the start of the profile. Lines from 1, 0 unknown. The timeline
+ * keeps durations and CPU time to the nanosecond, and starts to the microsecond below (to two in
+ * recordings past 71 minutes, then four, and so on).
  */
 #ifndef BSK_PROFILE_PROFILE_H
 #define BSK_PROFILE_PROFILE_H
@@ -24,7 +28,9 @@
 
 struct bsk_profile;
 
-enum { BSK_NO_NODE = UINT32_MAX };
+#define BSK_NO_NODE UINT32_MAX
+
+enum { BSK_PROFILE_MAX_RUNS = 200000 }; /* the timeline's default ceiling: 3.2 MB */
 
 enum bsk_function_kind {
     BSK_FUNCTION_PYTHON,
@@ -86,7 +92,8 @@ struct bsk_profile_meta {
     uint64_t missed;      /* sweeps left out because the clock ran late */
 };
 
-/* Returns NULL when out of memory. `max_runs` 0: the default ceiling of the timeline. */
+/* Returns NULL when out of memory. `max_runs` 0: the default ceiling of the timeline; others are
+ * held between 16 and 2^31. */
 struct bsk_profile *bsk_profile_new(size_t max_runs);
 struct bsk_profile *bsk_profile_clone(const struct bsk_profile *profile);
 void bsk_profile_free(struct bsk_profile *profile); /* accepts NULL */
@@ -94,13 +101,14 @@ void bsk_profile_free(struct bsk_profile *profile); /* accepts NULL */
 struct bsk_profile_meta *bsk_profile_meta(struct bsk_profile *profile);
 const struct bsk_profile_meta *bsk_profile_meta_const(const struct bsk_profile *profile);
 
-/* The three below intern: the same question gets the same index. Strings are copied. They return
- * UINT32_MAX when out of memory. */
+/* The three below intern: the same question gets the same index. Strings are copied and may be
+ * NULL. They return UINT32_MAX when out of memory. A track answers to the thread name that it was
+ * asked for first and to the one that it has now. */
 uint32_t bsk_profile_function(struct bsk_profile *profile, const char *name, const char *path,
                               uint32_t first_line, enum bsk_function_kind kind);
 uint32_t bsk_profile_track(struct bsk_profile *profile, pid_t pid, pid_t tid, const char *process,
                            const char *thread);
-/* The node of a whole stack, `frames` outermost first. */
+/* The node of a whole stack, `frames` outermost first; with depth 0 the track's root. */
 uint32_t bsk_profile_stack(struct bsk_profile *profile, uint32_t track,
                            const struct bsk_profile_frame *frames, size_t depth);
 
@@ -108,7 +116,8 @@ uint32_t bsk_profile_stack(struct bsk_profile *profile, uint32_t track,
 void bsk_profile_name_track(struct bsk_profile *profile, uint32_t track, const char *thread);
 
 /* Adds weight to a node and, with `wall_ns` > 0, a run to the timeline. `samples` and `cpu_ns` may
- * be 0. Runs of one track come in order of time. */
+ * be 0. Runs of one track come in order of time; between tracks any order is fine. BSK_NO_NODE is
+ * allowed, so that the answer of bsk_profile_stack() need not be looked at: its weight is lost. */
 void bsk_profile_add(struct bsk_profile *profile, uint32_t node, uint64_t start_ns,
                      uint64_t wall_ns, uint64_t cpu_ns, uint32_t samples);
 
@@ -125,7 +134,16 @@ uint64_t bsk_profile_cpu_ns(const struct bsk_profile *profile); /* of all nodes 
 uint64_t bsk_profile_samples(const struct bsk_profile *profile);
 size_t bsk_profile_bytes(const struct bsk_profile *profile); /* memory it holds */
 
-/* Walks the timeline in order of start. `at` starts at 0; returns false at the end. */
+/* Samples (or adds without one) whose weight is in no node, or in a node but not in the timeline,
+ * because memory was out. */
+uint64_t bsk_profile_lost(const struct bsk_profile *profile);
+
+/* How coarse the timeline became: the window inside which order is lost; 0 while it is exact. */
+uint64_t bsk_profile_window_ns(const struct bsk_profile *profile);
+
+/* Walks the timeline in order of start. `at` starts at 0; returns false at the end. Runs of one
+ * track do not overlap as long as those that were added do not. The first walk after an add may
+ * sort. */
 bool bsk_profile_next_run(const struct bsk_profile *profile, size_t *at, struct bsk_run *out_run);
 
 #endif

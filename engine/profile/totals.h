@@ -32,9 +32,10 @@ struct bsk_totals {
     struct bsk_profile_meta meta;
     uint64_t cpu_ns;
     uint64_t samples;
-    struct bsk_line_total *lines; /* most self time first; special functions have none */
+    struct bsk_line_total *lines; /* most self time first, then by path and line; those that used
+                                     none are left out; special functions and line 0 have none */
     size_t line_count;
-    struct bsk_function_total *functions; /* most self time first */
+    struct bsk_function_total *functions; /* most self time first, then total, path, line, name */
     size_t function_count;
     void *strings; /* owned */
 };
