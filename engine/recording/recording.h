@@ -83,6 +83,9 @@ struct bsk_profile *bsk_recording_take_profile(struct bsk_recording *recording);
 
 void bsk_recording_status(struct bsk_recording *recording, struct bsk_recording_status *out_status);
 
+/* The version of the first process's Python: "3.13.0". */
+void bsk_recording_python(struct bsk_recording *recording, char *out, size_t size);
+
 /* Ends it where it is, joins its thread, frees everything. Accepts NULL. */
 void bsk_recording_free(struct bsk_recording *recording);
 

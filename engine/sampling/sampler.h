@@ -7,7 +7,7 @@
  *
  * Ownership: bsk_sampler_open() gives the sampler to the caller; bsk_sampler_close() takes it back
  * and accepts NULL. A sample, its stacks and its frames live until the next take or close; a
- * bsk_code lives until close.
+ * bsk_code_object lives until close.
  */
 #ifndef BSK_SAMPLING_SAMPLER_H
 #define BSK_SAMPLING_SAMPLER_H
@@ -22,7 +22,7 @@
 struct bsk_sampler;
 
 /* A code object as it was when it was first met, read in full then. */
-struct bsk_code {
+struct bsk_code_object {
     uint32_t id;         /* dense from 0 within one sampler; an address used again gets a new one */
     uint32_t first_line; /* from 1; 0 when unknown */
     const char *name;    /* co_name, UTF-8 */
@@ -32,7 +32,7 @@ struct bsk_code {
 };
 
 struct bsk_frame {
-    const struct bsk_code *code;
+    const struct bsk_code_object *code;
     uint32_t line; /* from 1; 0 when unknown */
 };
 

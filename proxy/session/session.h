@@ -116,6 +116,9 @@ void dap_session_refuse(struct dap_session *session, const struct dap_request *r
 void dap_session_event(struct dap_session *session, const char *event, const char *body,
                        size_t body_bytes, bool replace);
 
+/* Bytes of ours that the editor has not taken yet: above 0, a push that could wait should. */
+size_t dap_session_waiting_bytes(const struct dap_session *session);
+
 /* An `output` event of ours; `path` NULL: without source. `line` from 1. */
 void dap_session_output(struct dap_session *session, const char *category, const char *text,
                         const char *path, uint32_t line);

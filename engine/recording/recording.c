@@ -1,0 +1,567 @@
+#include "engine/recording/recording.h"
+
+#include "engine/process/process.h"
+#include "engine/recording/target.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+enum {
+    TARGETS_MAX = 256,   /* processes in one profile */
+    ORDERS_MAX = 256,    /* that wait for the recording's thread */
+    RELATIVES_MS = 150,  /* children are looked for this often: in the profile within a second */
+    RETRY_MAX_MS = 3000, /* a child that is no Python (yet) is looked at again, ever more rarely */
+};
+
+/* A process that belongs to the profile and cannot be sampled now: no Python, or not one yet. */
+struct candidate {
+    pid_t pid;
+    uint64_t start_ticks;
+    uint64_t next_ns;
+    uint32_t wait_ms;
+};
+
+struct order {
+    pid_t pid;
+    enum { ORDER_ADD, ORDER_HOLD, ORDER_RELEASE } what;
+};
+
+struct bsk_recording {
+    pthread_t thread;
+    pthread_mutex_t mutex; /* never held across a read */
+    pthread_cond_t wake;
+    void (*bell)(void *user);
+    void *user;
+    char first_python[32]; /* fixed once started */
+
+    /* under the mutex */
+    bool stop_wanted, profile_wanted;
+    struct order orders[ORDERS_MAX];
+    size_t order_count;
+    struct bsk_totals *totals;
+    struct bsk_profile *published;
+    struct bsk_recording_status status;
+
+    /* the thread's own */
+    struct bsk_target_context context;
+    struct bsk_profile *profile;
+    struct bsk_target *targets[TARGETS_MAX];
+    size_t target_count;
+    struct candidate candidates[TARGETS_MAX];
+    size_t candidate_count;
+    pid_t first_pid;
+    bool subprocesses;
+    uint64_t period_ns, totals_ns;
+    uint64_t next_totals_ns, next_relatives_ns;
+    uint64_t missed;
+    char python[64];
+};
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+/* ---- Results -----------------------------------------------------------------------------------
+ */
+
+static void describe(struct bsk_recording *recording, uint64_t now)
+{
+    struct bsk_profile_meta *meta = bsk_profile_meta(recording->profile);
+    meta->duration_ns = now - recording->context.start_ns;
+    meta->samples = recording->context.samples;
+    meta->errors = recording->context.errors;
+    meta->torn = recording->context.torn;
+    meta->missed = recording->missed;
+    snprintf(meta->python, sizeof(meta->python), "%s", recording->python);
+}
+
+/* Under the mutex. */
+static void update_status(struct bsk_recording *recording)
+{
+    const struct bsk_profile_meta *meta = bsk_profile_meta_const(recording->profile);
+    struct bsk_recording_status *status = &recording->status;
+    status->samples = meta->samples;
+    status->errors = meta->errors;
+    status->torn = meta->torn;
+    status->missed = meta->missed;
+    status->duration_ns = meta->duration_ns;
+    status->cpu_ns = bsk_profile_cpu_ns(recording->profile);
+    status->processes = (uint32_t)recording->target_count;
+}
+
+static void publish_totals(struct bsk_recording *recording, uint64_t now)
+{
+    describe(recording, now);
+    struct bsk_totals *totals = bsk_totals_new(recording->profile);
+    pthread_mutex_lock(&recording->mutex);
+    struct bsk_totals *before = recording->totals;
+    recording->totals = totals;
+    update_status(recording);
+    pthread_mutex_unlock(&recording->mutex);
+    bsk_totals_free(before);
+    if (recording->bell)
+        recording->bell(recording->user);
+}
+
+static void publish_profile(struct bsk_recording *recording, uint64_t now)
+{
+    describe(recording, now);
+    struct bsk_profile *clone = bsk_profile_clone(recording->profile);
+    pthread_mutex_lock(&recording->mutex);
+    struct bsk_profile *before = recording->published;
+    recording->published = clone;
+    update_status(recording);
+    pthread_mutex_unlock(&recording->mutex);
+    bsk_profile_free(before);
+    if (recording->bell)
+        recording->bell(recording->user);
+}
+
+static void publish_end(struct bsk_recording *recording, const char *reason, uint64_t now)
+{
+    while (recording->target_count > 0)
+        bsk_target_close(recording->targets[--recording->target_count], now);
+    describe(recording, now);
+    snprintf(bsk_profile_meta(recording->profile)->reason,
+             sizeof(bsk_profile_meta(recording->profile)->reason), "%s", reason);
+    pthread_mutex_lock(&recording->mutex);
+    struct bsk_profile *before = recording->published;
+    update_status(recording);
+    recording->published = recording->profile; /* it is done: no clone is needed */
+    recording->profile = NULL;
+    recording->status.ended = true;
+    snprintf(recording->status.reason, sizeof(recording->status.reason), "%s", reason);
+    pthread_mutex_unlock(&recording->mutex);
+    bsk_profile_free(before);
+    if (recording->bell)
+        recording->bell(recording->user);
+}
+
+/* ---- Processes ---------------------------------------------------------------------------------
+ */
+
+static struct bsk_target *target_of(struct bsk_recording *recording, pid_t pid)
+{
+    for (size_t i = 0; i < recording->target_count; i++) {
+        if (bsk_target_pid(recording->targets[i]) == pid)
+            return recording->targets[i];
+    }
+    return NULL;
+}
+
+static void note_python(struct bsk_recording *recording, const char *version)
+{
+    if (strstr(recording->python, version))
+        return;
+    size_t used = strlen(recording->python);
+    snprintf(recording->python + used, sizeof(recording->python) - used, "%s%s", used ? ", " : "",
+             version);
+}
+
+static bool is_alive(pid_t pid, uint64_t *out_start_ticks)
+{
+    struct bsk_process_facts facts;
+    if (bsk_process_facts(pid, &facts, NULL) != BSK_OK || facts.state == 'Z' || facts.state == 'X')
+        return false;
+    *out_start_ticks = facts.start_ticks;
+    return true;
+}
+
+/* The debugger's own helpers are children of the program when it called debugpy.listen(). */
+static bool is_debuggers(pid_t pid)
+{
+    char command[4096];
+    bsk_process_command(pid, command, sizeof(command));
+    return strstr(command, "debugpy/adapter") || strstr(command, "debugpy.adapter") ||
+           strstr(command, "debugpy/launcher");
+}
+
+static void add_candidate(struct bsk_recording *recording, pid_t pid)
+{
+    uint64_t start_ticks = 0;
+    for (size_t i = 0; i < recording->candidate_count; i++) {
+        if (recording->candidates[i].pid == pid)
+            return;
+    }
+    if (target_of(recording, pid) || recording->candidate_count == TARGETS_MAX ||
+        !is_alive(pid, &start_ticks) || is_debuggers(pid))
+        return;
+    recording->candidates[recording->candidate_count++] =
+        (struct candidate){ .pid = pid, .start_ticks = start_ticks };
+}
+
+/* True when the candidate is one no more: it is sampled now, or has ended. */
+static bool try_candidate(struct bsk_recording *recording, struct candidate *candidate,
+                          uint64_t now)
+{
+    uint64_t start_ticks = 0;
+    if (!is_alive(candidate->pid, &start_ticks) || start_ticks != candidate->start_ticks)
+        return true;
+    if (now < candidate->next_ns || recording->target_count == TARGETS_MAX)
+        return false;
+    struct bsk_target *target = NULL;
+    if (bsk_target_open(&recording->context, candidate->pid, NULL, true, &target, NULL) == BSK_OK) {
+        note_python(recording, bsk_target_python(target)->version);
+        recording->targets[recording->target_count++] = target;
+        return true;
+    }
+    candidate->wait_ms = candidate->wait_ms ? candidate->wait_ms * 2 : RELATIVES_MS;
+    if (candidate->wait_ms > RETRY_MAX_MS)
+        candidate->wait_ms = RETRY_MAX_MS;
+    candidate->next_ns = now + (uint64_t)candidate->wait_ms * 1000000;
+    return false;
+}
+
+static void look_for_relatives(struct bsk_recording *recording, uint64_t now)
+{
+    pid_t *pids = NULL;
+    size_t count = 0;
+    if (recording->subprocesses &&
+        bsk_process_below(recording->first_pid, &pids, &count, NULL) == BSK_OK) {
+        for (size_t i = 0; i < count; i++)
+            add_candidate(recording, pids[i]);
+    }
+    free(pids);
+    size_t kept = 0;
+    for (size_t i = 0; i < recording->candidate_count; i++) {
+        if (!try_candidate(recording, &recording->candidates[i], now))
+            recording->candidates[kept++] = recording->candidates[i];
+    }
+    recording->candidate_count = kept;
+}
+
+/* It has ended, or is another program by exec: then it is a candidate again. */
+static void lose_target(struct bsk_recording *recording, size_t index, uint64_t now)
+{
+    pid_t pid = bsk_target_pid(recording->targets[index]);
+    bsk_target_close(recording->targets[index], now);
+    recording->targets[index] = recording->targets[--recording->target_count];
+    add_candidate(recording, pid);
+}
+
+static void sweep(struct bsk_recording *recording)
+{
+    for (size_t i = 0; i < recording->target_count;) {
+        if (bsk_target_sweep(recording->targets[i]) == BSK_E_GONE)
+            lose_target(recording, i, now_ns());
+        else
+            i++;
+    }
+    bsk_profile_meta(recording->profile)->sweeps++;
+}
+
+/* ---- The thread --------------------------------------------------------------------------------
+ */
+
+static void obey(struct bsk_recording *recording, const struct order *order)
+{
+    if (order->what == ORDER_ADD) {
+        add_candidate(recording, order->pid);
+        recording->next_relatives_ns = 0;
+        return;
+    }
+    struct bsk_target *target = target_of(recording, order->pid);
+    if (target)
+        bsk_target_hold(target, order->what == ORDER_HOLD);
+}
+
+static bool all_held(const struct bsk_recording *recording)
+{
+    for (size_t i = 0; i < recording->target_count; i++) {
+        if (!bsk_target_held(recording->targets[i]))
+            return false;
+    }
+    return true;
+}
+
+/* Sleeps until `deadline` or an order; takes the orders. Returns whether to stop. */
+static bool wait_until(struct bsk_recording *recording, uint64_t deadline, struct order *orders,
+                       size_t *out_count, bool *out_profile_wanted)
+{
+    const struct timespec when = { .tv_sec = (time_t)(deadline / 1000000000U),
+                                   .tv_nsec = (long)(deadline % 1000000000U) };
+    pthread_mutex_lock(&recording->mutex);
+    int rc = 0;
+    while (rc == 0 && !recording->stop_wanted && !recording->profile_wanted &&
+           recording->order_count == 0)
+        rc = pthread_cond_timedwait(&recording->wake, &recording->mutex, &when);
+    *out_count = recording->order_count;
+    memcpy(orders, recording->orders, recording->order_count * sizeof(*orders));
+    recording->order_count = 0;
+    *out_profile_wanted = recording->profile_wanted;
+    recording->profile_wanted = false;
+    bool stop = recording->stop_wanted;
+    pthread_mutex_unlock(&recording->mutex);
+    return stop;
+}
+
+static void on_time(struct bsk_recording *recording, uint64_t *deadline)
+{
+    uint64_t now = now_ns();
+    if (now >= *deadline) {
+        sweep(recording);
+        *deadline += recording->period_ns;
+        now = now_ns();
+        if (now > *deadline + recording->period_ns) {
+            uint64_t late = (now - *deadline) / recording->period_ns;
+            recording->missed += late;
+            *deadline += late * recording->period_ns;
+        }
+    }
+    if (now >= recording->next_relatives_ns) {
+        look_for_relatives(recording, now);
+        recording->next_relatives_ns = now + RELATIVES_MS * 1000000ULL;
+    }
+    if (recording->totals_ns && now >= recording->next_totals_ns) {
+        publish_totals(recording, now);
+        recording->next_totals_ns = now + recording->totals_ns;
+    }
+}
+
+static void *run(void *user)
+{
+    struct bsk_recording *recording = user;
+    struct order orders[ORDERS_MAX];
+    const char *reason = "stopped";
+    prctl(PR_SET_TIMERSLACK, 1); /* 50 us of slack would be half a period at 10 kHz */
+    prctl(PR_SET_NAME, "bsk-sampler");
+    uint64_t deadline = now_ns();
+    for (;;) {
+        size_t count = 0;
+        bool profile_wanted = false;
+        bool resting = all_held(recording);
+        uint64_t wake = resting ? now_ns() + RELATIVES_MS * 1000000ULL : deadline;
+        bool stop = wait_until(recording, wake, orders, &count, &profile_wanted);
+        for (size_t i = 0; i < count; i++)
+            obey(recording, &orders[i]);
+        if (profile_wanted)
+            publish_profile(recording, now_ns());
+        if (stop)
+            break;
+        if (resting) { /* nothing to miss while all stand still */
+            deadline = now_ns();
+            for (size_t i = 0; i < recording->target_count;) {
+                uint64_t ticks;
+                if (!is_alive(bsk_target_pid(recording->targets[i]), &ticks))
+                    lose_target(recording, i, deadline);
+                else
+                    i++;
+            }
+        }
+        on_time(recording, &deadline);
+        if (recording->target_count == 0 && recording->candidate_count == 0) {
+            reason = "the program ended";
+            break;
+        }
+    }
+    publish_end(recording, reason, now_ns());
+    return NULL;
+}
+
+/* ---- From outside ------------------------------------------------------------------------------
+ */
+
+/* Copies what the options point at, since the caller keeps theirs. */
+static int copy_options(struct bsk_recording *recording,
+                        const struct bsk_recording_options *options, pid_t pid)
+{
+    const char **folders = calloc(options->debugger_folder_count + 1, sizeof(*folders));
+    struct bsk_known_thread *threads = calloc(options->thread_count + 1, sizeof(*threads));
+    recording->context.folders = folders;
+    recording->context.threads = threads;
+    if (!folders || !threads)
+        return BSK_E_MEMORY;
+    for (size_t i = 0; i < options->debugger_folder_count; i++, recording->context.folder_count++) {
+        folders[i] = strdup(options->debugger_folders[i]);
+        if (!folders[i])
+            return BSK_E_MEMORY;
+    }
+    for (size_t i = 0; i < options->thread_count; i++, recording->context.thread_count++) {
+        threads[i] = options->threads[i];
+        threads[i].name = strdup(options->threads[i].name);
+        if (!threads[i].name)
+            return BSK_E_MEMORY;
+    }
+    recording->context.threads_pid = pid;
+    return BSK_OK;
+}
+
+static void free_all(struct bsk_recording *recording)
+{
+    while (recording->target_count > 0)
+        bsk_target_close(recording->targets[--recording->target_count], now_ns());
+    for (size_t i = 0; i < recording->context.folder_count; i++)
+        free((char *)recording->context.folders[i]);
+    for (size_t i = 0; i < recording->context.thread_count; i++)
+        free((char *)recording->context.threads[i].name);
+    free((void *)recording->context.folders);
+    free((void *)recording->context.threads);
+    bsk_totals_free(recording->totals);
+    bsk_profile_free(recording->published);
+    bsk_profile_free(recording->profile);
+    pthread_cond_destroy(&recording->wake);
+    pthread_mutex_destroy(&recording->mutex);
+    free(recording);
+}
+
+static struct bsk_recording *recording_new(const struct bsk_recording_options *options, pid_t pid)
+{
+    struct bsk_recording *recording = calloc(1, sizeof(*recording));
+    if (!recording)
+        return NULL;
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&recording->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&recording->mutex, NULL);
+    uint32_t rate_hz = options->rate_hz ? options->rate_hz : BSK_RATE_DEFAULT_HZ;
+    recording->bell = options->bell;
+    recording->user = options->user;
+    recording->first_pid = pid;
+    recording->subprocesses = options->subprocesses;
+    recording->period_ns = 1000000000U / rate_hz;
+    recording->totals_ns = options->totals_ms * 1000000;
+    recording->status.rate_hz = rate_hz;
+    recording->profile = bsk_profile_new(0);
+    if (!recording->profile || copy_options(recording, options, pid) != BSK_OK) {
+        free_all(recording);
+        return NULL;
+    }
+    recording->context.profile = recording->profile;
+    recording->context.period_ns = recording->period_ns;
+    struct bsk_profile_meta *meta = bsk_profile_meta(recording->profile);
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    meta->started_unix_ns = (int64_t)wall.tv_sec * 1000000000 + wall.tv_nsec;
+    meta->rate_hz = rate_hz;
+    bsk_process_command(pid, meta->command, sizeof(meta->command));
+    return recording;
+}
+
+int bsk_recording_start(pid_t pid, const struct bsk_recording_options *options,
+                        struct bsk_recording **out_recording, struct bsk_error *err)
+{
+    if (options->rate_hz > BSK_RATE_MAX_HZ)
+        return bsk_fail(err, BSK_E_LIMIT, NULL, "%u Hz is more than %d", options->rate_hz,
+                        BSK_RATE_MAX_HZ);
+    struct bsk_recording *recording = recording_new(options, pid);
+    if (!recording)
+        return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
+    struct bsk_target *target = NULL;
+    int rc = bsk_target_open(&recording->context, pid, options->name, false, &target, err);
+    if (rc == BSK_OK) {
+        recording->targets[recording->target_count++] = target;
+        recording->status.processes = 1;
+        note_python(recording, bsk_target_python(target)->version);
+        snprintf(recording->first_python, sizeof(recording->first_python), "%s",
+                 bsk_target_python(target)->version);
+        snprintf(bsk_profile_meta(recording->profile)->name,
+                 sizeof(bsk_profile_meta(recording->profile)->name), "%s",
+                 options->name ? options->name : "python");
+        if (options->identity)
+            rc = bsk_target_prove(target, options->identity, err);
+    }
+    if (rc == BSK_OK) {
+        recording->context.start_ns = now_ns();
+        recording->next_totals_ns = recording->context.start_ns + recording->totals_ns;
+        /* Signals are the loop's business. */
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        int failed = pthread_create(&recording->thread, NULL, run, recording);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (failed)
+            rc = bsk_fail(err, BSK_E_MEMORY, NULL, "cannot start a thread: %s", strerror(failed));
+    }
+    if (rc != BSK_OK) {
+        free_all(recording);
+        return rc;
+    }
+    *out_recording = recording;
+    return BSK_OK;
+}
+
+static void give_order(struct bsk_recording *recording, pid_t pid, int what)
+{
+    pthread_mutex_lock(&recording->mutex);
+    if (recording->order_count < ORDERS_MAX) {
+        recording->orders[recording->order_count].pid = pid;
+        recording->orders[recording->order_count++].what = what;
+    }
+    pthread_cond_signal(&recording->wake);
+    pthread_mutex_unlock(&recording->mutex);
+}
+
+void bsk_recording_add_process(struct bsk_recording *recording, pid_t pid)
+{
+    give_order(recording, pid, ORDER_ADD);
+}
+
+void bsk_recording_hold(struct bsk_recording *recording, pid_t pid, bool hold)
+{
+    give_order(recording, pid, hold ? ORDER_HOLD : ORDER_RELEASE);
+}
+
+void bsk_recording_ask(struct bsk_recording *recording)
+{
+    pthread_mutex_lock(&recording->mutex);
+    recording->profile_wanted = true;
+    pthread_cond_signal(&recording->wake);
+    pthread_mutex_unlock(&recording->mutex);
+}
+
+void bsk_recording_stop(struct bsk_recording *recording)
+{
+    pthread_mutex_lock(&recording->mutex);
+    recording->stop_wanted = true;
+    pthread_cond_signal(&recording->wake);
+    pthread_mutex_unlock(&recording->mutex);
+}
+
+struct bsk_totals *bsk_recording_take_totals(struct bsk_recording *recording)
+{
+    pthread_mutex_lock(&recording->mutex);
+    struct bsk_totals *totals = recording->totals;
+    recording->totals = NULL;
+    pthread_mutex_unlock(&recording->mutex);
+    return totals;
+}
+
+struct bsk_profile *bsk_recording_take_profile(struct bsk_recording *recording)
+{
+    pthread_mutex_lock(&recording->mutex);
+    struct bsk_profile *profile = recording->published;
+    recording->published = NULL;
+    pthread_mutex_unlock(&recording->mutex);
+    return profile;
+}
+
+void bsk_recording_status(struct bsk_recording *recording, struct bsk_recording_status *out_status)
+{
+    pthread_mutex_lock(&recording->mutex);
+    *out_status = recording->status;
+    pthread_mutex_unlock(&recording->mutex);
+}
+
+void bsk_recording_python(struct bsk_recording *recording, char *out, size_t size)
+{
+    snprintf(out, size, "%s", recording->first_python);
+}
+
+void bsk_recording_free(struct bsk_recording *recording)
+{
+    if (!recording)
+        return;
+    bsk_recording_stop(recording);
+    pthread_join(recording->thread, NULL);
+    free_all(recording);
+}

@@ -1,0 +1,345 @@
+#include "engine/recording/target.h"
+
+#include "engine/process/process.h"
+#include "engine/recording/account.h"
+#include "engine/sampling/fold.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A thread of the target that we met. */
+struct member {
+    pid_t tid;
+    uint32_t track;
+    uint32_t seen_in; /* the sweep that saw it last */
+    bool ignored;     /* the debugger's */
+    struct bsk_account account;
+};
+
+struct bsk_target {
+    struct bsk_target_context *context;
+    struct bsk_sampler *sampler;
+    struct bsk_fold *fold;
+    pid_t pid;
+    bool is_child;
+    bool held, rebase; /* rebase: the next look begins anew */
+    char name[256];
+    uint32_t sweep;
+
+    struct member *members;
+    size_t member_count, member_capacity;
+    uint32_t *functions; /* by code id: the profile's function + 1, or 0 */
+    size_t function_capacity;
+    struct bsk_profile_frame *frames; /* scratch */
+    size_t frame_capacity;
+    uint32_t debugger_function, native_function;
+};
+
+/* "app.py" of "/usr/bin/python3 -X dev /src/app.py arg", "python -m app" and "python -c" likewise.
+ */
+static void name_from_command(pid_t pid, char *out, size_t size)
+{
+    char command[1024], *rest = command, *word;
+    bsk_process_command(pid, command, sizeof(command));
+    strtok_r(command, " ", &rest);
+    snprintf(out, size, "python");
+    while ((word = strtok_r(NULL, " ", &rest))) {
+        const char *slash = strrchr(word, '/');
+        size_t bytes = strlen(word);
+        if (bytes > 3 && strcmp(word + bytes - 3, ".py") == 0) {
+            snprintf(out, size, "%s", slash ? slash + 1 : word);
+            return;
+        }
+        if (strcmp(word, "-c") == 0) {
+            snprintf(out, size, "python -c");
+            return;
+        }
+        if (strcmp(word, "-m") == 0 && (word = strtok_r(NULL, " ", &rest))) {
+            snprintf(out, size, "python -m %s", word);
+            return;
+        }
+    }
+}
+
+int bsk_target_open(struct bsk_target_context *context, pid_t pid, const char *name, bool is_child,
+                    struct bsk_target **out_target, struct bsk_error *err)
+{
+    struct bsk_target *target = calloc(1, sizeof(*target));
+    if (!target)
+        return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
+    int rc = bsk_sampler_open(pid, NULL, &target->sampler, err);
+    if (rc != BSK_OK)
+        goto fail;
+    target->context = context;
+    target->pid = pid;
+    target->is_child = is_child;
+    target->fold = bsk_fold_new(context->folders, context->folder_count);
+    target->debugger_function =
+        bsk_profile_function(context->profile, "(debugger)", "", 0, BSK_FUNCTION_SPECIAL);
+    target->native_function =
+        bsk_profile_function(context->profile, "(no Python frame)", "", 0, BSK_FUNCTION_SPECIAL);
+    if (name)
+        snprintf(target->name, sizeof(target->name), "%s", name);
+    else
+        name_from_command(pid, target->name, sizeof(target->name));
+    if (!target->fold) {
+        rc = bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
+        goto fail;
+    }
+    *out_target = target;
+    return BSK_OK;
+fail:
+    bsk_target_close(target, 0);
+    return rc;
+}
+
+void bsk_target_close(struct bsk_target *target, uint64_t now_ns)
+{
+    if (!target)
+        return;
+    for (size_t i = 0; i < target->member_count; i++)
+        bsk_account_close(&target->members[i].account, target->context->profile,
+                          now_ns - target->context->start_ns);
+    bsk_sampler_close(target->sampler);
+    bsk_fold_free(target->fold);
+    free(target->members);
+    free(target->functions);
+    free(target->frames);
+    free(target);
+}
+
+pid_t bsk_target_pid(const struct bsk_target *target)
+{
+    return target->pid;
+}
+
+const struct bsk_python_info *bsk_target_python(const struct bsk_target *target)
+{
+    return bsk_sampler_info(target->sampler);
+}
+
+int bsk_target_prove(struct bsk_target *target, const struct bsk_identity *identity,
+                     struct bsk_error *err)
+{
+    unsigned char bytes[sizeof(identity->bytes)];
+    if (bsk_sampler_read(target->sampler, identity->address, bytes, sizeof(bytes), NULL) ==
+            BSK_OK &&
+        memcmp(bytes, identity->bytes, sizeof(bytes)) == 0)
+        return BSK_OK;
+    return bsk_fail(err, BSK_E_STATE,
+                    "the debugged program runs on another machine or in a container that this one "
+                    "cannot see",
+                    "Process not found: %d is not the program that is debugged", (int)target->pid);
+}
+
+void bsk_target_hold(struct bsk_target *target, bool hold)
+{
+    if (target->held && !hold)
+        target->rebase = true;
+    target->held = hold;
+}
+
+bool bsk_target_held(const struct bsk_target *target)
+{
+    return target->held;
+}
+
+/* ---- Threads -----------------------------------------------------------------------------------
+ */
+
+/* What the debug session said of this thread, or NULL. */
+static const struct bsk_known_thread *known_thread(const struct bsk_target *target, pid_t tid)
+{
+    const struct bsk_target_context *context = target->context;
+    struct bsk_process_facts facts;
+    if (context->threads_pid != target->pid || context->thread_count == 0)
+        return NULL;
+    if (bsk_process_facts(tid, &facts, NULL) == BSK_OK && facts.pid_inside > 0)
+        tid = facts.pid_inside; /* it spoke in the numbers of its own namespace */
+    for (size_t i = 0; i < context->thread_count; i++) {
+        if (context->threads[i].tid == tid)
+            return &context->threads[i];
+    }
+    return NULL;
+}
+
+static void read_comm(pid_t pid, pid_t tid, char out[32])
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", (int)pid, (int)tid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t bytes = fd < 0 ? 0 : read(fd, out, 31);
+    if (fd >= 0)
+        close(fd);
+    out[bytes > 0 ? bytes : 0] = '\0';
+    out[strcspn(out, "\n")] = '\0';
+}
+
+static void name_thread(const struct bsk_target *target, pid_t tid, char *out, size_t size)
+{
+    char own[32], main_thread[32];
+    read_comm(target->pid, tid, own);
+    read_comm(target->pid, target->pid, main_thread);
+    if (tid == target->pid)
+        snprintf(out, size, "MainThread");
+    else if (own[0] && strcmp(own, main_thread) != 0)
+        snprintf(out, size, "%s", own);
+    else
+        snprintf(out, size, "Thread %d", (int)tid);
+}
+
+static struct member *member_of(struct bsk_target *target, pid_t tid)
+{
+    for (size_t i = 0; i < target->member_count; i++) {
+        if (target->members[i].tid == tid)
+            return &target->members[i];
+    }
+    if (target->member_count == target->member_capacity) {
+        size_t capacity = target->member_capacity ? target->member_capacity * 2 : 8;
+        struct member *grown = realloc(target->members, capacity * sizeof(*grown));
+        if (!grown)
+            return NULL;
+        target->members = grown;
+        target->member_capacity = capacity;
+    }
+    const struct bsk_known_thread *known = known_thread(target, tid);
+    char name[128];
+    name_thread(target, tid, name, sizeof(name));
+    struct member *member = &target->members[target->member_count];
+    memset(member, 0, sizeof(*member));
+    member->tid = tid;
+    member->ignored = known && known->debugger;
+    member->track = UINT32_MAX;
+    if (!member->ignored)
+        member->track = bsk_profile_track(target->context->profile, target->pid, tid, target->name,
+                                          known && known->name[0] ? known->name : name);
+    target->member_count++;
+    return member;
+}
+
+/* Threads that this sweep did not see have ended: what they are owed is paid, and their place is
+ * free for a thread of the same number. */
+static void drop_ended(struct bsk_target *target, uint64_t now_ns)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < target->member_count; i++) {
+        struct member *member = &target->members[i];
+        if (member->seen_in != target->sweep)
+            bsk_account_close(&member->account, target->context->profile, now_ns);
+        else
+            target->members[kept++] = *member;
+    }
+    target->member_count = kept;
+}
+
+/* ---- Stacks ------------------------------------------------------------------------------------
+ */
+
+static uint32_t function_of(struct bsk_target *target, const struct bsk_code_object *code)
+{
+    if (code->id >= target->function_capacity) {
+        size_t capacity = target->function_capacity ? target->function_capacity : 256;
+        while (capacity <= code->id)
+            capacity *= 2;
+        uint32_t *grown = realloc(target->functions, capacity * sizeof(*grown));
+        if (!grown)
+            return UINT32_MAX;
+        memset(grown + target->function_capacity, 0,
+               (capacity - target->function_capacity) * sizeof(*grown));
+        target->functions = grown;
+        target->function_capacity = capacity;
+    }
+    if (target->functions[code->id] == 0) {
+        uint32_t function = bsk_profile_function(target->context->profile, code->qualname,
+                                                 code->path, code->first_line, BSK_FUNCTION_PYTHON);
+        if (function == UINT32_MAX)
+            return function;
+        target->functions[code->id] = function + 1;
+    }
+    return target->functions[code->id] - 1;
+}
+
+/* The node of what the thread does, or BSK_NO_NODE when it is not the user's. */
+static uint32_t node_of(struct bsk_target *target, struct member *member,
+                        const struct bsk_thread_sample *thread)
+{
+    struct bsk_folded folded = { 0 };
+    if (!bsk_fold_stack(target->fold, thread->frames, thread->depth, thread->tid == target->pid,
+                        &folded))
+        return BSK_NO_NODE;
+    if (folded.debugger_thread) {
+        member->ignored = true;
+        return BSK_NO_NODE;
+    }
+    if (folded.depth + 1 > target->frame_capacity) {
+        size_t capacity = (folded.depth + 1) * 2;
+        struct bsk_profile_frame *grown = realloc(target->frames, capacity * sizeof(*grown));
+        if (!grown)
+            return BSK_NO_NODE;
+        target->frames = grown;
+        target->frame_capacity = capacity;
+    }
+    size_t depth = 0;
+    for (size_t i = folded.depth; i > 0; i--) {
+        uint32_t function = function_of(target, folded.frames[i - 1].code);
+        if (function != UINT32_MAX)
+            target->frames[depth++] =
+                (struct bsk_profile_frame){ function, folded.frames[i - 1].line };
+    }
+    if (folded.debugger_leaf || depth == 0)
+        target->frames[depth++] = (struct bsk_profile_frame){
+            folded.debugger_leaf ? target->debugger_function : target->native_function, 0
+        };
+    return bsk_profile_stack(target->context->profile, member->track, target->frames, depth);
+}
+
+static void look(struct bsk_target *target, const struct bsk_thread_sample *thread, uint64_t now_ns)
+{
+    struct bsk_target_context *context = target->context;
+    struct member *member = member_of(target, thread->tid);
+    if (!member)
+        return;
+    bool is_new = member->seen_in == 0;
+    member->seen_in = target->sweep;
+    if (member->ignored)
+        return;
+    if (target->rebase || (is_new && target->sweep == 1 && !target->is_child)) {
+        bsk_account_rebase(&member->account, thread->cpu_ns, now_ns);
+        return;
+    }
+    if (is_new)
+        bsk_account_rebase(&member->account, 0,
+                           now_ns > context->period_ns ? now_ns - context->period_ns : 0);
+    uint32_t node = BSK_NO_NODE;
+    if (thread->torn)
+        context->torn++;
+    if (thread->state == BSK_THREAD_RUNNING && thread->has_stack)
+        node = node_of(target, member, thread);
+    else if (thread->state == BSK_THREAD_RUNNING && !thread->torn)
+        context->errors++;
+    if (!member->ignored)
+        context->samples +=
+            bsk_account_look(&member->account, context->profile, now_ns, thread->cpu_ns, node);
+}
+
+int bsk_target_sweep(struct bsk_target *target)
+{
+    const struct bsk_sample *sample = NULL;
+    if (target->held)
+        return BSK_OK;
+    int rc = bsk_sampler_take(target->sampler, &sample, NULL);
+    if (rc != BSK_OK) {
+        target->context->errors += rc != BSK_E_GONE;
+        return rc;
+    }
+    uint64_t now_ns = sample->time_ns - target->context->start_ns;
+    target->sweep++;
+    for (size_t i = 0; i < sample->thread_count; i++)
+        look(target, &sample->threads[i], now_ns);
+    target->rebase = false;
+    drop_ended(target, now_ns);
+    return BSK_OK;
+}

@@ -1,0 +1,47 @@
+/*
+ * One process of a recording: its sampler, what the debugger is in it, and an account for each of
+ * its threads. Private to this room; lives on the recording's thread.
+ */
+#ifndef BSK_RECORDING_TARGET_H
+#define BSK_RECORDING_TARGET_H
+
+#include "engine/recording/recording.h"
+
+struct bsk_target;
+
+/* What all targets of one recording share; outlives them. */
+struct bsk_target_context {
+    struct bsk_profile *profile;
+    uint64_t start_ns; /* CLOCK_MONOTONIC; the profile's zero */
+    uint64_t period_ns;
+    const char *const *folders; /* the debugger's */
+    size_t folder_count;
+    const struct bsk_known_thread *threads; /* of the process `threads_pid` */
+    size_t thread_count;
+    pid_t threads_pid;
+    uint64_t samples, errors, torn; /* counted by all targets */
+};
+
+/* `is_child`: born during the recording, so all that it used belongs to the profile. `name` NULL:
+ * from the command line. Takes no ownership of `context`. Fails as bsk_sampler_open(). */
+int bsk_target_open(struct bsk_target_context *context, pid_t pid, const char *name, bool is_child,
+                    struct bsk_target **out_target, struct bsk_error *err);
+/* Settles the accounts as of `now_ns` (CLOCK_MONOTONIC). Accepts NULL. */
+void bsk_target_close(struct bsk_target *target, uint64_t now_ns);
+
+pid_t bsk_target_pid(const struct bsk_target *target);
+const struct bsk_python_info *bsk_target_python(const struct bsk_target *target);
+
+/* BSK_OK when the 16 bytes are where they should be, BSK_E_STATE when this is somebody else. */
+int bsk_target_prove(struct bsk_target *target, const struct bsk_identity *identity,
+                     struct bsk_error *err);
+
+/* While held it is not sampled; what it used meanwhile is nobody's. */
+void bsk_target_hold(struct bsk_target *target, bool hold);
+bool bsk_target_held(const struct bsk_target *target);
+
+/* One sample of all its threads into the profile. BSK_E_GONE: it has ended, or is another program
+ * now. Other failures are counted and do not matter. */
+int bsk_target_sweep(struct bsk_target *target);
+
+#endif

@@ -1,0 +1,259 @@
+#include "proxy/commands/commands.h"
+
+#include "engine/base/strings.h"
+#include "proxy/commands/family.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct dap_command dap_command_table[] = {
+    { "basilisk.profiler.start", "/profile", "/profile [preset or Hz]",
+      "profile the program (and its children)", dap_ask_start, dap_say_start },
+    { "basilisk.profiler.snapshot", "/profsnapshot", "/profsnapshot",
+      "write the profile so far, go on", dap_ask_snapshot, dap_say_snapshot },
+    { "basilisk.profiler.stop", "/profstop", "/profstop", "stop, write, show", dap_ask_stop,
+      dap_say_stop },
+    { "basilisk.processes", "/processes", "/processes",
+      "Python processes that could be profiled, and why where not", dap_ask_processes,
+      dap_say_processes },
+    { "basilisk.status", "/basilisk", "/basilisk", "what runs, and this help", dap_ask_status,
+      dap_say_status },
+};
+const size_t dap_command_count = sizeof(dap_command_table) / sizeof(dap_command_table[0]);
+
+static const struct dap_command *command_of_request(const char *request)
+{
+    for (size_t i = 0; i < dap_command_count; i++) {
+        if (strcmp(dap_command_table[i].request, request) == 0)
+            return &dap_command_table[i];
+    }
+    return NULL;
+}
+
+/* By the text's first word; `*out_rest` is what follows it. */
+static const struct dap_command *command_of_text(const char *text, const char **out_rest)
+{
+    static const char spaces[] = " \t\r\n";
+    text += strspn(text, spaces);
+    size_t bytes = strcspn(text, spaces);
+    for (size_t i = 0; i < dap_command_count; i++) {
+        const char *console = dap_command_table[i].console;
+        if (strlen(console) == bytes && strncmp(console, text, bytes) == 0) {
+            *out_rest = text + bytes + strspn(text + bytes, spaces);
+            return &dap_command_table[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- Questions and their answers ---------------------------------------------------------------
+ */
+
+static void release(struct dap_commands *commands)
+{
+    if (--commands->references == 0)
+        free(commands);
+}
+
+struct dap_question *dap_question_new(struct dap_commands *commands,
+                                      const struct dap_request *request, bool from_console)
+{
+    struct dap_question *question = calloc(1, sizeof(*question));
+    if (!question)
+        return NULL;
+    question->commands = commands;
+    question->request = *request;
+    question->from_console = from_console;
+    commands->references++;
+    return question;
+}
+
+void dap_question_drop(struct dap_question *question)
+{
+    release(question->commands);
+    free(question);
+}
+
+void dap_question_answer(struct dap_question *question, struct json_object *body, const char *words)
+{
+    struct dap_session *session = question->commands->session;
+    if (session && question->from_console) {
+        json_object_put(body);
+        body = json_object_new_object();
+        json_object_object_add(body, "result", json_object_new_string(words));
+        json_object_object_add(body, "variablesReference", json_object_new_int(0));
+    }
+    if (session)
+        dap_session_respond(session, &question->request, body);
+    else
+        json_object_put(body);
+    dap_question_drop(question);
+}
+
+void dap_question_refuse(struct dap_question *question, const struct bsk_error *err)
+{
+    if (question->commands->session)
+        dap_session_refuse(question->commands->session, &question->request, err);
+    dap_question_drop(question);
+}
+
+void dap_question_refuse_with(struct dap_question *question, enum bsk_code code, const char *hint,
+                              const char *message)
+{
+    struct bsk_error err = { 0 };
+    bsk_fail(&err, code, hint, "%s", message);
+    dap_question_refuse(question, &err);
+}
+
+/* Asked while there was no memory left. */
+static void refuse_at_once(const struct dap_commands *commands, const struct dap_request *request)
+{
+    struct bsk_error err = { 0 };
+    bsk_fail(&err, BSK_E_MEMORY, NULL, "out of memory");
+    dap_session_refuse(commands->session, request, &err);
+}
+
+/* ---- The extension -----------------------------------------------------------------------------
+ */
+
+static void *on_open(struct dap_session *session, void *parent, void *user)
+{
+    struct dap_commands *commands = calloc(1, sizeof(*commands));
+    if (!commands)
+        return NULL;
+    const struct dap_commands *elder = parent;
+    commands->loop = user;
+    commands->profiling = elder && elder->profiling
+                              ? elder->profiling
+                              : dap_profiling_new(commands->loop, &dap_profiler_listener, NULL);
+    if (!commands->profiling) {
+        free(commands);
+        return NULL;
+    }
+    commands->session = session;
+    commands->references = 1;
+    dap_profiling_join(commands->profiling, session);
+    return commands;
+}
+
+static void on_close(void *state)
+{
+    struct dap_commands *commands = state;
+    if (!commands)
+        return;
+    struct dap_session *session = commands->session;
+    commands->session = NULL;
+    dap_profiling_leave(commands->profiling, session);
+    commands->profiling = NULL;
+    release(commands);
+}
+
+/* One that this version does not have is ours to refuse as well: the adapter would only wonder. */
+static bool has_request(const char *command)
+{
+    return bsk_starts_with(command, "basilisk.");
+}
+
+static void on_request(void *state, const struct dap_request *request,
+                       struct json_object *arguments)
+{
+    const struct dap_command *command = command_of_request(request->command);
+    struct dap_question *question = dap_question_new(state, request, false);
+    if (!question) {
+        refuse_at_once(state, request);
+    } else if (!command) {
+        char message[128];
+        snprintf(message, sizeof(message), "%s is not in this build", request->command);
+        dap_question_refuse_with(question, BSK_E_UNSUPPORTED,
+                                 "basilisk.status lists what is, under `commands`", message);
+    } else {
+        command->on_request(question, arguments);
+    }
+}
+
+static bool has_console(const char *text)
+{
+    const char *rest;
+    return command_of_text(text, &rest) != NULL;
+}
+
+static void on_console(void *state, const struct dap_request *request, const char *text)
+{
+    const char *rest = "";
+    const struct dap_command *command = command_of_text(text, &rest);
+    struct dap_question *question = dap_question_new(state, request, true);
+    if (question)
+        command->on_console(question, rest);
+    else
+        refuse_at_once(state, request);
+}
+
+static bool on_completions(void *state, const char *text, struct json_object *targets)
+{
+    const struct dap_commands *commands = state;
+    bool from_1 = dap_session_client(commands->session)->columns_start_at_1;
+    size_t typed = strlen(text);
+    bool any = false;
+    for (size_t i = 0; i < dap_command_count; i++) {
+        const struct dap_command *command = &dap_command_table[i];
+        if (!bsk_starts_with(command->console, text))
+            continue;
+        struct json_object *target = json_object_new_object();
+        json_object_object_add(target, "label", json_object_new_string(command->console));
+        json_object_object_add(target, "text", json_object_new_string(command->console));
+        json_object_object_add(target, "detail", json_object_new_string(command->does));
+        json_object_object_add(target, "type", json_object_new_string("function"));
+        json_object_object_add(target, "start", json_object_new_int(from_1 ? 1 : 0));
+        json_object_object_add(target, "length", json_object_new_int((int)typed));
+        json_object_array_add(targets, target);
+        any = true;
+    }
+    return any;
+}
+
+static void on_configuration(void *state, struct json_object *key, struct json_object *arguments)
+{
+    (void)arguments;
+    dap_configure(state, key);
+}
+
+static void on_ready(void *state, bool has_channel)
+{
+    (void)has_channel;
+    struct dap_commands *commands = state;
+    dap_profiling_on_ready(commands->profiling, commands->session);
+}
+
+static void on_stopped(void *state)
+{
+    struct dap_commands *commands = state;
+    dap_profiling_on_stopped(commands->profiling, commands->session);
+}
+
+static void on_continued(void *state)
+{
+    struct dap_commands *commands = state;
+    dap_profiling_on_continued(commands->profiling, commands->session);
+}
+
+static bool on_ending(void *state)
+{
+    struct dap_commands *commands = state;
+    return dap_profiling_on_ending(commands->profiling, commands->session);
+}
+
+const struct dap_extension dap_basilisk = {
+    .open = on_open,
+    .close = on_close,
+    .has_request = has_request,
+    .on_request = on_request,
+    .has_console = has_console,
+    .on_console = on_console,
+    .on_completions = on_completions,
+    .on_configuration = on_configuration,
+    .on_ready = on_ready,
+    .on_stopped = on_stopped,
+    .on_continued = on_continued,
+    .on_ending = on_ending,
+};

@@ -1,0 +1,68 @@
+/* What the families of commands share; private to this room. */
+#ifndef DAP_COMMANDS_FAMILY_H
+#define DAP_COMMANDS_FAMILY_H
+
+#include "proxy/profiling/profiling.h"
+#include "proxy/session/session.h"
+
+#include <uv.h>
+
+/* The state of one session. It outlives the session while answers are under way. */
+struct dap_commands {
+    struct dap_session *session; /* NULL once it has closed */
+    struct dap_profiling *profiling;
+    uv_loop_t *loop;
+    unsigned references;
+};
+
+/* A question under way, from a request or from the console; owned by whoever must answer it. */
+struct dap_question {
+    struct dap_commands *commands;
+    struct dap_request request;
+    bool from_console;
+};
+
+struct dap_command {
+    const char *request; /* "basilisk.profiler.start" */
+    const char *console; /* "/profile" */
+    const char *usage;   /* "/profile [preset or Hz]" */
+    const char *does;    /* one line */
+    /* `arguments` may be NULL; each takes over `question`. */
+    void (*on_request)(struct dap_question *question, struct json_object *arguments);
+    void (*on_console)(struct dap_question *question, const char *rest); /* after the first word */
+};
+
+extern const struct dap_command dap_command_table[];
+extern const size_t dap_command_count;
+
+/* NULL when out of memory. */
+struct dap_question *dap_question_new(struct dap_commands *commands,
+                                      const struct dap_request *request, bool from_console);
+void dap_question_drop(struct dap_question *question); /* frees it; nobody is answered */
+
+/* These answer, and free the question. `body` is taken over; `words` is what the console shows.
+ * They do nothing but free when the session has closed. */
+void dap_question_answer(struct dap_question *question, struct json_object *body,
+                         const char *words);
+void dap_question_refuse(struct dap_question *question, const struct bsk_error *err);
+void dap_question_refuse_with(struct dap_question *question, enum bsk_code code, const char *hint,
+                              const char *message);
+
+/* profiler.c */
+void dap_ask_start(struct dap_question *question, struct json_object *arguments);
+void dap_ask_snapshot(struct dap_question *question, struct json_object *arguments);
+void dap_ask_stop(struct dap_question *question, struct json_object *arguments);
+void dap_say_start(struct dap_question *question, const char *rest);
+void dap_say_snapshot(struct dap_question *question, const char *rest);
+void dap_say_stop(struct dap_question *question, const char *rest);
+void dap_configure(struct dap_commands *commands, struct json_object *key);
+extern const struct dap_profiling_listener dap_profiler_listener;
+
+/* status.c */
+void dap_ask_status(struct dap_question *question, struct json_object *arguments);
+void dap_ask_processes(struct dap_question *question, struct json_object *arguments);
+void dap_say_status(struct dap_question *question, const char *rest);
+void dap_say_processes(struct dap_question *question, const char *rest);
+void dap_send_status(struct dap_session *session, struct dap_profiling *profiling);
+
+#endif

@@ -1,0 +1,112 @@
+#include "proxy/profiling/identify.h"
+
+#include "engine/base/buffer.h"
+
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Runs on debugpy's own thread: milliseconds, the standard library only. The proof is kept alive in
+ * the one private module that Basilisk has in the debuggee. */
+const char dap_identify_script[] =
+    "import sys, os, json, threading\n"
+    "m = sys.modules.get('_basilisk')\n"
+    "if m is None:\n"
+    "    m = type(sys)('_basilisk')\n"
+    "    m.proof = os.urandom(16)\n"
+    "    sys.modules['_basilisk'] = m\n"
+    "folders = set()\n"
+    "for name in ('debugpy', 'pydevd', '_pydevd_bundle', '_pydev_bundle', 'pydevd_file_utils'):\n"
+    "    path = getattr(sys.modules.get(name), '__file__', None)\n"
+    "    if path:\n"
+    "        path = os.path.dirname(os.path.abspath(path))\n"
+    "        if name != 'debugpy' and name.startswith('_'):\n"
+    "            path = os.path.dirname(path)\n"
+    "        if os.path.basename(path) not in ('site-packages', 'dist-packages'):\n"
+    "            folders.add(path)\n"
+    "threads = []\n"
+    "for t in list(getattr(threading, '_active', {}).values()):\n"
+    "    threads.append([getattr(t, 'native_id', None) or 0, str(t.name),\n"
+    "                    bool(getattr(t, 'is_pydev_daemon_thread', False))])\n"
+    "_answer(json.dumps({'pid': os.getpid(), 'address': id(m.proof) + bytes.__basicsize__ - 1,\n"
+    "                    'bytes': m.proof.hex(), 'folders': sorted(folders),\n"
+    "                    'threads': threads}))\n";
+
+static bool parse_proof(struct json_object *answer, struct bsk_identity *proof)
+{
+    struct json_object *address = NULL, *bytes = NULL;
+    if (!json_object_object_get_ex(answer, "address", &address) ||
+        !json_object_object_get_ex(answer, "bytes", &bytes))
+        return false;
+    const char *hex = json_object_get_string(bytes);
+    if (strlen(hex) != 2 * sizeof(proof->bytes))
+        return false;
+    for (size_t i = 0; i < sizeof(proof->bytes); i++) {
+        const char pair[3] = { hex[2 * i], hex[2 * i + 1], '\0' };
+        char *end = NULL;
+        proof->bytes[i] = (unsigned char)strtoul(pair, &end, 16);
+        if (*end != '\0')
+            return false;
+    }
+    proof->address = (uint64_t)json_object_get_int64(address);
+    return proof->address != 0;
+}
+
+static struct json_object *array_field(struct json_object *object, const char *key)
+{
+    struct json_object *field = NULL;
+    if (!json_object_object_get_ex(object, key, &field) ||
+        !json_object_is_type(field, json_type_array))
+        return NULL;
+    return field;
+}
+
+int dap_identity_parse(const char *text, size_t bytes, struct dap_identity *out_identity,
+                       struct bsk_error *err)
+{
+    struct json_tokener *tokener = json_tokener_new();
+    struct json_object *answer =
+        tokener && bytes < 1 << 24 ? json_tokener_parse_ex(tokener, text, (int)bytes) : NULL;
+    json_tokener_free(tokener);
+    struct json_object *pid = NULL;
+    if (!answer || !json_object_is_type(answer, json_type_object) ||
+        !json_object_object_get_ex(answer, "pid", &pid)) {
+        json_object_put(answer);
+        return bsk_fail(err, BSK_E_FORMAT, NULL, "the program did not say who it is");
+    }
+    struct json_object *folders = array_field(answer, "folders");
+    struct json_object *threads = array_field(answer, "threads");
+    size_t folder_count = folders ? json_object_array_length(folders) : 0;
+    size_t thread_count = threads ? json_object_array_length(threads) : 0;
+    struct dap_identity identity = { .pid = json_object_get_int(pid), .memory = answer };
+    identity.has_proof = parse_proof(answer, &identity.proof);
+    identity.folders = calloc(folder_count + 1, sizeof(*identity.folders));
+    identity.threads = calloc(thread_count + 1, sizeof(*identity.threads));
+    if (!identity.folders || !identity.threads) {
+        dap_identity_free(&identity);
+        return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
+    }
+    for (size_t i = 0; i < folder_count; i++)
+        identity.folders[identity.folder_count++] =
+            json_object_get_string(json_object_array_get_idx(folders, i));
+    for (size_t i = 0; i < thread_count; i++) {
+        struct json_object *row = json_object_array_get_idx(threads, i);
+        if (!json_object_is_type(row, json_type_array) || json_object_array_length(row) != 3)
+            continue;
+        identity.threads[identity.thread_count++] = (struct bsk_known_thread){
+            .tid = json_object_get_int(json_object_array_get_idx(row, 0)),
+            .name = json_object_get_string(json_object_array_get_idx(row, 1)),
+            .debugger = json_object_get_boolean(json_object_array_get_idx(row, 2)),
+        };
+    }
+    *out_identity = identity;
+    return BSK_OK;
+}
+
+void dap_identity_free(struct dap_identity *identity)
+{
+    free(identity->folders);
+    free(identity->threads);
+    json_object_put(identity->memory);
+    memset(identity, 0, sizeof(*identity));
+}

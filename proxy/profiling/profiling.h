@@ -1,0 +1,98 @@
+/*
+ * What a debug session profiles: one recording for a session and its child sessions, the clock's
+ * stops at breakpoints, the pushes of heat and diagnostics while it runs (the events basilisk.heat
+ * and basilisk.diagnostics), the files at the end.
+ *
+ * One dap_profiling serves a root session and all its children (each `joins`); it lives until the
+ * last has left and nothing is under way. At most one profile runs at a time.
+ *
+ * Threads: all calls come from the loop's thread. Opening a target and writing files happen on
+ * libuv's workers; results come back on the loop.
+ */
+#ifndef DAP_PROFILING_PROFILING_H
+#define DAP_PROFILING_PROFILING_H
+
+#include "engine/findings/heat.h"
+#include "engine/profile/totals.h"
+#include "engine/recording/recording.h"
+#include "proxy/session/session.h"
+
+#include <uv.h>
+
+struct dap_profiling;
+
+struct dap_profiling_options {
+    pid_t pid;         /* 0: the session's debuggee */
+    uint32_t rate_hz;  /* 0: the default */
+    bool subprocesses; /* Python children join the profile */
+    struct bsk_thresholds thresholds;
+    char output_folder[4096]; /* "" : "basilisk-profiles"; a relative one lies in the launch cwd,
+                                 else in the program's folder */
+};
+
+enum { DAP_PATHS_MAX = 4 };
+
+struct dap_profile_paths {
+    size_t count;
+    struct {
+        const char *format; /* "speedscope" */
+        char path[4096 + 256];
+    } items[DAP_PATHS_MAX];
+};
+
+/* What start, snapshot and stop come back with; lives until the callback returns. */
+struct dap_profiling_result {
+    const char *session_id;
+    pid_t pid;
+    uint32_t rate_hz;
+    const char *python;              /* "3.13.0" */
+    const struct bsk_totals *totals; /* NULL after start */
+    const struct dap_profile_paths *paths;
+    const struct bsk_recording_status *status;
+    const char *reason;  /* why it ended, or "snapshot" */
+    const char *warning; /* "" or a sentence, such as that the files lie elsewhere than asked */
+    bool held;           /* the program stands at a breakpoint */
+};
+
+typedef void dap_profiling_fn(void *user, int rc, const struct dap_profiling_result *result,
+                              const struct bsk_error *err);
+
+/* What the user must be told in words; called for the session that started the profile, or for
+ * another of the group when that one has left. */
+struct dap_profiling_listener {
+    /* It ended, by stop or by itself: before the answer to stop, if there is one to be given. */
+    void (*ended)(struct dap_session *session, const struct dap_profiling_result *result,
+                  void *user);
+    void (*changed)(struct dap_session *session, void *user); /* it runs, or does so no more */
+};
+
+/* `listener` must outlive it. Returns NULL when out of memory. */
+struct dap_profiling *dap_profiling_new(uv_loop_t *loop,
+                                        const struct dap_profiling_listener *listener, void *user);
+void dap_profiling_join(struct dap_profiling *profiling, struct dap_session *session);
+/* `session` is not used afterwards; what it waits for comes back as BSK_E_GONE, or with its result
+ * once its files are written. When the last one leaves, a running profile is ended and written,
+ * then everything is freed. */
+void dap_profiling_leave(struct dap_profiling *profiling, struct dap_session *session);
+
+/* Each calls `done` exactly once, maybe before it returns. */
+void dap_profiling_start(struct dap_profiling *profiling, struct dap_session *session,
+                         const struct dap_profiling_options *options, dap_profiling_fn *done,
+                         void *user);
+void dap_profiling_snapshot(struct dap_profiling *profiling, struct dap_session *session,
+                            dap_profiling_fn *done, void *user);
+void dap_profiling_stop(struct dap_profiling *profiling, struct dap_session *session,
+                        dap_profiling_fn *done, void *user);
+
+/* What the session hears of the debuggee; see struct dap_extension. */
+void dap_profiling_on_ready(struct dap_profiling *profiling, struct dap_session *session);
+void dap_profiling_on_stopped(struct dap_profiling *profiling, struct dap_session *session);
+void dap_profiling_on_continued(struct dap_profiling *profiling, struct dap_session *session);
+bool dap_profiling_on_ending(struct dap_profiling *profiling, struct dap_session *session);
+
+/* Running now? `out_status` may be NULL. */
+bool dap_profiling_running(const struct dap_profiling *profiling,
+                           struct bsk_recording_status *out_status, pid_t *out_pid,
+                           const char **out_session_id);
+
+#endif

@@ -1,0 +1,149 @@
+/* Sharing a thread's CPU time among its samples. */
+#include "engine/recording/account.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+enum { MS = 1000000, PERIOD = 10 * MS };
+
+struct fixture {
+    struct bsk_profile *profile;
+    uint32_t work, rest;
+    struct bsk_account account;
+    uint64_t now_ns;
+};
+
+static int setup(void **state)
+{
+    static struct fixture fixture;
+    fixture = (struct fixture){ .profile = bsk_profile_new(0), .now_ns = PERIOD };
+    struct bsk_profile *profile = fixture.profile;
+    uint32_t track = bsk_profile_track(profile, 1, 1, "app.py", "MainThread");
+    struct bsk_profile_frame work = {
+        bsk_profile_function(profile, "work", "/app.py", 1, BSK_FUNCTION_PYTHON), 2
+    };
+    struct bsk_profile_frame rest = {
+        bsk_profile_function(profile, "rest", "/app.py", 9, BSK_FUNCTION_PYTHON), 10
+    };
+    fixture.work = bsk_profile_stack(profile, track, &work, 1);
+    fixture.rest = bsk_profile_stack(profile, track, &rest, 1);
+    bsk_account_rebase(&fixture.account, 500 * MS, fixture.now_ns);
+    *state = &fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    bsk_profile_free(((struct fixture *)*state)->profile);
+    return 0;
+}
+
+static uint32_t look(struct fixture *fixture, uint64_t cpu_ns, uint32_t node)
+{
+    fixture->now_ns += PERIOD;
+    return bsk_account_look(&fixture->account, fixture->profile, fixture->now_ns, cpu_ns, node);
+}
+
+static uint64_t self_ns(const struct fixture *fixture, uint32_t node)
+{
+    return bsk_profile_node_at(fixture->profile, node)->self_ns;
+}
+
+static void a_busy_thread_gets_exactly_what_it_used(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(look(fixture, 508 * MS, fixture->work), 1);
+    assert_int_equal(look(fixture, 520 * MS, fixture->rest), 1);
+    assert_int_equal(self_ns(fixture, fixture->work), 8 * MS);
+    assert_int_equal(self_ns(fixture, fixture->rest), 12 * MS);
+}
+
+static void samples_wait_until_the_counter_moves_and_share(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(look(fixture, 500 * MS, fixture->work), 0);
+    assert_int_equal(look(fixture, 500 * MS, fixture->work), 0);
+    assert_int_equal(look(fixture, 500 * MS, fixture->rest), 0);
+    assert_int_equal(look(fixture, 504 * MS, fixture->rest), 4);
+    assert_int_equal(self_ns(fixture, fixture->work), 2 * MS);
+    assert_int_equal(self_ns(fixture, fixture->rest), 2 * MS);
+}
+
+static void a_share_that_does_not_divide_loses_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    look(fixture, 500 * MS, fixture->work);
+    look(fixture, 500 * MS, fixture->work);
+    look(fixture, 500 * MS + 100, fixture->rest);
+    assert_int_equal(self_ns(fixture, fixture->work) + self_ns(fixture, fixture->rest), 100);
+}
+
+static void waiting_for_a_cpu_weighs_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    look(fixture, 500 * MS, fixture->work); /* ready, but not on a CPU */
+    look(fixture, 500 * MS, BSK_NO_NODE);   /* and then it slept: the counter is exact */
+    assert_int_equal(look(fixture, 510 * MS, fixture->rest), 1);
+    assert_int_equal(self_ns(fixture, fixture->work), 0);
+    assert_int_equal(self_ns(fixture, fixture->rest), 10 * MS);
+}
+
+static void what_no_sample_saw_is_carried_to_the_next_that_does(void **state)
+{
+    struct fixture *fixture = *state;
+    look(fixture, 501 * MS, BSK_NO_NODE); /* a millisecond between two sleeps */
+    look(fixture, 502 * MS, BSK_NO_NODE);
+    assert_int_equal(look(fixture, 503 * MS, fixture->work), 1);
+    assert_int_equal(self_ns(fixture, fixture->work), 3 * MS);
+}
+
+static void what_is_owed_at_the_end_goes_where_it_last_ran(void **state)
+{
+    struct fixture *fixture = *state;
+    look(fixture, 504 * MS, fixture->work);
+    look(fixture, 506 * MS, BSK_NO_NODE);
+    bsk_account_close(&fixture->account, fixture->profile, fixture->now_ns);
+    assert_int_equal(self_ns(fixture, fixture->work), 6 * MS);
+}
+
+static void a_hold_is_nobodys_time(void **state)
+{
+    struct fixture *fixture = *state;
+    look(fixture, 504 * MS, fixture->work);
+    bsk_account_rebase(&fixture->account, 900 * MS, fixture->now_ns + 50 * PERIOD);
+    fixture->now_ns += 50 * PERIOD;
+    look(fixture, 905 * MS, fixture->work);
+    assert_int_equal(bsk_profile_cpu_ns(fixture->profile), 9 * MS);
+}
+
+static void more_samples_than_a_tick_holds_lose_no_time(void **state)
+{
+    struct fixture *fixture = *state;
+    for (int i = 0; i < 3 * BSK_ACCOUNT_PENDING; i++)
+        look(fixture, 500 * MS, fixture->work);
+    look(fixture, 540 * MS, fixture->work);
+    assert_int_equal(bsk_profile_cpu_ns(fixture->profile), 40 * MS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_busy_thread_gets_exactly_what_it_used, setup, teardown),
+        cmocka_unit_test_setup_teardown(samples_wait_until_the_counter_moves_and_share, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_share_that_does_not_divide_loses_nothing, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(waiting_for_a_cpu_weighs_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_no_sample_saw_is_carried_to_the_next_that_does, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_is_owed_at_the_end_goes_where_it_last_ran, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_hold_is_nobodys_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(more_samples_than_a_tick_holds_lose_no_time, setup,
+                                        teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
