@@ -13,6 +13,7 @@
 #define BSK_SAMPLING_SAMPLER_H
 
 #include "engine/base/error.h"
+#include "engine/python/python.h" /* struct bsk_frame, struct bsk_python_info */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,21 +21,6 @@
 #include <sys/types.h>
 
 struct bsk_sampler;
-
-/* A code object as it was when it was first met, read in full then. */
-struct bsk_code_object {
-    uint32_t id;         /* dense from 0 within one sampler; an address used again gets a new one */
-    uint32_t first_line; /* from 1; 0 when unknown */
-    const char *name;    /* co_name, UTF-8 */
-    const char *qualname; /* co_qualname (3.11 and later), else as `name` */
-    const char *path;     /* co_filename; made absolute by the target's cwd where it is a file name;
-                             "<string>", "<frozen runpy>" and the like stay as they are */
-};
-
-struct bsk_frame {
-    const struct bsk_code_object *code;
-    uint32_t line; /* from 1; 0 when unknown */
-};
 
 enum bsk_thread_state {
     BSK_THREAD_IDLE,    /* sleeps in the kernel */
@@ -57,14 +43,6 @@ struct bsk_sample {
     uint64_t time_ns; /* CLOCK_MONOTONIC when it began */
     const struct bsk_thread_sample *threads;
     size_t thread_count;
-};
-
-struct bsk_python_info {
-    pid_t pid;
-    int major, minor, micro; /* 3, 13, 0 */
-    bool free_threaded;
-    char version[32];      /* "3.13.0" */
-    char executable[4096]; /* /proc/PID/exe, as far as it could be read */
 };
 
 struct bsk_sampler_options {
