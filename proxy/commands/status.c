@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static void add_text(struct json_object *object, const char *key, const char *text)
 {
@@ -87,8 +88,9 @@ static void answer_status(struct dap_question *question)
     pid_t pid = known_pid(commands->session);
     /* Without a channel the adapter's number may be a wrapper's; a look tells. */
     if (pid > 0 && !dap_session_debuggee(commands->session)->has_channel) {
-        pid_t below = bsk_python_find_below(pid);
-        pid = below > 0 ? below : pid;
+        pid_t below = 0;
+        if (bsk_python_find_below(pid, &below, NULL) == BSK_OK)
+            pid = below;
     }
     status_words(&words, commands->profiling, pid);
     dap_question_answer(question, status_body(commands->session, commands->profiling, pid),
@@ -139,19 +141,48 @@ void dap_send_status(struct dap_session *session, struct dap_profiling *profilin
 /* ---- Processes ---------------------------------------------------------------------------------
  */
 
+enum { CPU_WINDOW_MS = 100 }; /* over which cpuPercent is measured */
+
 struct list_job {
     uv_work_t work;
     struct dap_question *question;
-    struct bsk_python_entry *entries;
+    struct bsk_python_listing *entries;
+    double *cpu_percents; /* one for each entry */
     size_t count;
     int rc;
     struct bsk_error err;
 };
 
+/* CPU time of a whole process in nanoseconds; 0 when it cannot be asked. */
+static double cpu_ns(pid_t pid)
+{
+    clockid_t clock;
+    struct timespec used;
+    if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) != 0)
+        return 0;
+    return (double)used.tv_sec * 1e9 + (double)used.tv_nsec;
+}
+
 static void list_on_worker(uv_work_t *work)
 {
     struct list_job *job = work->data;
     job->rc = bsk_python_list(&job->entries, &job->count, &job->err);
+    if (job->rc != BSK_OK)
+        return;
+    job->cpu_percents = calloc(job->count + 1, sizeof(*job->cpu_percents));
+    if (!job->cpu_percents) {
+        job->rc = bsk_fail(&job->err, BSK_E_MEMORY, NULL, "out of memory");
+        return;
+    }
+    for (size_t i = 0; i < job->count; i++)
+        job->cpu_percents[i] = -cpu_ns(job->entries[i].pid);
+    uint64_t before = uv_hrtime();
+    uv_sleep(CPU_WINDOW_MS);
+    double window_ns = (double)(uv_hrtime() - before);
+    for (size_t i = 0; i < job->count; i++) {
+        double used_ns = job->cpu_percents[i] + cpu_ns(job->entries[i].pid);
+        job->cpu_percents[i] = used_ns > 0 ? used_ns / window_ns * 100 : 0;
+    }
 }
 
 static struct json_object *processes_body(const struct list_job *job)
@@ -159,13 +190,15 @@ static struct json_object *processes_body(const struct list_job *job)
     struct json_object *body = json_object_new_object();
     struct json_object *rows = json_object_new_array();
     for (size_t i = 0; i < job->count; i++) {
-        const struct bsk_python_entry *entry = &job->entries[i];
+        const struct bsk_python_listing *entry = &job->entries[i];
+        char executable[4096];
         struct json_object *row = json_object_new_object();
         json_object_object_add(row, "pid", json_object_new_int(entry->pid));
-        add_text(row, "python", entry->executable);
+        bsk_process_exe(entry->pid, executable, sizeof(executable));
+        add_text(row, "python", executable);
         add_text(row, "version", entry->version);
         add_text(row, "commandLine", entry->command);
-        json_object_object_add(row, "cpuPercent", json_object_new_double(entry->cpu_percent));
+        json_object_object_add(row, "cpuPercent", json_object_new_double(job->cpu_percents[i]));
         if (entry->reason[0])
             add_text(row, "reason", entry->reason);
         json_object_array_add(rows, row);
@@ -178,9 +211,9 @@ static void processes_words(const struct list_job *job, struct bsk_buffer *out)
 {
     bsk_buffer_printf(out, "%8s %-9s %6s  command\n", "PID", "Python", "CPU");
     for (size_t i = 0; i < job->count; i++) {
-        const struct bsk_python_entry *entry = &job->entries[i];
+        const struct bsk_python_listing *entry = &job->entries[i];
         bsk_buffer_printf(out, "%8d %-9s %5.1f%%  %.100s%s%s%s\n", (int)entry->pid, entry->version,
-                          entry->cpu_percent, entry->command, entry->reason[0] ? "  (" : "",
+                          job->cpu_percents[i], entry->command, entry->reason[0] ? "  (" : "",
                           entry->reason, entry->reason[0] ? ")" : "");
     }
 }
@@ -197,6 +230,7 @@ static void after_list(uv_work_t *work, int cancelled)
         dap_question_answer(job->question, processes_body(job), bsk_buffer_text(&words));
     }
     bsk_buffer_free(&words);
+    free(job->cpu_percents);
     free(job->entries);
     free(job);
 }

@@ -385,13 +385,18 @@ static int open_pid(struct open_job *job, pid_t pid)
 static int open_candidates(struct open_job *job, pid_t inner_pid)
 {
     struct bsk_error first = job->err;
-    pid_t candidates[64];
-    size_t count = bsk_process_with_inner_pid(inner_pid, candidates,
-                                              sizeof(candidates) / sizeof(candidates[0]));
-    for (size_t i = 0; i < count; i++) {
-        if (candidates[i] != inner_pid && open_pid(job, candidates[i]) == BSK_OK)
-            return BSK_OK;
+    pid_t *pids = NULL;
+    size_t count = 0;
+    int rc = bsk_process_all(&pids, &count, NULL);
+    for (size_t i = 0; rc == BSK_OK && i < count; i++) {
+        struct bsk_process_facts facts;
+        if (pids[i] == inner_pid || bsk_process_facts(pids[i], &facts, NULL) != BSK_OK ||
+            facts.pid_inside != inner_pid || open_pid(job, pids[i]) != BSK_OK)
+            continue;
+        free(pids);
+        return BSK_OK;
     }
+    free(pids);
     job->err = first;
     job->pid = inner_pid;
     return first.code;
@@ -405,8 +410,8 @@ static void open_on_worker(uv_work_t *work)
         return;
     pid_t pid = job->pid;
     if (job->below)
-        pid = bsk_python_find_below(pid);
-    job->rc = open_pid(job, pid > 0 ? pid : job->pid);
+        (void)bsk_python_find_below(pid, &pid, NULL); /* else opening it says what is wrong */
+    job->rc = open_pid(job, pid);
     if (job->rc != BSK_OK && job->has_identity && job->identity.has_proof)
         job->rc = open_candidates(job, job->identity.pid);
 }
