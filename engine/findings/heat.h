@@ -18,7 +18,8 @@ enum bsk_level {
     BSK_LEVEL_CRITICAL
 };
 
-/* "critical", "hot", "warm", "cool", or "none". From 10, 5, 2 and 1 percent. */
+/* "critical", "hot", "warm", "cool", or "none". From 10, 5, 2 and 1 percent. A level in a heat is
+ * that of the rounded percent, and at least cool: what passed a threshold below 1 is to be seen. */
 const char *bsk_level_name(enum bsk_level level);
 enum bsk_level bsk_level_of(double percent);
 
@@ -57,6 +58,7 @@ struct bsk_heat {
     void *memory; /* owned */
 };
 
+/* `thresholds` may be NULL: the defaults. */
 struct bsk_heat *bsk_heat_new(const struct bsk_totals *totals,
                               const struct bsk_thresholds *thresholds); /* NULL: out of memory */
 void bsk_heat_free(struct bsk_heat *heat);                              /* accepts NULL */
