@@ -8,6 +8,10 @@
  * Ownership: bsk_sampler_open() gives the sampler to the caller; bsk_sampler_close() takes it back
  * and accepts NULL. A sample, its stacks and its frames live until the next take or close; a
  * bsk_code_object lives until close.
+ *
+ * exec: the PID stays, the Python behind it does not. take() notices (the old memory is gone) and
+ * answers BSK_E_GONE with a hint that the process became another program; the caller closes this
+ * sampler and opens the PID again, since ids of codes and threads belong to the old program.
  */
 #ifndef BSK_SAMPLING_SAMPLER_H
 #define BSK_SAMPLING_SAMPLER_H
@@ -50,8 +54,9 @@ struct bsk_sampler_options {
 };
 
 /* `options` may be NULL. Fails with BSK_E_GONE ("Process not found"), BSK_E_FORMAT ("Not a Python
- * process"), BSK_E_UNSUPPORTED (a version or an implementation that we do not know, named) or
- * BSK_E_PERMISSION ("Permission denied", with what was found and the one way out). */
+ * process"), BSK_E_UNSUPPORTED (a version or an implementation that we do not know, named),
+ * BSK_E_PERMISSION ("Permission denied", with what was found and the one way out), or BSK_E_TORN
+ * while its Python is still starting: then try again in some milliseconds. */
 int bsk_sampler_open(pid_t pid, const struct bsk_sampler_options *options,
                      struct bsk_sampler **out_sampler, struct bsk_error *err);
 void bsk_sampler_close(struct bsk_sampler *sampler);

@@ -1,0 +1,163 @@
+/*
+ * A target process, read from outside: memory, mappings, symbols, threads, relatives.
+ *
+ * Nothing here stops the target or writes into it. A process is held by a pidfd and by an open
+ * /proc/PID/mem. The latter belongs to the memory as it was at the time of opening: after an exec,
+ * or once the PID belongs to a stranger, it reads nothing, which is how both are noticed.
+ *
+ * Ownership: what an _open() or a _read() hands out goes back through the _close() or _free() of
+ * the same name; these accept NULL or an empty struct. Threads: one process is used from one thread
+ * at a time; two processes do not know of each other.
+ *
+ * Failures everywhere: BSK_E_GONE "Process not found", BSK_E_PERMISSION "Permission denied" with
+ * what was found and the one way out, BSK_E_TORN for an address that is not readable (any more),
+ * BSK_E_MEMORY, BSK_E_IO.
+ */
+#ifndef BSK_PROCESS_PROCESS_H
+#define BSK_PROCESS_PROCESS_H
+
+#include "engine/base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct bsk_process;
+
+int bsk_process_open(pid_t pid, struct bsk_process **out_process, struct bsk_error *err);
+void bsk_process_close(struct bsk_process *process);
+pid_t bsk_process_pid(const struct bsk_process *process);
+
+/* --- memory ---------------------------------------------------------------------------------- */
+
+enum { BSK_READ_MAX_BYTES = 1 << 24 }; /* no object is larger; a bigger size is garbage */
+
+/* All of [address, address + size), with one system call. */
+int bsk_process_read(struct bsk_process *process, uint64_t address, void *dst, size_t size,
+                     struct bsk_error *err);
+
+struct bsk_piece {
+    uint64_t address;
+    void *dst;
+    uint32_t size; /* in bytes; 0 counts as failed */
+    bool ok;       /* answer: all of it was read */
+};
+
+/* Many pieces with as few system calls as can be (one for up to 1,024 readable pieces). A piece
+ * that cannot be read costs itself: the others are read all the same. Fails only when the target
+ * is gone or forbidden; looks at neither pidfd nor exec, so ask bsk_process_same() afterwards. */
+int bsk_process_read_pieces(struct bsk_process *process, struct bsk_piece *pieces, size_t count,
+                            struct bsk_error *err);
+
+/* BSK_OK while the memory that was opened is still the one behind this PID: `address` must be
+ * readable. After an exit or an exec: BSK_E_GONE. */
+int bsk_process_same(struct bsk_process *process, uint64_t address, struct bsk_error *err);
+
+/* --- mappings and symbols -------------------------------------------------------------------- */
+
+struct bsk_mapping {
+    uint64_t start, end; /* addresses in the target */
+    uint64_t offset;     /* in the file, in bytes */
+    uint64_t inode;      /* 0: no file */
+    bool readable, writable, executable;
+    const char *path; /* as /proc/PID/maps has it ("" for none), without " (deleted)" */
+};
+
+struct bsk_maps {
+    struct bsk_mapping *items; /* by rising address */
+    size_t count;
+    char *text; /* holds the paths */
+};
+
+int bsk_maps_read(struct bsk_process *process, struct bsk_maps *out_maps, struct bsk_error *err);
+void bsk_maps_free(struct bsk_maps *maps);
+
+/* An ELF file as it is mapped into the target: addresses are the target's. */
+struct bsk_image;
+
+/* The file behind `maps->items[index]`, whichever of its mappings that is; found through
+ * /proc/PID/exe, /proc/PID/map_files or /proc/PID/root, so that other mount namespaces and deleted
+ * files work. Fails with BSK_E_FORMAT when it is no 64-bit ELF file of this byte order. */
+int bsk_image_open(struct bsk_process *process, const struct bsk_maps *maps, size_t index,
+                   struct bsk_image **out_image, struct bsk_error *err);
+void bsk_image_close(struct bsk_image *image);
+
+struct bsk_symbol {
+    const char *name;
+    uint64_t address; /* answer: in the target; 0 when the file does not have it */
+    uint64_t size;
+};
+
+/* Looks up all of `wanted` in one pass over the dynamic symbols, then, for those still missing,
+ * over the full table where the file has one. Returns how many were found. */
+size_t bsk_image_symbols(struct bsk_image *image, struct bsk_symbol *wanted, size_t count);
+
+bool bsk_image_section(struct bsk_image *image, const char *name, uint64_t *out_address,
+                       uint64_t *out_size);
+
+/* Where in the target this file begins and ends, .bss included. */
+void bsk_image_range(const struct bsk_image *image, uint64_t *out_start, uint64_t *out_end);
+
+/* Bytes of the file itself; returns how many could be read, 0 at the end. */
+size_t bsk_image_file_bytes(struct bsk_image *image, uint64_t offset, void *dst, size_t size);
+
+/* --- threads --------------------------------------------------------------------------------- */
+
+struct bsk_thread {
+    pid_t tid;        /* the name in /proc/PID/task */
+    pid_t tid_inside; /* the same thread as it sees itself, in its own PID namespace */
+    int schedstat_fd; /* kept open; -1 when files are short: then opened for each look */
+    int stat_fd;
+    bool looked;        /* `cpu_ns` and `state` are of a look, not zero */
+    uint64_t cpu_ns;    /* of the last look */
+    char state;         /* of the last look that needed it: 'R', 'S', 'D', ...; 0 before */
+    uint32_t listed_in; /* used by bsk_threads_refresh() */
+};
+
+struct bsk_threads {
+    struct bsk_thread *items; /* by rising tid */
+    size_t count, capacity;
+    uint32_t round;
+};
+
+/* Brings the list up to date with /proc/PID/task: new threads are opened, lost ones closed, the
+ * others stay as they are. `threads` starts zeroed. */
+int bsk_threads_refresh(struct bsk_process *process, struct bsk_threads *threads,
+                        struct bsk_error *err);
+void bsk_threads_free(struct bsk_threads *threads);
+struct bsk_thread *bsk_threads_find(struct bsk_threads *threads, pid_t tid);
+
+/* CPU time of the thread. BSK_E_GONE when the thread has ended (the process may live on). */
+int bsk_thread_cpu_ns(struct bsk_process *process, struct bsk_thread *thread, uint64_t *out_ns);
+int bsk_thread_state(struct bsk_process *process, struct bsk_thread *thread, char *out_state);
+
+/* --- what /proc says of any process, held or not ---------------------------------------------- */
+
+struct bsk_process_facts {
+    pid_t pid, parent;
+    pid_t pid_inside;     /* in its own PID namespace */
+    uid_t uid;            /* effective */
+    char state;           /* 'Z': ended and not yet waited for */
+    uint64_t start_ticks; /* since boot: with the PID it names one process for good */
+};
+
+int bsk_process_facts(pid_t pid, struct bsk_process_facts *out_facts, struct bsk_error *err);
+
+/* Text of /proc/PID/exe, /proc/PID/cwd; "" when it could not be read. Always terminated. */
+void bsk_process_exe(pid_t pid, char *out, size_t size);
+void bsk_process_cwd(pid_t pid, char *out, size_t size);
+/* The command line, arguments separated by single spaces, cut with "..." to fit. */
+void bsk_process_command(pid_t pid, char *out, size_t size);
+
+/* All PIDs that /proc shows, rising. The caller frees `*out_pids`. */
+int bsk_process_all(pid_t **out_pids, size_t *out_count, struct bsk_error *err);
+
+/* Descendants of `pid` at any depth, nearest first, `pid` itself left out. The caller frees. */
+int bsk_process_below(pid_t pid, pid_t **out_pids, size_t *out_count, struct bsk_error *err);
+
+/* The errors every room words alike; both return the code. */
+int bsk_process_not_found(pid_t pid, struct bsk_error *err);
+int bsk_process_refused(pid_t pid, struct bsk_error *err);
+
+#endif

@@ -1,0 +1,406 @@
+#include "engine/python/codes.h"
+
+#include "engine/python/lines.h"
+#include "engine/python/text.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    NAME_MAX_BYTES = 512,      /* longest name kept; longer ones are cut and end in "..." */
+    PATH_MAX_BYTES = 4096,     /* the same for file names */
+    TABLE_MAX_BYTES = 8 << 20, /* a line table: generated files of a million lines exist */
+    HEADER_MAX_BYTES = 512,    /* of a code object, without its bytecode */
+    BYTECODE_MAX_BYTES = 1 << 28,
+    CHECK_BATCH = 256,
+    KNOWN_BLOCK = 64,
+};
+
+/* An identity younger than this is believed. At the usual 100 Hz each sample looks again. */
+static const uint64_t believed_ns = 8000000;
+
+struct bsk_codes {
+    struct bsk_process *process;
+    const struct bsk_layout *layout;
+    uint64_t code_type; /* address of PyCode_Type, learnt from the first code object */
+    uint32_t next_id;
+    struct bsk_known **slots; /* open addressing by address; a power of two */
+    size_t slot_count, used;
+    struct bsk_known **all; /* everything ever met, for bsk_codes_free() */
+    size_t all_count, all_capacity;
+    char cwd[PATH_MAX_BYTES];
+};
+
+struct bsk_codes *bsk_codes_new(struct bsk_process *process, const struct bsk_layout *layout)
+{
+    struct bsk_codes *codes = calloc(1, sizeof(*codes));
+    if (!codes)
+        return NULL;
+    codes->process = process;
+    codes->layout = layout;
+    codes->slot_count = 1024;
+    codes->slots = calloc(codes->slot_count, sizeof(codes->slots[0]));
+    if (!codes->slots) {
+        free(codes);
+        return NULL;
+    }
+    bsk_process_cwd(bsk_process_pid(process), codes->cwd, sizeof(codes->cwd));
+    return codes;
+}
+
+static void free_known(struct bsk_known *known)
+{
+    if (known->code.qualname != known->code.name)
+        free((char *)known->code.qualname);
+    free((char *)known->code.name);
+    free((char *)known->code.path);
+    free(known->steps);
+    free(known);
+}
+
+void bsk_codes_free(struct bsk_codes *codes)
+{
+    if (!codes)
+        return;
+    for (size_t i = 0; i < codes->all_count; i++)
+        free_known(codes->all[i]);
+    free(codes->all);
+    free(codes->slots);
+    free(codes);
+}
+
+static size_t slot_of(const struct bsk_codes *codes, uint64_t address)
+{
+    uint64_t mixed = (address >> 4) * UINT64_C(0x9e3779b97f4a7c15);
+    size_t at = (size_t)(mixed >> 32) & (codes->slot_count - 1);
+    while (codes->slots[at] && codes->slots[at]->address != address)
+        at = (at + 1) & (codes->slot_count - 1);
+    return at;
+}
+
+/* Takes over `known`, in the place of what had its address before. */
+static bool remember(struct bsk_codes *codes, struct bsk_known *known)
+{
+    if (codes->all_count == codes->all_capacity) {
+        size_t capacity = codes->all_capacity ? codes->all_capacity * 2 : 256;
+        struct bsk_known **grown = realloc(codes->all, capacity * sizeof(*grown));
+        if (!grown)
+            return false;
+        codes->all = grown;
+        codes->all_capacity = capacity;
+    }
+    if (2 * (codes->used + 1) > codes->slot_count) {
+        struct bsk_known **old = codes->slots;
+        size_t old_count = codes->slot_count;
+        struct bsk_known **grown = calloc(old_count * 2, sizeof(*grown));
+        if (!grown)
+            return false;
+        codes->slots = grown;
+        codes->slot_count = old_count * 2;
+        for (size_t i = 0; i < old_count; i++)
+            if (old[i])
+                codes->slots[slot_of(codes, old[i]->address)] = old[i];
+        free(old);
+    }
+    size_t at = slot_of(codes, known->address);
+    codes->used += codes->slots[at] == NULL;
+    codes->slots[at] = known;
+    codes->all[codes->all_count++] = known;
+    return true;
+}
+
+static uint64_t word_at(const uint8_t *bytes, size_t offset)
+{
+    uint64_t value;
+    memcpy(&value, bytes + offset, sizeof(value));
+    return value;
+}
+
+static uint32_t header_bytes(const struct bsk_layout *layout)
+{
+    uint32_t size = layout->code.bytecode ? layout->code.bytecode : layout->code.size;
+    return size > HEADER_MAX_BYTES ? HEADER_MAX_BYTES : size;
+}
+
+/* Never the reference count, the bytecode or what the interpreter changes while it runs. */
+static void identify(const struct bsk_layout *layout, const uint8_t *header, uint64_t identity[8])
+{
+    identity[0] = word_at(header, layout->object.type);
+    identity[1] = word_at(header, layout->code.filename);
+    identity[2] = word_at(header, layout->code.name);
+    identity[3] = layout->code.qualname ? word_at(header, layout->code.qualname) : 0;
+    identity[4] = word_at(header, layout->code.linetable);
+    identity[5] = word_at(header, layout->code.firstlineno) & UINT32_MAX;
+    identity[6] = layout->code.bytecode ? word_at(header, layout->object.bytes_size) : 0;
+    identity[7] = layout->code.version ? word_at(header, layout->code.version) & UINT32_MAX : 0;
+}
+
+static bool is_code_type(struct bsk_codes *codes, uint64_t type)
+{
+    char name[5];
+    uint64_t name_at;
+    if (codes->code_type != 0)
+        return type == codes->code_type;
+    if (bsk_process_read(codes->process, type + codes->layout->object.type_name, &name_at,
+                         sizeof(name_at), NULL) < 0 ||
+        bsk_process_read(codes->process, name_at, name, sizeof(name), NULL) < 0 ||
+        memcmp(name, "code", sizeof(name)) != 0)
+        return false;
+    codes->code_type = type;
+    return true;
+}
+
+/* A str of the target as UTF-8, freshly allocated; NULL when there is none at `address`. */
+static char *read_text(struct bsk_codes *codes, uint64_t address, size_t max_bytes)
+{
+    enum { TEXT_HEADER_MAX = 128 };
+    const struct bsk_layout *layout = codes->layout;
+    uint32_t compact_data = layout->object.text_ascii_data + 16 + layout->wstr_bytes;
+    uint8_t header[TEXT_HEADER_MAX];
+    if (compact_data + 8 > sizeof(header) || layout->object.text_state + 4 > compact_data ||
+        bsk_process_read(codes->process, address, header, compact_data, NULL) < 0)
+        return NULL;
+    uint64_t length = word_at(header, layout->object.text_length);
+    uint32_t state;
+    memcpy(&state, header + layout->object.text_state, sizeof(state));
+    state >>= layout->kind_shift;
+    unsigned kind = state & 7;
+    bool compact = state & 8, ascii = state & 16;
+    if ((kind != 1 && kind != 2 && kind != 4) || length > INT32_MAX || (ascii && kind != 1))
+        return NULL;
+    uint64_t data = address + (ascii ? layout->object.text_ascii_data : compact_data);
+    if (!compact &&
+        bsk_process_read(codes->process, address + compact_data, &data, sizeof(data), NULL) < 0)
+        return NULL;
+    size_t kept = length < max_bytes ? (size_t)length : max_bytes;
+    size_t room = kept * (kind == 1 ? (ascii ? 1 : 2) : kind == 2 ? 3 : 4) + 4;
+    room = room < max_bytes ? room : max_bytes;
+    char *characters = malloc(kept * kind + 1), *text = malloc(room);
+    if (!characters || !text ||
+        bsk_process_read(codes->process, data, characters, kept * kind, NULL) < 0) {
+        free(characters);
+        free(text);
+        return NULL;
+    }
+    bsk_text_utf8(characters, kept, kind, kept < length, text, room);
+    free(characters);
+    return text;
+}
+
+/* "app.py" means a file in the target's working directory; "<string>" means none. Takes `path`. */
+static char *absolute(struct bsk_codes *codes, char *path)
+{
+    if (path[0] == '/' || path[0] == '<' || path[0] == '\0' || codes->cwd[0] != '/')
+        return path;
+    const char *tail = path;
+    while (tail[0] == '.' && tail[1] == '/')
+        tail += 2;
+    size_t size = strlen(codes->cwd) + strlen(tail) + 2;
+    char *whole = malloc(size);
+    if (!whole)
+        return path;
+    snprintf(whole, size, "%s%s%s", codes->cwd, strcmp(codes->cwd, "/") == 0 ? "" : "/", tail);
+    free(path);
+    return whole;
+}
+
+static bool read_lines(struct bsk_codes *codes, struct bsk_known *known)
+{
+    const struct bsk_layout *layout = codes->layout;
+    uint8_t header[64];
+    bool ok = false;
+    uint64_t table_at = known->identity[4];
+    if (layout->object.bytes_data > sizeof(header) ||
+        layout->object.bytes_size + 8 > sizeof(header) ||
+        bsk_process_read(codes->process, table_at, header, sizeof(header), NULL) < 0)
+        return false;
+    uint64_t size = word_at(header, layout->object.bytes_size);
+    if (size > TABLE_MAX_BYTES)
+        return false;
+    uint8_t *table = malloc((size_t)size + 1);
+    struct bsk_line_step *steps = malloc(((size_t)size + 1) * sizeof(*steps));
+    if (table && steps &&
+        bsk_process_read(codes->process, table_at + layout->object.bytes_data, table, (size_t)size,
+                         NULL) == BSK_OK) {
+        known->step_count = bsk_lines_decode(layout->line_form, table, (size_t)size,
+                                             known->code.first_line, steps, (size_t)size + 1);
+        struct bsk_line_step *fitted = realloc(steps, (known->step_count + 1) * sizeof(*steps));
+        known->steps = fitted ? fitted : steps;
+        steps = NULL;
+        ok = true;
+    }
+    free(table);
+    free(steps);
+    return ok;
+}
+
+static int load(struct bsk_codes *codes, uint64_t address, struct bsk_known **out_known)
+{
+    const struct bsk_layout *layout = codes->layout;
+    uint8_t header[HEADER_MAX_BYTES + 8];
+    uint32_t size = header_bytes(layout);
+    if (address == 0 || address % 8 != 0 ||
+        bsk_process_read(codes->process, address, header, size, NULL) < 0)
+        return BSK_E_TORN;
+    struct bsk_known *known = calloc(1, sizeof(*known));
+    if (!known)
+        return BSK_E_MEMORY;
+    identify(layout, header, known->identity);
+    known->address = address;
+    known->code.first_line = (uint32_t)known->identity[5];
+    if (known->code.first_line > INT32_MAX)
+        known->code.first_line = 0;
+    if (!is_code_type(codes, known->identity[0]))
+        goto torn;
+    if (layout->code.bytecode) {
+        uint64_t bytes = known->identity[6] * 2;
+        if (known->identity[6] == 0 || bytes > BYTECODE_MAX_BYTES)
+            goto torn;
+        known->bytecode_bytes = (uint32_t)bytes;
+    }
+    known->code.name = read_text(codes, known->identity[2], NAME_MAX_BYTES + 4);
+    char *path = read_text(codes, known->identity[1], PATH_MAX_BYTES + 4);
+    known->code.path = path ? absolute(codes, path) : NULL;
+    known->code.qualname = layout->code.qualname
+                               ? read_text(codes, known->identity[3], NAME_MAX_BYTES + 4)
+                               : known->code.name;
+    if (!known->code.name || !known->code.path || !known->code.qualname)
+        goto torn;
+    (void)read_lines(codes, known); /* without them it has no lines, but still a name */
+
+    /* It must still be the one that the names were read for. */
+    uint64_t identity[8];
+    if (bsk_process_read(codes->process, address, header, size, NULL) < 0)
+        goto torn;
+    identify(layout, header, identity);
+    if (memcmp(identity, known->identity, sizeof(identity)) != 0)
+        goto torn;
+    known->code.id = codes->next_id;
+    if (!remember(codes, known)) {
+        free_known(known);
+        return BSK_E_MEMORY;
+    }
+    codes->next_id++;
+    *out_known = known;
+    return BSK_OK;
+torn:
+    free_known(known);
+    return BSK_E_TORN;
+}
+
+int bsk_codes_get(struct bsk_codes *codes, uint64_t address, struct bsk_known **out_known)
+{
+    struct bsk_known *known = codes->slots[slot_of(codes, address)];
+    if (!known)
+        return load(codes, address, out_known);
+    *out_known = known;
+    return BSK_OK;
+}
+
+/* Forgets the address, not the code: samples that named it keep naming it. */
+static void disown(struct bsk_codes *codes, struct bsk_known *known)
+{
+    size_t at = slot_of(codes, known->address);
+    if (codes->slots[at] != known)
+        return;
+    codes->slots[at] = NULL;
+    codes->used--;
+    for (size_t next = (at + 1) & (codes->slot_count - 1); codes->slots[next];
+         next = (next + 1) & (codes->slot_count - 1)) {
+        struct bsk_known *moved = codes->slots[next];
+        codes->slots[next] = NULL;
+        codes->slots[slot_of(codes, moved->address)] = moved;
+    }
+}
+
+static bool check_batch(struct bsk_codes *codes, struct bsk_known **known, size_t count,
+                        uint64_t now_ns)
+{
+    uint32_t size = header_bytes(codes->layout);
+    struct bsk_piece pieces[CHECK_BATCH];
+    uint8_t *headers = malloc((size_t)size * count);
+    bool same = true;
+    if (!headers)
+        return true;
+    for (size_t i = 0; i < count; i++)
+        pieces[i] = (struct bsk_piece){ .address = known[i]->address,
+                                        .dst = headers + i * (size_t)size,
+                                        .size = size };
+    if (bsk_process_read_pieces(codes->process, pieces, count, NULL) == BSK_OK) {
+        for (size_t i = 0; i < count; i++) {
+            uint64_t identity[8];
+            if (pieces[i].ok)
+                identify(codes->layout, pieces[i].dst, identity);
+            if (pieces[i].ok && memcmp(identity, known[i]->identity, sizeof(identity)) == 0)
+                continue;
+            disown(codes, known[i]);
+            same = false;
+        }
+    }
+    for (size_t i = 0; i < count; i++)
+        known[i]->checked_ns = now_ns;
+    free(headers);
+    return same;
+}
+
+bool bsk_codes_check(struct bsk_codes *codes, struct bsk_known *const *known, size_t count,
+                     uint64_t now_ns)
+{
+    struct bsk_known *due[CHECK_BATCH];
+    size_t due_count = 0;
+    bool same = true;
+    for (size_t i = 0; i < count; i++) {
+        if (now_ns - known[i]->checked_ns < believed_ns)
+            continue;
+        known[i]->checked_ns = now_ns; /* once, however often it is on the stack */
+        due[due_count++] = known[i];
+        if (due_count == CHECK_BATCH) {
+            same = check_batch(codes, due, due_count, now_ns) && same;
+            due_count = 0;
+        }
+    }
+    if (due_count > 0)
+        same = check_batch(codes, due, due_count, now_ns) && same;
+    return same;
+}
+
+/* Free-threaded 3.14 and later: each thread may run its own copy of the bytecode. */
+static uint64_t bytecode_copy(struct bsk_codes *codes, struct bsk_known *known, int32_t index)
+{
+    enum { COPIES = sizeof(known->copies) / sizeof(known->copies[0]) };
+    uint64_t array, start;
+    for (uint32_t i = 0; i < known->copy_count && i < COPIES; i++)
+        if (known->copies[i].index == index)
+            return known->copies[i].bytecode;
+    if (index < 0 || index > 1 << 16 ||
+        bsk_process_read(codes->process, known->address + codes->layout->code.tlbc, &array,
+                         sizeof(array), NULL) < 0 ||
+        bsk_process_read(codes->process, array + 8 + 8 * (uint64_t)index, &start, sizeof(start),
+                         NULL) < 0)
+        return 0;
+    uint32_t at = known->copy_count++ % COPIES;
+    known->copies[at].index = index;
+    known->copies[at].bytecode = start;
+    return start;
+}
+
+bool bsk_codes_line(struct bsk_codes *codes, struct bsk_known *known, uint64_t lasti,
+                    int32_t tlbc_index, uint32_t *out_line)
+{
+    const struct bsk_layout *layout = codes->layout;
+    int64_t offset;
+    if (layout->frame_form == BSK_FRAME_OBJECTS) {
+        offset = (int64_t)(int32_t)lasti * layout->lasti_unit;
+    } else {
+        uint64_t start = known->address + layout->code.bytecode;
+        if (layout->code.tlbc && tlbc_index != 0)
+            start = bytecode_copy(codes, known, tlbc_index);
+        offset = (int64_t)(lasti - start);
+        if (offset < -2 || offset >= (int64_t)known->bytecode_bytes || offset % 2 != 0)
+            return false;
+    }
+    *out_line = bsk_lines_find(known->steps, known->step_count, offset, known->code.first_line);
+    return true;
+}

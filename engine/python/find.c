@@ -1,0 +1,213 @@
+/* Whether there is a CPython in a process, where its _PyRuntime lies, and which version it is. */
+#include "engine/python/internal.h"
+#include "engine/python/names.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    IMAGES_MAX = 512,           /* files looked into before we say that there is no Python */
+    BSS_MAX_BYTES = 64 << 20,   /* of one file's writable memory that is searched for a version */
+    PYPY_MAX_BYTES = 256 << 20, /* of PyPy's library that is searched for its version */
+};
+
+int bsk_not_python(pid_t pid, struct bsk_error *err)
+{
+    char exe[4096];
+    bsk_process_exe(pid, exe, sizeof(exe));
+    return bsk_fail(err, BSK_E_FORMAT, "choose a process that runs CPython 3.8 or newer",
+                    "Not a Python process: %d runs %.200s", (int)pid, exe[0] ? exe : "no program");
+}
+
+static int unsupported(struct bsk_error *err, const char *what, const char *version)
+{
+    return bsk_fail(err, BSK_E_UNSUPPORTED, "run the program with CPython 3.8 or newer",
+                    "Not a Python process: %s%s%.40s found; CPython 3.8 and newer only", what,
+                    version[0] ? " " : "", version);
+}
+
+/* A PyPy says its version in a text of its library: "... [PyPy 7.3.11 with GCC ...". */
+static void find_pypy_version(struct bsk_image *image, char *out, size_t size)
+{
+    enum { BLOCK = 1 << 20, OVERLAP = 64 };
+    static const char key[] = "[PyPy ";
+    char *block = malloc(BLOCK + OVERLAP + 1);
+    out[0] = '\0';
+    for (uint64_t at = 0; block && at < PYPY_MAX_BYTES; at += BLOCK) {
+        size_t got = bsk_image_file_bytes(image, at, block, BLOCK + OVERLAP);
+        if (got == 0)
+            break;
+        block[got] = '\0';
+        const char *hit = memmem(block, got, key, sizeof(key) - 1);
+        if (!hit)
+            continue;
+        hit += sizeof(key) - 1;
+        size_t length = strspn(hit, "0123456789.");
+        snprintf(out, size, "%.*s", (int)(length < 20 ? length : 20), hit);
+        break;
+    }
+    free(block);
+}
+
+/* "3.8.18 (default, ...": what Py_GetVersion() wrote into static memory when Python started. */
+static bool version_in(const char *text, size_t size, struct bsk_found *found)
+{
+    for (size_t i = 0; i + 16 < size; i++) {
+        int major, minor, micro, end = 0;
+        char copy[40];
+        if ((text[i] != '2' && text[i] != '3') || text[i + 1] != '.' ||
+            (i > 0 && text[i - 1] != '\0') || !isdigit((unsigned char)text[i + 2]))
+            continue;
+        snprintf(copy, sizeof(copy), "%.*s", (int)(size - i < 39 ? size - i : 39), text + i);
+        if (sscanf(copy, "%d.%d.%d%n", &major, &minor, &micro, &end) != 3 || minor > 99 ||
+            micro > 99)
+            continue;
+        size_t tail = (size_t)end + strspn(copy + end, "+abrc0123456789");
+        if (strncmp(copy + tail, " (", 2) != 0)
+            continue;
+        found->major = major;
+        found->minor = minor;
+        found->micro = micro;
+        snprintf(found->version, sizeof(found->version), "%.*s", (int)(tail < 31 ? tail : 31),
+                 copy);
+        return true;
+    }
+    return false;
+}
+
+/* Searches the writable memory that belongs to this file, .bss included. */
+static bool find_version_text(struct bsk_process *process, const struct bsk_maps *maps,
+                              const struct bsk_image *image, struct bsk_found *found)
+{
+    uint64_t start, end;
+    bool hit = false;
+    bsk_image_range(image, &start, &end);
+    for (size_t i = 0; i < maps->count && !hit; i++) {
+        const struct bsk_mapping *mapping = &maps->items[i];
+        if (!mapping->writable || mapping->end <= start || mapping->start >= end)
+            continue;
+        uint64_t size = mapping->end - mapping->start;
+        size = size < BSS_MAX_BYTES ? size : BSS_MAX_BYTES;
+        char *copy = malloc((size_t)size);
+        for (uint64_t at = 0; copy && at < size; at += BSK_READ_MAX_BYTES) {
+            uint64_t part = size - at < BSK_READ_MAX_BYTES ? size - at : BSK_READ_MAX_BYTES;
+            if (bsk_process_read(process, mapping->start + at, copy + at, (size_t)part, NULL) < 0)
+                size = at;
+        }
+        hit = copy && version_in(copy, (size_t)size, found);
+        free(copy);
+    }
+    return hit;
+}
+
+static void set_version(struct bsk_found *found, uint32_t hex)
+{
+    static const char *const levels[16] = { [0xa] = "a", [0xb] = "b", [0xc] = "rc" };
+    const char *level = levels[hex >> 4 & 15];
+    found->major = (int)(hex >> 24 & 255);
+    found->minor = (int)(hex >> 16 & 255);
+    found->micro = (int)(hex >> 8 & 255);
+    if (level)
+        snprintf(found->version, sizeof(found->version), "%d.%d.%d%s%d", found->major, found->minor,
+                 found->micro, level, (int)(hex & 15));
+    else
+        snprintf(found->version, sizeof(found->version), "%d.%d.%d", found->major, found->minor,
+                 found->micro);
+}
+
+/* BSK_OK: this file is a CPython (found); BSK_E_FORMAT: it is not. */
+static int look_into(struct bsk_process *process, const struct bsk_maps *maps, size_t index,
+                     struct bsk_found *found, struct bsk_error *err)
+{
+    struct bsk_symbol symbols[] = { { .name = "_PyRuntime" },
+                                    { .name = "Py_Version" },
+                                    { .name = "Py_GetVersion" } };
+    struct bsk_image *image = NULL;
+    uint64_t size;
+    uint32_t hex = 0;
+    struct {
+        char cookie[8];
+        uint64_t version;
+    } head = { 0 };
+    if (bsk_image_open(process, maps, index, &image, NULL) < 0)
+        return BSK_E_FORMAT;
+    bool pypy = bsk_name_is_pypy(maps->items[index].path);
+    if (pypy) {
+        char version[24];
+        find_pypy_version(image, version, sizeof(version));
+        bsk_image_close(image);
+        return unsupported(err, "PyPy", version);
+    }
+    (void)bsk_image_symbols(image, symbols, sizeof(symbols) / sizeof(symbols[0]));
+    found->runtime = symbols[0].address;
+    if (found->runtime == 0 && !bsk_image_section(image, ".PyRuntime", &found->runtime, &size))
+        found->runtime = 0;
+    if (found->runtime != 0 &&
+        bsk_process_read(process, found->runtime, &head, sizeof(head), NULL) == BSK_OK &&
+        memcmp(head.cookie, "xdebugpy", 8) == 0)
+        set_version(found, (uint32_t)head.version);
+    else if (symbols[1].address != 0 &&
+             bsk_process_read(process, symbols[1].address, &hex, sizeof(hex), NULL) == BSK_OK &&
+             hex >> 24 == 3)
+        set_version(found, hex);
+    else if ((found->runtime != 0 || symbols[2].address != 0) &&
+             !find_version_text(process, maps, image, found))
+        bsk_name_version(maps->items[index].path, &found->major, &found->minor);
+    bsk_image_close(image);
+    if (found->runtime == 0 && (symbols[2].address == 0 || found->major == 0))
+        return BSK_E_FORMAT;
+    if (found->major == 0)
+        return bsk_fail(err, BSK_E_TORN, "try again in a moment", "Python is starting");
+    if (found->version[0] == '\0')
+        snprintf(found->version, sizeof(found->version), "%d.%d", found->major, found->minor);
+    if (found->major != 3 || found->minor < BSK_OLDEST_MINOR)
+        return unsupported(err, "CPython", found->version);
+    return found->runtime != 0 ? BSK_OK : BSK_E_FORMAT;
+}
+
+/* Likely files first: 0 libpython, 1 the program, 2 anything else with code in it. */
+static int rank(const struct bsk_mapping *mapping, const char *exe)
+{
+    if (mapping->inode == 0 || mapping->path[0] != '/')
+        return -1;
+    if (bsk_name_is_libpython(mapping->path) || bsk_name_is_pypy(mapping->path))
+        return 0;
+    if (strcmp(mapping->path, exe) == 0)
+        return 1;
+    return mapping->executable ? 2 : -1;
+}
+
+int bsk_find_python(struct bsk_process *process, struct bsk_found *out_found, struct bsk_error *err)
+{
+    struct bsk_maps maps = { 0 };
+    char exe[4096];
+    pid_t pid = bsk_process_pid(process);
+    int rc = bsk_maps_read(process, &maps, err);
+    if (rc < 0) {
+        struct bsk_process_facts facts = { 0 }; /* a thread of the kernel has no memory */
+        if (rc == BSK_E_GONE && bsk_process_facts(pid, &facts, NULL) == BSK_OK &&
+            facts.state != 'Z' && facts.state != 'X')
+            return bsk_not_python(pid, err);
+        return rc;
+    }
+    bsk_process_exe(pid, exe, sizeof(exe));
+    rc = BSK_E_FORMAT;
+    size_t looked = 0;
+    for (int wanted = 0; wanted <= 2 && rc == BSK_E_FORMAT; wanted++) {
+        const char *before = "";
+        for (size_t i = 0; i < maps.count && rc == BSK_E_FORMAT && looked < IMAGES_MAX; i++) {
+            if (rank(&maps.items[i], exe) != wanted || strcmp(maps.items[i].path, before) == 0)
+                continue;
+            struct bsk_found found = { .micro = -1 };
+            before = maps.items[i].path;
+            looked++;
+            rc = look_into(process, &maps, i, &found, err);
+            if (rc == BSK_OK)
+                *out_found = found;
+        }
+    }
+    bsk_maps_free(&maps);
+    return rc == BSK_E_FORMAT ? bsk_not_python(pid, err) : rc;
+}

@@ -1,0 +1,68 @@
+/* What a bsk_python is made of, for the files of this folder alone. */
+#ifndef BSK_PYTHON_INTERNAL_H
+#define BSK_PYTHON_INTERNAL_H
+
+#include "engine/python/codes.h"
+#include "engine/python/layout.h"
+#include "engine/python/proof.h"
+#include "engine/python/python.h"
+
+#include <string.h>
+
+struct bsk_python {
+    struct bsk_process *process; /* borrowed */
+    struct bsk_python_info info;
+    struct bsk_layout layout;
+    uint64_t runtime; /* address of _PyRuntime */
+
+    uint64_t interpreters_head;
+    struct bsk_interpreter {
+        uint64_t address;
+        uint64_t threads_head, threads_head_now;
+        uint64_t next;
+    } * interpreters;
+    size_t interpreter_count;
+    uint64_t interpreters_head_now;
+
+    struct bsk_python_thread **threads; /* each allocated by itself, so that pointers stay good */
+    size_t thread_count;
+    uint32_t pthread_tid_offset; /* of `tid` in the C library's thread descriptor; 0: not found */
+
+    struct bsk_codes *codes;
+    struct bsk_proof proof;
+
+    struct bsk_piece *pieces; /* of one read, grown at need */
+    size_t piece_count, piece_capacity;
+    struct bsk_piece *kept_pieces; /* see swap_pieces() in stack.c */
+    size_t kept_count, kept_capacity;
+    bool single;
+};
+
+/* What find.c learns about a process. */
+struct bsk_found {
+    uint64_t runtime;
+    int major, minor, micro; /* 0, 0, -1 as far as unknown */
+    char version[32];
+};
+
+/* Finds the CPython of a process; failures as bsk_python_open() has them. */
+int bsk_find_python(struct bsk_process *process, struct bsk_found *out_found,
+                    struct bsk_error *err);
+
+static inline uint64_t bsk_u64(const uint8_t *bytes, size_t offset)
+{
+    uint64_t value;
+    memcpy(&value, bytes + offset, sizeof(value));
+    return value;
+}
+
+static inline int32_t bsk_i32(const uint8_t *bytes, size_t offset)
+{
+    int32_t value;
+    memcpy(&value, bytes + offset, sizeof(value));
+    return value;
+}
+
+void bsk_stack_memory_free(struct bsk_stack_memory *memory);
+
+#endif
