@@ -1,5 +1,6 @@
 /*
- * One debug session: an editor on one side, a debug adapter on the other, and Basilisk between them.
+ * One debug session: an editor on one side, a debug adapter on the other, and Basilisk between
+ * them.
  *
  * A session is a pure machine over bytes: what an editor or an adapter sent goes in through
  * dap_session_feed(), what is to be written comes out through the host's functions. It does no I/O,
@@ -7,9 +8,9 @@
  * (proxy/session/link.h), the fuzzer and `basilisk replay` from memory. It knows DAP alone: what
  * Basilisk can do for the user hangs on it as an extension (proxy/commands).
  *
- * What no rule wants passes as the bytes that came in, as they arrive, uncollected. Until the session
- * has opted in (a `basilisk` key, a basilisk.* request, a console command of ours) the editor sees
- * exactly what the adapter said; the exceptions are listed in docs/session.md.
+ * What no rule wants passes as the bytes that came in, as they arrive, uncollected. Until the
+ * session has opted in (a `basilisk` key, a basilisk.* request, a console command of ours) the
+ * editor sees exactly what the adapter said; the exceptions are listed in docs/session.md.
  *
  * Threads: all calls come from the loop's thread; no function here blocks.
  */
@@ -26,7 +27,8 @@
 
 struct dap_session;
 
-/* ---- What hangs on a session ------------------------------------------------------------------- */
+/* ---- What hangs on a session -------------------------------------------------------------------
+ */
 
 /* A request of the editor's that an extension answers, now or later, by dap_session_respond(). */
 struct dap_request {
@@ -50,12 +52,14 @@ struct dap_extension {
     void (*on_request)(void *state, const struct dap_request *request,
                        struct json_object *arguments); /* may be NULL */
 
-    /* Is the console text's first word one of ours? Asked for `evaluate` with context "repl" only. */
+    /* Is the console text's first word one of ours? Asked for `evaluate` with context "repl" only.
+     */
     bool (*has_console)(const char *text);
     void (*on_console)(void *state, const struct dap_request *request, const char *text);
 
-    /* Adds to `targets` (a JSON array of CompletionItem) what could follow `text` (the line up to the
-     * cursor). Asked in sessions that opted in, when `text` starts with '/'; true: these are all. */
+    /* Adds to `targets` (a JSON array of CompletionItem) what could follow `text` (the line up to
+     * the cursor). Asked in sessions that opted in, when `text` starts with '/'; true: these are
+     * all. */
     bool (*on_completions)(void *state, const char *text, struct json_object *targets);
 
     /* The `basilisk` key of a launch or attach configuration; `arguments` is the whole of it. */
@@ -67,39 +71,41 @@ struct dap_extension {
     void (*on_stopped)(void *state);   /* all threads stand at a breakpoint */
     void (*on_continued)(void *state); /* and go on */
 
-    /* The debuggee has ended (`exited` or `terminated`), or the editor is about to end it (terminate,
-     * disconnect), or the adapter is gone. Comes at most once. True: keep the adapter's bytes back until
-     * dap_session_release() (at most 3 s), so that what must be said is said before `terminated`. */
+    /* The debuggee has ended (`exited` or `terminated`), or the editor is about to end it
+     * (terminate, disconnect), or the adapter is gone. Comes at most once. True: keep the adapter's
+     * bytes back until dap_session_release() (at most 3 s), so that what must be said is said
+     * before `terminated`. */
     bool (*on_ending)(void *state);
 };
 
-/* ---- What an extension may ask of its session -------------------------------------------------- */
+/* ---- What an extension may ask of its session --------------------------------------------------
+ */
 
 /* What the client said of itself in `initialize`, and what follows from it. */
 struct dap_client {
-    char id[64];            /* clientID, "" when it gave none */
-    bool ansi;              /* supportsANSIStyling */
-    bool progress;          /* supportsProgressReporting */
+    char id[64];   /* clientID, "" when it gave none */
+    bool ansi;     /* supportsANSIStyling */
+    bool progress; /* supportsProgressReporting */
     bool variable_type;
-    bool lines_start_at_1;  /* default true */
+    bool lines_start_at_1; /* default true */
     bool columns_start_at_1;
-    bool custom_events; /* has sent a basilisk.* request, its configuration has a `basilisk` key, or its
-                           initialize has `supportsBasiliskEvents` */
+    bool custom_events; /* has sent a basilisk.* request, its configuration has a `basilisk` key, or
+                           its initialize has `supportsBasiliskEvents` */
 };
 const struct dap_client *dap_session_client(const struct dap_session *session);
 
 /* What is known of the debuggee. Strings live as long as the session; "" when not known. */
 struct dap_debuggee {
-    pid_t hint_pid;          /* of the `process` event, or 0: may be a wrapper's */
-    pid_t pid;               /* by pydevdSystemInfo or by ancestry, or 0 */
-    bool has_channel;        /* evaluate without a frame works */
+    pid_t hint_pid;   /* of the `process` event, or 0: may be a wrapper's */
+    pid_t pid;        /* by pydevdSystemInfo or by ancestry, or 0 */
+    bool has_channel; /* evaluate without a frame works */
     bool no_debug;
-    bool attached;           /* by attach, not launch */
+    bool attached; /* by attach, not launch */
     bool ended;
-    bool started;            /* launch or attach was sent */
-    char adapter_version[32];/* debugpy's, of its telemetry */
-    char program[4096];      /* the configuration's program or module, or the process event's name */
-    char cwd[4096];          /* the configuration's cwd */
+    bool started;             /* launch or attach was sent */
+    char adapter_version[32]; /* debugpy's, of its telemetry */
+    char program[4096]; /* the configuration's program or module, or the process event's name */
+    char cwd[4096];     /* the configuration's cwd */
 };
 const struct dap_debuggee *dap_session_debuggee(const struct dap_session *session);
 
@@ -141,7 +147,8 @@ void dap_session_ask(struct dap_session *session, const char *command, const cha
                      uint32_t timeout_ms, dap_answer_fn *done, void *user);
 
 /* Finds the debuggee's PID as well as can be without a proof: pydevdSystemInfo where there is a
- * channel, else the hint. The answer is dap_session_debuggee()->pid; done(rc BSK_OK) or BSK_E_STATE. */
+ * channel, else the hint. The answer is dap_session_debuggee()->pid; done(rc BSK_OK) or
+ * BSK_E_STATE. */
 void dap_session_find_pid(struct dap_session *session, dap_answer_fn *done, void *user);
 
 /* Lets the adapter's bytes go on after on_ending() returned true. */
