@@ -1,0 +1,118 @@
+"""The schemas of docs/protocol are strict about what DESIGN.md promises, and say what they mean.
+
+That real traffic fits them is checked after every test (conftest.Editors.close)."""
+
+import copy
+
+import jsonschema
+import pytest
+
+import protocol
+
+PROFILE = {
+    "sessionId": "1", "samples": 10, "errors": 0, "torn": 0, "seconds": 1.5,
+    "paths": {"speedscope": "/tmp/a.speedscope.json", "cpuprofile": "/tmp/a.cpuprofile"},
+    "top": [{"function": "f", "path": "/a.py", "line": 1, "selfPercent": 60.5, "totalPercent": 100}],
+}
+STATUS = {
+    "profiling": {"sessionId": "1", "pid": 1, "sampleRate": 100}, "pid": 1, "version": "0.1.0",
+    "commands": [{"request": "basilisk.status", "console": "/basilisk"}],
+}
+POSITION = {"line": 0, "character": 0}
+EXAMPLES = {
+    "basilisk.profiler.start.arguments": {"pid": 1, "preset": "default", "sampleRate": 100, "includeNative": False,
+                                          "subprocesses": True},
+    "basilisk.profiler.start.response": {"sessionId": "1", "pid": 1, "sampleRate": 100},
+    "basilisk.profiler.snapshot.arguments": {"sessionId": "1"},
+    "basilisk.profiler.snapshot.response": PROFILE,
+    "basilisk.profiler.stop.arguments": {"sessionId": "1"},
+    "basilisk.profiler.stop.response": PROFILE,
+    "basilisk.profile.event": dict(PROFILE, reason="stopped"),
+    "basilisk.processes.arguments": {},
+    "basilisk.processes.response": {"processes": [{"pid": 1, "python": "/usr/bin/python3", "version": "3.11.2",
+                                                   "commandLine": "python3 a.py", "cpuPercent": 12.5, "reason": "no"}]},
+    "basilisk.status.arguments": {},
+    "basilisk.status.response": STATUS,
+    "basilisk.status.event": STATUS,
+    "basilisk.heat.event": {"version": 1, "files": [{
+        "path": "/a.py", "lines": [{"line": 1, "percent": 1.5, "samples": 3, "level": "cool"}],
+        "functions": [{"name": "f", "line": 1, "percent": 2.5, "level": "warm"}]}]},
+    "basilisk.diagnostics.event": {"uri": "file:///a.py", "diagnostics": [{
+        "range": {"start": POSITION, "end": POSITION}, "severity": 2, "code": "BSK-PROF-LINE", "source": "basilisk",
+        "message": "1.5 %, 3 samples"}]},
+    "launch.basilisk": {"profile": {"preset": "default"}, "memory": True},
+    "error": {"error": {"id": 1, "format": "No debug session", "showUser": True}},
+}
+# What DESIGN.md marks with "?" may be missing.
+OPTIONAL = {
+    "basilisk.profiler.start.arguments": ["pid", "preset", "sampleRate", "includeNative", "subprocesses"],
+    "basilisk.profiler.snapshot.arguments": ["sessionId"],
+    "basilisk.profiler.stop.arguments": ["sessionId"],
+    "basilisk.processes.response": ["processes.0.reason"],
+    "basilisk.status.response": ["profiling"],
+    "basilisk.status.event": ["profiling"],
+    "launch.basilisk": ["profile", "memory", "profile.preset"],
+}
+FORMATS = ("paths.speedscope", "paths.cpuprofile")  # a format that could not be written is missing
+PROFILES = ("basilisk.profiler.snapshot.response", "basilisk.profiler.stop.response", "basilisk.profile.event")
+
+
+def places(value, at=()):
+    """Every key of every object in the value, as a path."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield at + (key,)
+            yield from places(inner, at + (key,))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from places(inner, at + (index,))
+
+
+def holder(value, place):
+    for key in place[:-1]:
+        value = value[key]
+    return value
+
+
+def is_optional(name, place):
+    text = ".".join(map(str, place))
+    return text in OPTIONAL.get(name, []) or (name in PROFILES and text in FORMATS)
+
+
+CASES = [(name, place) for name, example in sorted(EXAMPLES.items()) for place in places(example)]
+
+
+def test_there_is_an_example_for_each_schema_and_each_is_valid():
+    assert sorted(EXAMPLES) == protocol.names()
+    for name, example in EXAMPLES.items():
+        jsonschema.Draft202012Validator.check_schema(protocol.schema(name))
+        assert protocol.problems_of(name, example) == []
+
+
+@pytest.mark.parametrize("name,place", CASES, ids=lambda value: value if isinstance(value, str) else ".".join(map(str, value)))
+def test_a_schema_fails_when_a_field_is_taken_away_or_has_another_type(name, place):
+    without = copy.deepcopy(EXAMPLES[name])
+    del holder(without, place)[place[-1]]
+    if is_optional(name, place):
+        assert protocol.problems_of(name, without) == []
+    else:
+        assert protocol.problems_of(name, without) != []
+    other = copy.deepcopy(EXAMPLES[name])
+    holder(other, place)[place[-1]] = ["of another type"]
+    assert protocol.problems_of(name, other) != []
+
+
+def test_a_value_out_of_its_range_is_refused():
+    for name, example in [
+        ("basilisk.heat.event", {"version": 1, "files": [{"path": "relative.py", "lines": [], "functions": []}]}),
+        ("basilisk.heat.event", {"version": 1, "files": [{"path": "/a.py", "functions": [], "lines": [
+            {"line": 0, "percent": 1, "samples": 1, "level": "cool"}]}]}),
+        ("basilisk.heat.event", {"version": 1, "files": [{"path": "/a.py", "functions": [], "lines": [
+            {"line": 1, "percent": 101, "samples": 1, "level": "cool"}]}]}),
+        ("basilisk.heat.event", {"version": 1, "files": [{"path": "/a.py", "functions": [], "lines": [
+            {"line": 1, "percent": 1, "samples": 1, "level": "tepid"}]}]}),
+        ("basilisk.profiler.start.arguments", {"sampleRate": 0}),
+        ("basilisk.profiler.start.arguments", {"sampleRate": 10001}),
+        ("error", {"error": {"id": 1, "format": "x", "showUser": False}}),
+    ]:
+        assert protocol.problems_of(name, example) != [], example
