@@ -1,5 +1,6 @@
 #include "adapters/cli/dap.h"
 
+#include "proxy/commands/commands.h"
 #include "proxy/session/link.h"
 #include "proxy/wire/log.h"
 
@@ -9,9 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* What hangs on every session: the one line to change when there is something. */
-static const struct dap_extension *const extension = NULL;
 
 struct address {
     char host[256];
@@ -203,7 +201,8 @@ static int run_hub(const struct options *options, struct dap_log *log)
     struct run run = { 0 };
     uv_loop_t loop;
     const struct dap_hub_options hub_options = {
-        .extension = extension,
+        .extension = &dap_basilisk,
+        .extension_user = &loop,
         .connect_host = options->connect.given ? options->connect.host : NULL,
         .connect_port = options->connect.port,
         .command = options->command,

@@ -36,7 +36,8 @@ void dap_own_send(struct dap_session *session, enum dap_side to, const char *bod
     char header[40];
     int header_bytes = snprintf(header, sizeof(header), "Content-Length: %zu\r\n\r\n", size);
     size_t whole = (size_t)header_bytes + size;
-    if (droppable && queue->droppable_bytes + whole > OWN_MAX_BYTES) {
+    /* One alone may be larger: the diagnostics of a file with 10,000 hot lines are. */
+    if (droppable && queue->droppable_bytes && queue->droppable_bytes + whole > OWN_MAX_BYTES) {
         session->dropped++;
         return;
     }
@@ -87,6 +88,11 @@ void dap_own_free(struct dap_own_queue *queue)
 {
     while (queue->first)
         unlink_own(queue, &queue->first);
+}
+
+size_t dap_session_waiting_bytes(const struct dap_session *session)
+{
+    return session->own[DAP_EDITOR].droppable_bytes;
 }
 
 static void begin_message(struct dap_session *session, struct bsk_json *json, const char *type)
