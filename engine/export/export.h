@@ -26,10 +26,11 @@ const struct bsk_exporter *bsk_exporter_named(const char *name);
 int bsk_export_file(const struct bsk_exporter *exporter, const struct bsk_profile *profile,
                     const char *path, struct bsk_error *err);
 
-/* NAME-YYYYMMDD-HHMMSS[-N] in `folder`, local time, such that no file of that set exists yet; makes
- * the folder and its .gitignore of "*"; keeps the newest 50 sets or 500 MB of what was written
- * there by Basilisk. `name` is made safe for a file name. Writes the whole path without extension.
- */
+/* NAME-YYYYMMDD-HHMMSS[-N] in `folder`, local time, such that no file of that set exists yet, and
+ * no other process is given it. Makes the folder, and a .gitignore of "*" in it where the folder
+ * holds nothing but profiles. Keeps the newest 50 sets, this one included, and of them what fits in
+ * 500 MB; what has no name of ours is never touched. `name` is made safe for a file name. Writes
+ * the whole path without extension. */
 int bsk_export_place(const char *folder, const char *name, char *out_stem, size_t out_stem_bytes,
                      struct bsk_error *err);
 
