@@ -340,18 +340,21 @@ static void on_connected(void *user, const struct bsk_error *failure)
         close_adapter(adapter);
 }
 
-static struct dap_adapter *connect_to(struct dap_link *link, const char *host, uint16_t port)
+static struct dap_adapter *connect_to(struct dap_link *link, const char *host, uint16_t port,
+                                      struct bsk_error *err)
 {
-    struct bsk_error err = { 0 };
     struct dap_adapter *adapter = new_adapter(link);
-    if (!adapter)
-        return NULL;
     link->adapter_tried = true;
+    if (!adapter) {
+        bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
+        return NULL;
+    }
     adapter->connecting = true;
-    dap_stream_connect(link->hub->loop, host, port, &adapter_events, on_connected, adapter,
-                       &adapter->stream, &err);
+    int rc = dap_stream_connect(link->hub->loop, host, port, &adapter_events, on_connected, adapter,
+                                &adapter->stream, err);
     adapter->open_handles += adapter->stream != NULL;
-    if (err.code) {
+    if (rc < 0) {
+        adapter->gone = true;
         close_adapter(adapter);
         return NULL;
     }
@@ -360,16 +363,22 @@ static struct dap_adapter *connect_to(struct dap_link *link, const char *host, u
 
 void adapter_connect(struct dap_link *link, const char *host, uint16_t port)
 {
-    link->adapter = connect_to(link, host, port);
+    struct bsk_error err = { 0 };
+    link->adapter = connect_to(link, host, port, &err);
     if (link->adapter && link->sent.size)
         dap_stream_write(link->adapter->stream, link->sent.data, link->sent.size);
     bsk_buffer_free(&link->sent);
     link->sent.failed = true;
+    if (!link->adapter)
+        dap_session_eof(link->session, DAP_ADAPTER, &err);
 }
 
 void adapter_exchange(struct dap_link *link, const char *host, uint16_t port)
 {
-    link->awaited = connect_to(link, host, port);
+    struct bsk_error err = { 0 };
+    link->awaited = connect_to(link, host, port, &err);
+    if (!link->awaited)
+        dap_session_reconnected(link->session, &err);
 }
 
 /* ---- writing and ending

@@ -53,8 +53,11 @@ enum dap_verdict on_ended(struct dap_session *session, struct dap_message *messa
     output_flush(session);
     debuggee_has_ended(session);
     bool waits = tell_ending(session);
-    if (strcmp(message->scan->name, "terminated") == 0)
+    if (strcmp(message->scan->name, "terminated") == 0) {
+        if (session->attach_refused)
+            return DAP_TAKE; /* it was said when the attach was refused */
         session->terminated_sent = true;
+    }
     if (waits)
         dap_park(session, &session->flows[DAP_ADAPTER]);
     return DAP_FORWARD;
@@ -74,6 +77,15 @@ static enum dap_verdict hold_request(struct dap_session *session)
 enum dap_verdict on_disconnect(struct dap_session *session, struct dap_message *message)
 {
     struct json_object *arguments = json_member(message_json(session, message), "arguments");
+    if (session->reconnecting || session->swallowing_greeting) {
+        struct bsk_error err = { 0 };
+        bsk_fail(&err, BSK_E_GONE, NULL, "the debug session was ended before it began");
+        dap_answer(session, session->attach_request.seq, "attach", NULL, &err);
+        dap_answer(session, message->scan->seq, "disconnect", NULL, NULL);
+        session->disconnect_answered = true;
+        session->linger_deadline_ns = session_now(session);
+        return DAP_TAKE;
+    }
     bool kill = json_flag(arguments, "terminateDebuggee", !session->debuggee.attached);
     if (session->host->keep_debuggee)
         session->host->keep_debuggee(session->host_user, !kill);

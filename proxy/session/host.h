@@ -43,9 +43,9 @@ struct dap_host {
     /* Exchanges the adapter for the one that listens on host:port; the outcome comes by
      * dap_session_reconnected(), not before this returns. */
     void (*reconnect)(void *user, const char *host, uint16_t port);
-    /* Text of the debug adapter's own errors, for an injection that fails; "" when there is none.
-     * `out_busy`: does a process that the adapter started for it still run? */
+    /* The last of what the adapter wrote to its stderr, or "". */
     const char *(*adapter_errors)(void *user);
+    /* Does a process that the adapter has started still run? */
     bool (*injector_runs)(void *user);
     /* The editor has asked that the debuggee outlives the session (or not any more). */
     void (*keep_debuggee)(void *user, bool keep);
@@ -57,8 +57,9 @@ struct dap_host {
 struct dap_session_options {
     const struct dap_extension *extension; /* may be NULL */
     void *extension_user;
-    void *parent_state; /* the state of the session that this one is a child of, or NULL */
-    bool over_tcp;      /* anyone may have connected: nothing is obeyed before `initialize` */
+    void *parent_state;      /* the state of the session that this one is a child of, or NULL */
+    bool over_tcp;           /* anyone may have connected: nothing is obeyed before `initialize` */
+    bool adapter_is_debugpy; /* known before it says so; else its greeting tells */
     bool adapter_is_exchangeable; /* it was started for this session, so `attach` with `connect` may
                                      replace it by host->reconnect() */
 };

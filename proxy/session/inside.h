@@ -19,6 +19,13 @@ enum {
     PENDING_MAX = 1024,             /* requests of the editor's whose answers we look out for */
 };
 
+enum dap_greeting {
+    GREETING_PTVSD = 1,
+    GREETING_DEBUGPY = 2,
+    GREETING_SOCKETS = 4,
+    GREETING_WHOLE = 7
+};
+
 #define FIRST_OWN_SEQ ((int64_t)1 << 30)
 #define MS ((uint64_t)1000000)
 
@@ -160,8 +167,8 @@ enum { MARKER_CATEGORIES = 4 };
 
 struct dap_marker_capture { /* of one output category */
     char category[32];
-    struct bsk_buffer tail;  /* text that may begin a marker, or an open capture */
-    struct bsk_buffer event; /* the held-back message itself, when its tail might be none */
+    struct bsk_buffer
+        tail; /* text that may begin a marker, or an open capture, as JSON writes it */
     bool capturing;
     uint64_t deadline_ns;
 };
@@ -211,11 +218,11 @@ struct dap_session {
     struct bsk_error death;      /* why the adapter is gone */
 
     /* attach by connect (attach.c) */
-    bool reconnecting, swallowing_greeting;
+    bool reconnecting, swallowing_greeting, had_no_adapter, attach_refused;
+    unsigned greeting_seen;   /* parts of a greeting that the editor has */
+    unsigned greeting_left;   /* parts of the second greeting that are still to come */
     struct bsk_buffer attach; /* the message that goes to the adapter that we connect to */
     struct dap_request attach_request;
-    char connect_host[256];
-    uint16_t connect_port;
 
     /* attach by process id (attach.c) */
     bool injecting;
@@ -246,6 +253,9 @@ void dap_opt_in_says_so(struct dap_session *session); /* the capabilities event,
 void dap_trace(struct dap_session *session, enum dap_party from, enum dap_party to,
                const char *bytes, size_t size, unsigned flags);
 
+void dap_trace_whole(struct dap_session *session, enum dap_party from, enum dap_party to,
+                     const struct bsk_buffer *message); /* one with its header */
+
 /* Brackets around every public entry: messages of ours wait until the outermost is left. */
 void dap_enter(struct dap_session *session);
 void dap_leave(struct dap_session *session);
@@ -266,6 +276,7 @@ bool attach_starts_connecting(struct dap_session *session, struct dap_message *m
                               struct json_object *arguments, bool changed); /* attach.c */
 void attach_watches_injection(struct dap_session *session, struct dap_message *message,
                               struct json_object *arguments);
+bool attach_swallows(struct dap_session *session, struct dap_message *message);
 void attach_hears_output(struct dap_session *session, const char *category, const char *text);
 void attach_tick(struct dap_session *session, uint64_t now_ns);
 

@@ -335,6 +335,7 @@ struct dap_link *link_new(struct dap_hub *hub, bool over_tcp, void *parent_state
         .extension_user = hub->options->extension_user,
         .parent_state = parent_state,
         .over_tcp = over_tcp,
+        .adapter_is_debugpy = !hub->options->connect_host && !hub->options->command && !is_child,
         .adapter_is_exchangeable = !is_child && !hub->options->connect_host,
     };
     link->session =

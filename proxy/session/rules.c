@@ -5,16 +5,19 @@
 
 #include <string.h>
 
-static bool before_initialize_answer(const struct dap_session *session)
+/* The adapter says what it is, before or soon after it answers `initialize`: debugpy's order
+ * varies. */
+static bool greeting_matters(const struct dap_session *session)
 {
-    return !session->initialize_answered;
+    return session->greeting_left ||
+           (!session->ready_told && session->greeting_seen != GREETING_WHOLE);
 }
 
-/* Greeting: the adapter says what it is. Later: what programs print is looked at for markers once
- * the session has opted in, and for an injection's complaints. */
+/* Later, what programs print is looked at for markers once the session has opted in, and for an
+ * injection's complaints. */
 static bool output_matters(const struct dap_session *session)
 {
-    return !session->initialize_answered || session->opted_in || session->injecting;
+    return session->opted_in || session->injecting || greeting_matters(session);
 }
 
 static bool opted_in(const struct dap_session *session)
@@ -60,7 +63,7 @@ static const struct dap_rule rules[] = {
     { DAP_EDITOR, DAP_REQUEST, "terminateThreads", on_wedging, NULL, is_debugpy, 0 },
 
     { DAP_ADAPTER, DAP_EVENT, "output", on_output, NULL, output_matters, OUTPUT_BYTES },
-    { DAP_ADAPTER, DAP_EVENT, "debugpySockets", on_debugpy_sockets, NULL, before_initialize_answer,
+    { DAP_ADAPTER, DAP_EVENT, "debugpySockets", on_debugpy_sockets, NULL, greeting_matters,
       EVENT_BYTES },
     { DAP_ADAPTER, DAP_EVENT, "initialized", on_initialized, NULL, NULL, EVENT_BYTES },
     { DAP_ADAPTER, DAP_EVENT, "process", on_process, NULL, NULL, EVENT_BYTES },

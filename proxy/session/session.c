@@ -20,6 +20,7 @@ struct dap_session *dap_session_new(const struct dap_host *host, void *host_user
         return NULL;
     session->host = host;
     session->host_user = host_user;
+    session->is_debugpy = options->adapter_is_debugpy;
     session->options = *options;
     session->ext = options->extension ? options->extension : &none;
     session->flows[DAP_EDITOR].from = session->flows[DAP_ADAPTER].to = DAP_EDITOR;
@@ -306,4 +307,14 @@ void dap_trace(struct dap_session *session, enum dap_party from, enum dap_party 
 {
     if (session->host->trace)
         session->host->trace(session->host_user, from, to, bytes, size, flags);
+}
+
+void dap_trace_whole(struct dap_session *session, enum dap_party from, enum dap_party to,
+                     const struct bsk_buffer *message)
+{
+    uint64_t body = 0;
+    ssize_t header = dap_parse_header(message->data, message->size, &body, NULL);
+    if (header > 0)
+        dap_trace(session, from, to, message->data + header, message->size - (size_t)header,
+                  DAP_TRACE_FIRST | DAP_TRACE_LAST);
 }

@@ -71,6 +71,10 @@ struct dap_extension {
     void (*on_stopped)(void *state);   /* all threads stand at a breakpoint */
     void (*on_continued)(void *state); /* and go on */
 
+    /* The program printed a payload marker (`__BASILISK_MEM__` and so on) with `payload` behind it;
+     * its line was taken out of the output. Only in sessions that opted in. */
+    void (*on_marker)(void *state, const char *marker, const char *payload, size_t bytes);
+
     /* The debuggee has ended (`exited` or `terminated`), or the editor is about to end it
      * (terminate, disconnect), or the adapter is gone. Comes at most once. True: keep the adapter's
      * bytes back until dap_session_release() (at most 3 s), so that what must be said is said

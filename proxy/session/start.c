@@ -59,9 +59,8 @@ enum dap_verdict on_greeting(struct dap_session *session, struct dap_message *me
 
 enum dap_verdict on_debugpy_sockets(struct dap_session *session, struct dap_message *message)
 {
-    (void)message;
     session->is_debugpy = true;
-    return DAP_FORWARD;
+    return attach_swallows(session, message) ? DAP_TAKE : DAP_FORWARD;
 }
 
 /* ---- launch and attach
