@@ -76,11 +76,11 @@ def devtools_types():
     return {"%s.%s" % (domain["domain"], kind["id"]): kind for domain in domains for kind in domain.get("types", [])}
 
 
-def devtools_schema(name, domain):
-    """A JSON Schema of a type of the DevTools protocol."""
-    kind = name if isinstance(name, dict) else devtools_types()[name if "." in name else domain + "." + name]
+def devtools_schema(kind, domain):
+    """A JSON Schema of a type of the DevTools protocol; names without a dot are the domain's own."""
     if "$ref" in kind:
-        return devtools_schema(kind["$ref"], domain)
+        name = kind["$ref"] if "." in kind["$ref"] else domain + "." + kind["$ref"]
+        return devtools_schema(devtools_types()[name], name.partition(".")[0])
     if kind["type"] == "object":
         properties = kind.get("properties", [])
         return {
@@ -90,21 +90,16 @@ def devtools_schema(name, domain):
         }
     if kind["type"] == "array":
         return {"type": "array", "items": devtools_schema(kind["items"], domain)}
+    if kind["type"] == "any":
+        return {}
     return {"type": kind["type"], **({"enum": kind["enum"]} if "enum" in kind else {})}
-
-
-def devtools_profile_schema():
-    types = devtools_types()
-    schema = devtools_schema(types["Profiler.Profile"], "Profiler")
-    # Runtime.CallFrame is of another domain, with the same names of plain types.
-    return schema
 
 
 def check_cpuprofile(path):
     """Valid against DevTools' Profiler.Profile; a tree; deltas that add up; ticks of lines that fit."""
     with open(path, encoding="utf-8") as file:
         document = json.load(file)
-    jsonschema.validate(document, devtools_profile_schema())
+    jsonschema.validate(document, devtools_schema({"$ref": "Profiler.Profile"}, "Profiler"))
     nodes = {node["id"]: node for node in document["nodes"]}
     assert len(nodes) == len(document["nodes"])
     children = [child for node in nodes.values() for child in node.get("children", [])]

@@ -103,11 +103,12 @@ def main():
         print("  sampling process %d at %d Hz" % (answer["pid"], answer["sampleRate"]))
         heat, heat_events = show_progress(editor, state["started"])
         profile = editor.wait_event("basilisk.profile", lambda body: body.get("reason") != "snapshot")
-        diagnostics = {}
+        now, diagnostics = {}, {}
         for body in editor.events("basilisk.diagnostics"):
+            now[body["uri"]] = body["diagnostics"]
             if body["diagnostics"]:
-                diagnostics[body["uri"]] = body["diagnostics"]
-        cleared = {body["uri"]: not body["diagnostics"] for body in editor.events("basilisk.diagnostics")}
+                diagnostics = dict(now)  # as it stood before all were cleared
+        cleared = {uri: not items for uri, items in now.items()}
         editor.disconnect()
 
     lines = sorted(((line["percent"], path, line) for path, file in heat.items() for line in file["lines"]),
