@@ -21,7 +21,7 @@ enum {
     AHEAD_SLACK_BYTES = 1024, /* read past the last known top: a call or six deeper */
     PROVE_AHEAD_MAX = 256,    /* frames elsewhere that are read twice */
     SHIMS_MAX = 65536,
-    TRIES = 3, /* readings of one stack, where they come out as garbage */
+    TRIES = 8, /* readings of one stack, where they come out as garbage */
     CFRAME_BYTES = 24,
 };
 
@@ -69,6 +69,9 @@ struct bsk_stack_memory {
     /* places in python->pieces of the reading that is going on; SIZE_MAX: not asked for */
     size_t piece_thread, piece_cframe, piece_chunks, piece_ahead, piece_chunk_again;
     size_t piece_ahead_again, piece_cframe_again, piece_top_again;
+    uint64_t base_code; /* 3.10 and older: see reaches_base() */
+    size_t base_depth;
+    uint32_t base_misses;
     bool moved;    /* the two readings differ */
     bool unproven; /* something was read only once */
 };
@@ -157,9 +160,9 @@ static void plan(struct bsk_python *python, const struct bsk_python_thread *thre
     if (memory->chunk_count > 0 && memory->chunks[0].again)
         memory->piece_chunk_again = add_piece(python, memory->chunks[0].base,
                                               memory->chunks[0].again, memory->chunks[0].want);
-    if (memory->ahead_count > 0 && memory->ahead_count <= PROVE_AHEAD_MAX) {
+    if (memory->ahead_count > 0) {
         memory->piece_ahead_again = python->piece_count;
-        for (size_t i = 0; i < memory->ahead_count; i++)
+        for (size_t i = 0; i < memory->ahead_count && i < PROVE_AHEAD_MAX; i++)
             add_piece(python, memory->ahead[i], memory->ahead_again + i * frame_bytes, frame_bytes);
     }
     if (layout->frame_form == BSK_FRAME_CFRAME)
@@ -383,10 +386,12 @@ static bool view_frame(struct bsk_python *python, struct bsk_stack_memory *memor
         uint32_t slot = memory->ahead_slots[ahead_slot(memory, address)];
         if (slot > 0 && piece_ok(python, memory->piece_ahead + slot - 1)) {
             out->bytes = memory->ahead_bytes + (size_t)(slot - 1) * size;
-            out->again = memory->piece_ahead_again != SIZE_MAX &&
-                                 piece_ok(python, memory->piece_ahead_again + slot - 1)
-                             ? memory->ahead_again + (size_t)(slot - 1) * size
-                             : NULL;
+            if (slot > PROVE_AHEAD_MAX)
+                out->again = out->bytes; /* far below the part of the stack that moves */
+            else
+                out->again = piece_ok(python, memory->piece_ahead_again + slot - 1)
+                                 ? memory->ahead_again + (size_t)(slot - 1) * size
+                                 : NULL;
             return true;
         }
     }
@@ -676,11 +681,35 @@ static bool prove(struct bsk_python *python, const struct bsk_python_thread *thr
     return same;
 }
 
+/*
+ * Where no data stack tells the first frame, a chain that was cut (a frame that has just ended has
+ * no f_back) looks like a short stack. The code that a thread's stacks end in is nearly always one
+ * and the same: a shorter stack that ends elsewhere is cut, a deeper one shows that we were wrong,
+ * and many in a row show that the program really went on to something else.
+ */
+static bool reaches_base(const struct bsk_layout *layout, struct bsk_stack_memory *memory)
+{
+    enum { MISSES_MAX = 64 };
+    if (layout->frame_form != BSK_FRAME_OBJECTS || memory->raw_count == 0)
+        return true;
+    uint64_t outermost = memory->raw[memory->raw_count - 1].code;
+    if (memory->base_code != outermost && memory->raw_count <= memory->base_depth &&
+        ++memory->base_misses < MISSES_MAX)
+        return false;
+    if (memory->base_code != outermost || memory->raw_count > memory->base_depth)
+        memory->base_depth = memory->raw_count;
+    memory->base_code = outermost;
+    memory->base_misses = 0;
+    return true;
+}
+
 /* One reading, judged. Uses python->pieces again when it needs another one. */
 static enum outcome judge(struct bsk_python *python, struct bsk_python_thread *thread)
 {
     struct bsk_stack_memory *memory = thread->memory;
     if (!collect(python, thread, &thread->truncated) || !resolve(python, memory))
+        return GARBAGE;
+    if (!thread->truncated && !reaches_base(&python->layout, memory))
         return GARBAGE;
     bool still = !memory->moved;
     if (still && memory->unproven)
