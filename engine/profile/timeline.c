@@ -281,7 +281,7 @@ static bool make_room(struct bsk_timeline *t, const struct bsk_timeline_tree *tr
         return false;
     if (t->run_count < t->run_capacity)
         return true;
-    uint64_t capacity = t->run_capacity + (uint64_t)t->run_capacity / 2 + 64;
+    uint64_t capacity = t->run_capacity + (uint64_t)t->run_capacity / 4 + 64;
     if (capacity > t->max_runs)
         capacity = t->max_runs;
     struct bsk_packed_run *runs = realloc(t->runs, capacity * sizeof(*runs));

@@ -1,0 +1,16 @@
+/* Profiles to export: each shows one thing that a file must get right. */
+#ifndef BSK_TEST_SAMPLES_H
+#define BSK_TEST_SAMPLES_H
+
+#include "engine/profile/profile.h"
+
+struct sample_profile {
+    const char *name;
+    struct bsk_profile *(*make)(void);
+    bool golden; /* small enough to be kept and read */
+};
+
+extern const struct sample_profile sample_profiles[];
+extern const size_t sample_profile_count;
+
+#endif

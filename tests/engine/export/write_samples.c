@@ -1,0 +1,80 @@
+/* write_samples FOLDER: every sample profile in every format, and beside each what it must add up
+ * to, for validate.py. */
+#include "engine/base/json.h"
+#include "engine/export/export.h"
+#include "engine/profile/totals.h"
+#include "tests/engine/export/samples.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void write_facts(const struct bsk_profile *profile, FILE *file)
+{
+    struct bsk_buffer buffer = { 0 };
+    struct bsk_json json = { .out = &buffer, .file = file };
+    struct bsk_totals *totals = bsk_totals_new(profile);
+    if (!totals)
+        abort();
+    bsk_json_begin(&json, '{');
+    bsk_json_field_uint(&json, "cpuNs", bsk_profile_cpu_ns(profile));
+    bsk_json_field_uint(&json, "samples", bsk_profile_samples(profile));
+    bsk_json_field_uint(&json, "durationNs", bsk_profile_meta_const(profile)->duration_ns);
+    bsk_json_key(&json, "tracks");
+    bsk_json_begin(&json, '[');
+    for (uint32_t t = 0; t < bsk_profile_track_count(profile); t++) {
+        uint64_t cpu_ns = 0;
+        for (uint32_t i = 0; i < bsk_profile_node_count(profile); i++)
+            cpu_ns += bsk_profile_track_of(profile, i) == t
+                          ? bsk_profile_node_at(profile, i)->self_ns
+                          : 0;
+        bsk_json_uint(&json, cpu_ns);
+    }
+    bsk_json_end(&json, ']');
+    bsk_json_key(&json, "lines");
+    bsk_json_begin(&json, '[');
+    for (size_t i = 0; i < totals->line_count; i++) {
+        bsk_json_begin(&json, '[');
+        bsk_json_text(&json, totals->lines[i].path);
+        bsk_json_uint(&json, totals->lines[i].line);
+        bsk_json_uint(&json, totals->lines[i].samples);
+        bsk_json_uint(&json, totals->lines[i].self_ns);
+        bsk_json_end(&json, ']');
+    }
+    bsk_json_end(&json, ']');
+    bsk_json_end(&json, '}');
+    if (bsk_json_finish(&json, NULL) < 0)
+        abort();
+    bsk_totals_free(totals);
+    bsk_buffer_free(&buffer);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct bsk_exporter *const exporters[] = { &bsk_export_speedscope,
+                                                            &bsk_export_cpuprofile };
+    if (argc != 2) {
+        fprintf(stderr, "usage: write_samples FOLDER\n");
+        return 2;
+    }
+    for (size_t i = 0; i < sample_profile_count; i++) {
+        struct bsk_profile *profile = sample_profiles[i].make();
+        char path[4096];
+        for (size_t e = 0; e < 2; e++) {
+            struct bsk_error err = { 0 };
+            snprintf(path, sizeof(path), "%s/%s%s", argv[1], sample_profiles[i].name,
+                     exporters[e]->extension);
+            if (bsk_export_file(exporters[e], profile, path, &err) < 0) {
+                fprintf(stderr, "%s: %s\n", path, err.message);
+                return 1;
+            }
+        }
+        snprintf(path, sizeof(path), "%s/%s.facts", argv[1], sample_profiles[i].name);
+        FILE *facts = fopen(path, "we");
+        if (!facts)
+            return 1;
+        write_facts(profile, facts);
+        fclose(facts);
+        bsk_profile_free(profile);
+    }
+    return 0;
+}
