@@ -430,7 +430,7 @@ void adapter_kill_all(struct dap_link *link, int signal_number)
         if (adapter->runs)
             kill(adapter->child.pid, signal_number);
     }
-    if (!link->keep_debuggee)
+    if (link->keep == DAP_KEEP_NOTHING)
         dap_processes_kill(&link->family, signal_number);
 }
 
@@ -441,6 +441,21 @@ void adapter_give_up(struct dap_link *link)
     dap_processes_free(&link->family);
 }
 
+/* The launcher, a child of the adapter, would kill the debuggee, its own child, when it hears that
+ * the adapter has gone: so it goes first, and unheard. */
+void adapter_let_go(struct dap_link *link)
+{
+    for (struct dap_adapter *adapter = link->adapters; adapter; adapter = adapter->next) {
+        struct dap_processes launchers = { 0 };
+        if (!adapter->runs)
+            continue;
+        dap_processes_add_children(&launchers, adapter->child.pid);
+        dap_processes_kill(&launchers, SIGKILL);
+        dap_processes_free(&launchers);
+        kill(adapter->child.pid, SIGKILL);
+    }
+}
+
 bool adapter_is_through(struct dap_link *link)
 {
     for (struct dap_adapter *adapter = link->adapters; adapter; adapter = adapter->next) {
@@ -448,5 +463,5 @@ bool adapter_is_through(struct dap_link *link)
             (!adapter->is_process && adapter->stream && dap_stream_waiting(adapter->stream) > 0))
             return false;
     }
-    return link->keep_debuggee || dap_processes_prune(&link->family) == 0;
+    return link->keep != DAP_KEEP_NOTHING || dap_processes_prune(&link->family) == 0;
 }

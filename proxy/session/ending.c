@@ -9,7 +9,8 @@
 enum {
     LAST_WORD_MS = 3000,           /* for writing what a recording of ten minutes found */
     LAST_WORD_NO_EDITOR_MS = 1000, /* nobody waits for it, and 5 s later nothing may be left */
-    LINGER_MS = 1000,              /* after `terminated` of ours an editor says disconnect */
+    LET_GO_MS = 1000,
+    LINGER_MS = 1000, /* after `terminated` of ours an editor says disconnect */
 };
 
 static bool tell_ending(struct dap_session *session)
@@ -74,6 +75,46 @@ static enum dap_verdict hold_request(struct dap_session *session)
     return DAP_FORWARD;
 }
 
+/* Its output goes into pipes that debugpy's launcher reads, or did: without a reader its next line
+ * would kill it. Nobody will see that output any more, so it may go nowhere. */
+static const char let_go_script[] = "import os, stat\n"
+                                    "for fd in (1, 2):\n"
+                                    "    try:\n"
+                                    "        if stat.S_ISFIFO(os.fstat(fd).st_mode):\n"
+                                    "            null = os.open(os.devnull, os.O_WRONLY)\n"
+                                    "            os.dup2(null, fd)\n"
+                                    "            os.close(null)\n"
+                                    "    except OSError:\n"
+                                    "        pass\n"
+                                    "_answer('free')\n";
+
+static void on_let_go(void *user, int rc, const char *text, size_t bytes,
+                      const struct bsk_error *err)
+{
+    struct dap_session *session = user;
+    (void)text;
+    (void)bytes;
+    (void)err;
+    session->letting_go = false;
+    if (session->finished)
+        return;
+    session->host->keep(session->host_user, rc == BSK_OK ? DAP_KEEP_DEBUGGEE : DAP_KEEP_ALL);
+    if (!session->waits_for_release)
+        dap_unpark(session, &session->flows[DAP_EDITOR]);
+    if (session->editor_gone)
+        session->linger_deadline_ns = session_now(session);
+}
+
+static void keep_debuggee(struct dap_session *session)
+{
+    session->host->keep(session->host_user, DAP_KEEP_ALL);
+    if (!session->debuggee.has_channel)
+        return;
+    session->letting_go = true;
+    dap_park(session, &session->flows[DAP_EDITOR]);
+    dap_session_run(session, let_go_script, LET_GO_MS, on_let_go, session);
+}
+
 enum dap_verdict on_disconnect(struct dap_session *session, struct dap_message *message)
 {
     struct json_object *arguments = json_member(message_json(session, message), "arguments");
@@ -86,10 +127,11 @@ enum dap_verdict on_disconnect(struct dap_session *session, struct dap_message *
         session->linger_deadline_ns = session_now(session);
         return DAP_TAKE;
     }
-    bool kill = json_flag(arguments, "terminateDebuggee", !session->debuggee.attached);
-    if (session->host->keep_debuggee)
-        session->host->keep_debuggee(session->host_user, !kill);
-    return hold_request(session);
+    bool kill = json_flag(arguments, "terminateDebuggee", true) || session->debuggee.attached;
+    enum dap_verdict verdict = hold_request(session);
+    if (session->host->keep && !kill && session->is_debugpy)
+        keep_debuggee(session);
+    return verdict;
 }
 
 enum dap_verdict on_terminate(struct dap_session *session, struct dap_message *message)
@@ -214,9 +256,9 @@ void dap_session_release(struct dap_session *session)
     session->waits_for_release = false;
     session->release_deadline_ns = 0;
     dap_unpark(session, &session->flows[DAP_ADAPTER]);
-    if (!session->reconnecting)
+    if (!session->reconnecting && !session->letting_go)
         dap_unpark(session, &session->flows[DAP_EDITOR]);
-    if (session->editor_gone && !session->in_extension)
+    if (session->editor_gone && !session->in_extension && !session->letting_go)
         session_finish(session, NULL);
     else if (session->editor_gone)
         session->linger_deadline_ns = session_now(session);
@@ -232,9 +274,10 @@ void dap_session_eof(struct dap_session *session, enum dap_side from, const stru
     dap_enter(session);
     if (from == DAP_EDITOR && !session->editor_gone) {
         session->editor_gone = true;
-        if (tell_ending(session))
+        bool waits = tell_ending(session);
+        if (waits)
             session->release_deadline_ns = session_now(session) + LAST_WORD_NO_EDITOR_MS * MS;
-        else
+        else if (!session->letting_go)
             session_finish(session, NULL);
     } else if (from == DAP_ADAPTER && !session->adapter_gone && !session->reconnecting) {
         output_flush(session);

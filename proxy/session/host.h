@@ -22,6 +22,12 @@ enum dap_party {
 
 enum dap_trace { DAP_TRACE_FIRST = 1, DAP_TRACE_LAST = 2 };
 
+enum dap_keep {
+    DAP_KEEP_NOTHING,
+    DAP_KEEP_DEBUGGEE, /* and what it started; not the adapter, not its launcher */
+    DAP_KEEP_ALL,      /* the debuggee would not survive the launcher that reads its output */
+};
+
 struct dap_host {
     /* Writes to one side, in order. Never fails for the caller: what cannot be written is dropped,
      * and the session hears of it by dap_session_eof(). */
@@ -47,8 +53,8 @@ struct dap_host {
     const char *(*adapter_errors)(void *user);
     /* Does a process that the adapter has started still run? */
     bool (*injector_runs)(void *user);
-    /* The editor has asked that the debuggee outlives the session (or not any more). */
-    void (*keep_debuggee)(void *user, bool keep);
+    /* What the editor's disconnect has asked to be left when the session ends. */
+    void (*keep)(void *user, enum dap_keep keep);
     /* One message, in pieces of its body (the header is not traced). `flags` of enum dap_trace. */
     void (*trace)(void *user, enum dap_party from, enum dap_party to, const char *bytes,
                   size_t size, unsigned flags);

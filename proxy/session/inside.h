@@ -211,6 +211,7 @@ struct dap_session {
     bool ending_told;     /* on_ending() was called */
     bool terminated_sent; /* the editor has, or gets next, a `terminated` */
     bool disconnect_answered;
+    bool letting_go;        /* the debuggee is to go on without us: it is being prepared */
     bool waits_for_release; /* on_ending() said true */
     uint64_t release_deadline_ns;
     bool adapter_gone, editor_gone, death_told, finished;

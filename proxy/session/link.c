@@ -93,11 +93,11 @@ static bool host_injector_runs(void *user)
     return runs;
 }
 
-static void host_keep_debuggee(void *user, bool keep)
+static void host_keep(void *user, enum dap_keep keep)
 {
     struct dap_link *link = user;
     adapter_look_at_family(link);
-    link->keep_debuggee = keep;
+    link->keep = keep;
 }
 
 static void host_trace(void *user, enum dap_party from, enum dap_party to, const char *bytes,
@@ -119,7 +119,7 @@ static const struct dap_host host_without_log = {
     .reconnect = host_reconnect,
     .adapter_errors = host_adapter_errors,
     .injector_runs = host_injector_runs,
-    .keep_debuggee = host_keep_debuggee,
+    .keep = host_keep,
 };
 
 static const struct dap_host host_with_log = {
@@ -132,7 +132,7 @@ static const struct dap_host host_with_log = {
     .reconnect = host_reconnect,
     .adapter_errors = host_adapter_errors,
     .injector_runs = host_injector_runs,
-    .keep_debuggee = host_keep_debuggee,
+    .keep = host_keep,
     .trace = host_trace,
 };
 
@@ -245,6 +245,10 @@ static void step_to_the_end(struct dap_link *link)
         adapter_finish(link);
     }
     uint64_t ms = (uv_hrtime() - link->ending_since_ns) / 1000000;
+    if (link->keep == DAP_KEEP_ALL)
+        adapter_give_up(link);
+    else if (link->keep == DAP_KEEP_DEBUGGEE && ms >= LET_GO_AFTER_MS)
+        adapter_let_go(link);
     bool through = adapter_is_through(link);
     bool editor_has_all =
         !link->editor || link->editor_ended || dap_stream_waiting(link->editor) == 0;

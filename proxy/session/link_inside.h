@@ -16,6 +16,7 @@ enum {
     STDERR_TAIL_BYTES = 4096,
     RESEND_MAX_BYTES = 1 << 20, /* what the first adapter got, for the next one to try */
     /* After the editor has gone, in ms: */
+    LET_GO_AFTER_MS = 1000, /* debugpy has told the debuggee to go on alone */
     TERM_AFTER_MS = 2000,
     KILL_AFTER_MS = 3800,
     GIVE_UP_AFTER_MS = 4800,
@@ -67,7 +68,7 @@ struct dap_link {
     struct bsk_buffer sent; /* what the adapter got until it says something, for the next to try */
     struct bsk_error first_failure;
     struct dap_processes family; /* what the adapter started, as far as seen */
-    bool keep_debuggee;
+    enum dap_keep keep;
 
     bool ending, adapter_finished;
     uint64_t ending_since_ns;
@@ -107,6 +108,7 @@ void adapter_finish(struct dap_link *link); /* no more input for any of them */
 void adapter_close_all(struct dap_link *link);
 void adapter_kill_all(struct dap_link *link, int signal_number);
 void adapter_give_up(struct dap_link *link);
+void adapter_let_go(struct dap_link *link);     /* kills all but the debuggee */
 bool adapter_is_through(struct dap_link *link); /* no process and no unsent byte is left */
 
 /* hub.c */
