@@ -214,7 +214,7 @@ static void safe_name(const char *name, char out[NAME_MAX_BYTES + 1])
     }
     out[bytes] = '\0';
     if (bytes == 0)
-        strcpy(out, "profile");
+        memcpy(out, "profile", sizeof("profile"));
 }
 
 static bool set_exists(int folder, const char *stem)

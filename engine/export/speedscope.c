@@ -12,6 +12,7 @@
 enum {
     FRAMES_MAX = 10000000, /* in all stacks together, about 50 MB: deep stacks are cut to fit */
     DEPTH_MIN = 16,        /* but not below this */
+    DEPTH_MAX = 2000,      /* speedscope's importer recurses, and gives up on 5,000 */
     NUMBER_BYTES = 11,     /* of a frame: ten digits and a comma */
 };
 
@@ -192,7 +193,7 @@ static void limit_depth(struct plan *plan)
         uint32_t depth = depth_of(plan, &plan->entries[i]);
         deepest = depth > deepest ? depth : deepest;
     }
-    plan->max_depth = deepest;
+    plan->max_depth = deepest < DEPTH_MAX ? deepest : DEPTH_MAX;
     for (;;) {
         uint64_t frames = 0;
         for (uint32_t i = 0; i < count; i++) {
@@ -272,7 +273,7 @@ static bool rank_frames(struct plan *plan, const uint32_t *uses)
     uint32_t count = plan->frames.count;
     struct ranked *ranked = calloc((size_t)count + 1, sizeof(*ranked));
     plan->order = malloc(((size_t)count + 1) * sizeof(*plan->order));
-    plan->numbers = malloc(((size_t)count + 1) * sizeof(*plan->numbers));
+    plan->numbers = calloc((size_t)count + 1, sizeof(*plan->numbers));
     if (!ranked || !plan->order || !plan->numbers) {
         free(ranked);
         return false;

@@ -215,7 +215,7 @@ static bool build(struct fold *fold, uint32_t max_nodes, struct bsk_tree *tree)
     }
     tree->count = kept + places.count;
     tree->nodes = calloc(tree->count, sizeof(*tree->nodes));
-    tree->node_of = malloc(((size_t)fold->node_count + 1) * sizeof(*tree->node_of));
+    tree->node_of = calloc((size_t)fold->node_count + 1, sizeof(*tree->node_of));
     if (!tree->nodes || !tree->node_of)
         goto out;
     fill_kept(fold, tree);

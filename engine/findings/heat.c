@@ -100,8 +100,8 @@ static void choose(const struct bsk_totals *totals, const struct bsk_thresholds 
         out->functions[out->function_count++] = function;
         out->text_bytes += strlen(function->path) + strlen(function->name) + 2;
     }
-    qsort(out->lines, out->line_count, sizeof(*out->lines), by_path_and_line);
-    qsort(out->functions, out->function_count, sizeof(*out->functions), by_path_line_and_name);
+    qsort(out->lines, out->line_count, sizeof(void *), by_path_and_line);
+    qsort(out->functions, out->function_count, sizeof(void *), by_path_line_and_name);
 }
 
 static const char *keep(char **at, const char *text)
@@ -153,8 +153,8 @@ struct bsk_heat *bsk_heat_new(const struct bsk_totals *totals,
 {
     struct candidates chosen = { 0 };
     struct bsk_heat *heat = calloc(1, sizeof(*heat));
-    chosen.lines = malloc((totals->line_count + 1) * sizeof(*chosen.lines));
-    chosen.functions = malloc((totals->function_count + 1) * sizeof(*chosen.functions));
+    chosen.lines = malloc((totals->line_count + 1) * sizeof(void *));
+    chosen.functions = malloc((totals->function_count + 1) * sizeof(void *));
     if (!heat || !chosen.lines || !chosen.functions)
         goto fail;
     choose(totals, thresholds, &chosen);

@@ -354,7 +354,7 @@ size_t bsk_timeline_bytes(const struct bsk_timeline *t)
 
 static void *copy_of(const void *items, size_t bytes)
 {
-    void *copy = malloc(bytes ? bytes : 1);
+    void *copy = calloc(1, bytes ? bytes : 1);
     if (copy && bytes)
         memcpy(copy, items, bytes);
     return copy;

@@ -89,7 +89,7 @@ static void folders_are_made_with_their_parents(void **state)
     fclose(file);
     assert_int_equal(bsk_make_folder(path, &err), BSK_E_IO);
     assert_int_equal(bsk_make_folder("", &err), BSK_E_LIMIT);
-    strcat(path, "/below");
+    snprintf(path, sizeof(path), "%s/file/below", folder);
     assert_int_equal(bsk_make_folder(path, &err), BSK_E_IO);
 }
 

@@ -95,15 +95,9 @@ static struct bsk_profile *strange_names(void)
     struct bsk_profile *profile = begin("n\xc3\xa4me \xf0\x9f\x90\x8d\".py");
     uint32_t track =
         bsk_profile_track(profile, 1, 1, "n\xc3\xa4me.py", "thread \x01\x1b[31m\xff\xc0\xaf\n");
-    static const char *const names[] = { "gr\xc3\xb6\xc3\x9f"
-                                         "e",
-                                         "\xe8\x9b\x87",
-                                         "\xf0\x9f\x90\x8d",
-                                         "tab\there",
-                                         "quote\"slash\\",
-                                         "nul-ish\x01\x7f",
-                                         "broken\xff\xfe",
-                                         "<lambda>" };
+    static const char *const names[] = { "gr\xc3\xb6\xc3\x9f", "\xe8\x9b\x87",   "\xf0\x9f\x90\x8d",
+                                         "tab\there",          "quote\"slash\\", "nul-ish\x01\x7f",
+                                         "broken\xff\xfe",     "<lambda>" };
     for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         uint32_t function =
             bsk_profile_function(profile, names[i], i % 2 ? "/tmp/\xc3\xa4 b#?%.py" : "<string>", i,

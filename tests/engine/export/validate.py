@@ -8,6 +8,7 @@ package, and the Chrome DevTools protocol's type definitions, turned into a JSON
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -126,6 +127,26 @@ def check_cpuprofile(profile, facts):
     check(ticks == {(p, n): count for p, n, count, _ in facts["lines"] if count}, "line ticks")
 
 
+def check_opens(modules, folder):
+    """speedscope's own importer opens every file, and finds the weights that are in it."""
+    node = shutil.which("node")
+    if not node:
+        print("no node: not opened with speedscope itself")
+        return
+    files = sorted(pathlib.Path(folder).glob("*.speedscope.json"))
+    script = pathlib.Path(__file__).with_name("open_speedscope.js")
+    command = [node, script, modules / "speedscope", *files]
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    found = json.loads(answer.stdout)
+    for file in files:
+        written = json.loads(file.read_bytes())["profiles"]
+        check(
+            found[file.name] == [[p["name"], sum(p["weights"])] for p in written],
+            f"{file.name} opened as {found[file.name]}",
+        )
+    print(f"speedscope opens all {len(files)}")
+
+
 def main():
     writer, modules = sys.argv[1], pathlib.Path(sys.argv[2])
     speedscope = json.loads(
@@ -155,6 +176,7 @@ def main():
                     sys.exit(f"{path.name}: {reason}")
                 check(profile["basilisk"]["samples"] == facts["samples"], "says what made it")
                 print(f"{path.name}: {path.stat().st_size} bytes, fine")
+        check_opens(modules, folder)
 
 
 main()
