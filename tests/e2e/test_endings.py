@@ -24,7 +24,7 @@ def processes(editor):
             found["proxy"] = pid
         elif "debugpy.adapter" in line or "debugpy/adapter" in line:
             found["adapter"] = pid
-        elif "debugpy/launcher" in line:
+        elif "debugpy/launcher " in line:
             found["launcher"] = pid
         elif "sleeper.py" in line or "shares.py" in line:
             found["debuggee"] = pid

@@ -1,6 +1,7 @@
 """Which process is profiled: the one that runs the user's program, however it was started."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -21,7 +22,8 @@ def profiled_pid(editor, arguments=None):
 
 def runs_the_fixture(pid):
     line = dap.describe_pid(pid)
-    return "shares.py" in line and "launcher" not in line and "debugpy.adapter" not in line
+    # The debuggee's own line has debugpy/launcher/../../debugpy in it.
+    return "shares.py" in line and not re.search(r"debugpy/launcher \d+ --", line) and "debugpy.adapter" not in line
 
 
 def is_that_python(pid, executable=PYTHON):

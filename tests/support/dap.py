@@ -101,7 +101,7 @@ def marked_pids(mark):
 def describe_pid(pid):
     try:
         with open("/proc/%d/cmdline" % pid, "rb") as file:
-            return "%d: %s" % (pid, file.read().replace(b"\0", b" ").decode("utf-8", "replace").strip()[:200])
+            return "%d: %s" % (pid, file.read().replace(b"\0", b" ").decode("utf-8", "replace").strip()[:1000])
     except OSError:
         return "%d: gone" % pid
 
