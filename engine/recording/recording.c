@@ -41,6 +41,7 @@ struct bsk_recording {
 
     /* under the mutex */
     bool stop_wanted, profile_wanted;
+    char reason[128]; /* why it is to stop */
     struct order orders[ORDERS_MAX];
     size_t order_count;
     struct bsk_totals *totals;
@@ -330,8 +331,8 @@ static void *run(void *user)
 {
     struct bsk_recording *recording = user;
     struct order orders[ORDERS_MAX];
-    const char *reason = "stopped";
-    prctl(PR_SET_TIMERSLACK, 1); /* 50 us of slack would be half a period at 10 kHz */
+    const char *reason = recording->reason; /* not changed any more once it stops */
+    prctl(PR_SET_TIMERSLACK, 1);            /* 50 us of slack would be half a period at 10 kHz */
     prctl(PR_SET_NAME, "bsk-sampler");
     uint64_t deadline = now_ns();
     for (;;) {
@@ -519,9 +520,11 @@ void bsk_recording_ask(struct bsk_recording *recording)
     pthread_mutex_unlock(&recording->mutex);
 }
 
-void bsk_recording_stop(struct bsk_recording *recording)
+void bsk_recording_stop(struct bsk_recording *recording, const char *reason)
 {
     pthread_mutex_lock(&recording->mutex);
+    if (!recording->stop_wanted)
+        snprintf(recording->reason, sizeof(recording->reason), "%s", reason);
     recording->stop_wanted = true;
     pthread_cond_signal(&recording->wake);
     pthread_mutex_unlock(&recording->mutex);
@@ -561,7 +564,7 @@ void bsk_recording_free(struct bsk_recording *recording)
 {
     if (!recording)
         return;
-    bsk_recording_stop(recording);
+    bsk_recording_stop(recording, "stopped");
     pthread_join(recording->thread, NULL);
     free_all(recording);
 }

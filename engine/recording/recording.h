@@ -73,9 +73,10 @@ void bsk_recording_hold(struct bsk_recording *recording, pid_t pid, bool hold);
 /* Asks for a clone of the whole profile; the bell rings when it can be taken. */
 void bsk_recording_ask(struct bsk_recording *recording);
 
-/* Asks to end; the bell rings when the last profile can be taken. Ends by itself when the first
- * process and all others are gone. */
-void bsk_recording_stop(struct bsk_recording *recording);
+/* Asks to end; the bell rings when the last profile can be taken. `reason` goes into it
+ * ("stopped"). Ends by itself ("the program ended") when the first process and all others are gone.
+ */
+void bsk_recording_stop(struct bsk_recording *recording, const char *reason);
 
 /* The newest since the last take, or NULL. The caller owns what it gets. */
 struct bsk_totals *bsk_recording_take_totals(struct bsk_recording *recording);

@@ -262,9 +262,10 @@ static uint32_t function_of(struct bsk_target *target, const struct bsk_code_obj
     return target->functions[code->id] - 1;
 }
 
-/* The node of what the thread does, or BSK_NO_NODE when it is not the user's. */
+/* The node of what the thread does, or BSK_NO_NODE: `*out_is_debuggers` when nothing of the user's
+ * is in it (the program has not begun yet, or is over). */
 static uint32_t node_of(struct bsk_target *target, struct member *member,
-                        const struct bsk_thread_sample *thread)
+                        const struct bsk_thread_sample *thread, bool *out_is_debuggers)
 {
     struct bsk_folded folded = { 0 };
     if (!bsk_fold_stack(target->fold, thread->frames, thread->depth, thread->tid == target->pid,
@@ -274,6 +275,9 @@ static uint32_t node_of(struct bsk_target *target, struct member *member,
         member->ignored = true;
         return BSK_NO_NODE;
     }
+    *out_is_debuggers = folded.depth == 0 && folded.debugger_leaf;
+    if (*out_is_debuggers)
+        return BSK_NO_NODE;
     if (folded.depth + 1 > target->frame_capacity) {
         size_t capacity = (folded.depth + 1) * 2;
         struct bsk_profile_frame *grown = realloc(target->frames, capacity * sizeof(*grown));
@@ -314,13 +318,16 @@ static void look(struct bsk_target *target, const struct bsk_thread_sample *thre
         bsk_account_rebase(&member->account, 0,
                            now_ns > context->period_ns ? now_ns - context->period_ns : 0);
     uint32_t node = BSK_NO_NODE;
+    bool is_debuggers = false;
     if (thread->torn)
         context->torn++;
     if (thread->state == BSK_THREAD_RUNNING && thread->has_stack)
-        node = node_of(target, member, thread);
+        node = node_of(target, member, thread, &is_debuggers);
     else if (thread->state == BSK_THREAD_RUNNING && !thread->torn)
         context->errors++;
-    if (!member->ignored)
+    if (is_debuggers)
+        bsk_account_rebase(&member->account, thread->cpu_ns, now_ns);
+    else if (!member->ignored)
         context->samples +=
             bsk_account_look(&member->account, context->profile, now_ns, thread->cpu_ns, node);
 }

@@ -10,8 +10,10 @@ enum frame_class {
     CLASS_UNKNOWN,
     CLASS_USER,
     CLASS_DEBUGGER,
-    CLASS_PASSAGE,   /* the debugger's, but the user's code runs through it */
-    CLASS_RUNPY,     /* the standard library's way to run a program */
+    CLASS_PASSAGE, /* the debugger's, but the user's code runs through it */
+    CLASS_ENTRY,   /* the debugger's, and does nothing but exec() the user's program */
+    CLASS_RUNPY,   /* the standard library's way to run a program */
+    CLASS_RUNPY_ENTRY,
     CLASS_THREADING, /* the standard library's way to run a thread */
 };
 
@@ -56,6 +58,13 @@ void bsk_fold_free(struct bsk_fold *fold)
     free(fold);
 }
 
+/* Functions that do nothing but exec() the user's program. */
+static bool is_entry(const struct bsk_code_object *code)
+{
+    return strcmp(code->name, "_run_code") == 0 || strcmp(code->name, "run_code") == 0 ||
+           strcmp(code->name, "execfile") == 0;
+}
+
 static enum frame_class classify(const struct bsk_fold *fold, const struct bsk_code_object *code)
 {
     for (size_t i = 0; i < fold->folder_count; i++) {
@@ -65,10 +74,10 @@ static enum frame_class classify(const struct bsk_fold *fold, const struct bsk_c
             bsk_ends_with(code->path, "/pydev_import_hook.py") ||
             bsk_ends_with(code->path, "/pydev_import_hook/import_hook.py"))
             return CLASS_PASSAGE;
-        return CLASS_DEBUGGER;
+        return is_entry(code) ? CLASS_ENTRY : CLASS_DEBUGGER;
     }
     if (strcmp(code->path, "<frozen runpy>") == 0 || bsk_ends_with(code->path, "/runpy.py"))
-        return CLASS_RUNPY;
+        return is_entry(code) ? CLASS_RUNPY_ENTRY : CLASS_RUNPY;
     if (bsk_ends_with(code->path, "/threading.py") && bsk_starts_with(code->name, "_bootstrap"))
         return CLASS_THREADING;
     return CLASS_USER;
@@ -97,22 +106,26 @@ static enum frame_class class_of(struct bsk_fold *fold, const struct bsk_code_ob
 static size_t without_foundation(struct bsk_fold *fold, const struct bsk_frame *frames,
                                  size_t depth, bool main_thread, bool *out_debugger_thread)
 {
-    size_t remaining = depth; /* frames[remaining - 1] is the outermost that stays */
-    enum frame_class last = CLASS_USER;
-    *out_debugger_thread = false;
+    size_t remaining = depth;                /* frames[remaining - 1] is the outermost that stays */
+    enum frame_class last = CLASS_USER;      /* that may hand over to the user's code */
+    enum frame_class debuggers = CLASS_USER; /* the debugger's own last one */
     for (size_t i = depth; i > 0; i--) {
         enum frame_class what = class_of(fold, frames[i - 1].code);
         if (what == CLASS_USER)
             break;
-        if (what == CLASS_DEBUGGER || what == CLASS_PASSAGE)
+        if (what != CLASS_PASSAGE)
             last = what;
-        if (last != CLASS_USER && what != CLASS_THREADING)
+        if (what == CLASS_DEBUGGER || what == CLASS_ENTRY || what == CLASS_PASSAGE)
+            debuggers = what;
+        if (debuggers != CLASS_USER && what != CLASS_THREADING)
             remaining = i - 1; /* runpy beneath the debugger, and between it and the user, too */
     }
     /* A thread of the debugger's starts in the debugger; one of the user's may be started by it (a
      * monkey patch), and the main thread always is. */
-    *out_debugger_thread = !main_thread && last == CLASS_DEBUGGER;
-    return remaining;
+    *out_debugger_thread = !main_thread && debuggers == CLASS_DEBUGGER;
+    /* What the debugger calls in the main thread before and after the program is its own work. */
+    bool handed_over = last == CLASS_ENTRY || last == CLASS_RUNPY_ENTRY;
+    return main_thread && debuggers != CLASS_USER && !handed_over ? 0 : remaining;
 }
 
 bool bsk_fold_stack(struct bsk_fold *fold, const struct bsk_frame *frames, size_t depth,
@@ -133,7 +146,7 @@ bool bsk_fold_stack(struct bsk_fold *fold, const struct bsk_frame *frames, size_
     bool debugger_leaf = depth > 0 && remaining == 0;
     for (size_t i = remaining; i > 0 && !debugger_leaf; i--) {
         enum frame_class what = class_of(fold, frames[i - 1].code);
-        if (what == CLASS_DEBUGGER)
+        if (what == CLASS_DEBUGGER || what == CLASS_ENTRY)
             debugger_leaf = true;
         else if (what != CLASS_PASSAGE)
             fold->frames[--first] = frames[i - 1];

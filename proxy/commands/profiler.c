@@ -319,10 +319,10 @@ static void on_ended(struct dap_session *session, const struct dap_profiling_res
     send_profile(session, result);
 }
 
-static void on_changed(struct dap_session *session, void *user)
+static void on_changed(struct dap_profiling *profiling, struct dap_session *session, void *user)
 {
     (void)user;
-    dap_send_status(session, NULL);
+    dap_send_status(session, profiling);
 }
 
 const struct dap_profiling_listener dap_profiler_listener = { .ended = on_ended,

@@ -15,6 +15,8 @@ enum {
     IDENTIFY_MS = 4000, /* C code may hold the GIL for a while */
 };
 
+static const char asked_reason[] = "stopped", ended_reason[] = "the debug session ended";
+
 enum stage {
     STAGE_IDLE,
     STAGE_WAITING,     /* for the debuggee to be there */
@@ -121,7 +123,7 @@ static void tell_changed(struct dap_profiling *profiling)
 {
     struct dap_session *session = audience(profiling);
     if (session && profiling->listener->changed)
-        profiling->listener->changed(session, profiling->user);
+        profiling->listener->changed(profiling, session, profiling->user);
 }
 
 static struct waiter *wait_for(struct waiter **list, struct dap_session *session,
@@ -405,15 +407,18 @@ static int open_candidates(struct open_job *job, pid_t inner_pid)
 static void open_on_worker(uv_work_t *work)
 {
     struct open_job *job = work->data;
-    job->rc = dap_check_folder(job->folder, &job->err);
-    if (job->rc != BSK_OK)
-        return;
     pid_t pid = job->pid;
     if (job->below)
         (void)bsk_python_find_below(pid, &pid, NULL); /* else opening it says what is wrong */
     job->rc = open_pid(job, pid);
     if (job->rc != BSK_OK && job->has_identity && job->identity.has_proof)
         job->rc = open_candidates(job, job->identity.pid);
+    if (job->rc == BSK_OK)
+        job->rc = dap_check_folder(job->folder, &job->err);
+    if (job->rc != BSK_OK) {
+        bsk_recording_free(job->recording);
+        job->recording = NULL;
+    }
 }
 
 static void hold_members(struct dap_profiling *profiling)
@@ -424,10 +429,10 @@ static void hold_members(struct dap_profiling *profiling)
     }
 }
 
-static void begin_stop(struct dap_profiling *profiling)
+static void begin_stop(struct dap_profiling *profiling, const char *reason)
 {
     profiling->stage = STAGE_STOPPING;
-    bsk_recording_stop(profiling->recording);
+    bsk_recording_stop(profiling->recording, reason);
 }
 
 static void after_open(uv_work_t *work, int cancelled)
@@ -449,7 +454,7 @@ static void after_open(uv_work_t *work, int cancelled)
         answer(&profiling->starting, BSK_OK, &result, NULL);
         tell_changed(profiling);
         if (profiling->stop_wanted)
-            begin_stop(profiling);
+            begin_stop(profiling, profiling->stopping ? asked_reason : ended_reason);
     } else {
         fail_start(profiling, &job->err);
     }
@@ -657,7 +662,7 @@ void dap_profiling_stop(struct dap_profiling *profiling, struct dap_session *ses
     if (!wait_for(&profiling->stopping, session, done, user))
         return;
     if (profiling->stage == STAGE_RUNNING)
-        begin_stop(profiling);
+        begin_stop(profiling, asked_reason);
     else if (profiling->stage < STAGE_RUNNING)
         profiling->stop_wanted = true;
 }
@@ -742,7 +747,7 @@ bool dap_profiling_on_ending(struct dap_profiling *profiling, struct dap_session
     }
     member->must_release = true;
     if (profiling->stage == STAGE_RUNNING)
-        begin_stop(profiling);
+        begin_stop(profiling, ended_reason);
     else if (profiling->stage == STAGE_OPENING)
         profiling->stop_wanted = true;
     return true;
@@ -800,7 +805,7 @@ void dap_profiling_leave(struct dap_profiling *profiling, struct dap_session *se
     }
     if (!profiling->members) {
         if (profiling->stage == STAGE_RUNNING)
-            begin_stop(profiling);
+            begin_stop(profiling, ended_reason);
         else if (profiling->stage == STAGE_OPENING)
             profiling->stop_wanted = true;
     }

@@ -63,7 +63,8 @@ struct dap_profiling_listener {
     /* It ended, by stop or by itself: before the answer to stop, if there is one to be given. */
     void (*ended)(struct dap_session *session, const struct dap_profiling_result *result,
                   void *user);
-    void (*changed)(struct dap_session *session, void *user); /* it runs, or does so no more */
+    /* It runs, or does so no more. */
+    void (*changed)(struct dap_profiling *profiling, struct dap_session *session, void *user);
 };
 
 /* `listener` must outlive it. Returns NULL when out of memory. */

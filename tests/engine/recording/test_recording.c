@@ -131,7 +131,7 @@ static struct bsk_totals *wait_for_samples(struct fixture *fixture, uint64_t sam
 static struct bsk_profile *stop(struct fixture *fixture)
 {
     struct bsk_recording_status status = { 0 };
-    bsk_recording_stop(fixture->recording);
+    bsk_recording_stop(fixture->recording, "stopped");
     while (!status.ended) {
         wait_for_bell(fixture);
         bsk_recording_status(fixture->recording, &status);
