@@ -106,6 +106,18 @@ static void describe_death(struct dap_adapter *adapter, struct bsk_error *err)
              status, line[0] ? ": " : "", line);
 }
 
+static void tell_session(struct dap_link *link, const struct bsk_error *err)
+{
+    char note[1100] = "has ended";
+    if (err)
+        bsk_error_sentence(err, note, sizeof(note));
+    link_note(link, "adapter", note);
+    struct bsk_error gone = { .code = BSK_E_GONE };
+    snprintf(gone.message, sizeof(gone.message), "%s", err ? err->message : "");
+    snprintf(gone.hint, sizeof(gone.hint), "%s", err ? err->hint : "");
+    dap_session_eof(link->session, DAP_ADAPTER, err ? &gone : NULL);
+}
+
 /* It will say no more. */
 static void died(struct dap_adapter *adapter)
 {
@@ -121,8 +133,6 @@ static void died(struct dap_adapter *adapter)
     bool try_next = current && !adapter->spoke && adapter->is_process && !options->command &&
                     lacks_debugpy(adapter) && !link->sent.failed && !link->ending &&
                     options->pythons[adapter->python + 1];
-    if (adapter->is_process && !adapter->runs && link->hub->options->log)
-        dap_log_note(link->hub->options->log, link->number, "adapter", err.message);
     if (current && !link->first_failure.code)
         link->first_failure = err;
     size_t python = adapter->python;
@@ -132,7 +142,7 @@ static void died(struct dap_adapter *adapter)
     if (try_next)
         start_process(link, python + 1);
     else if (current && !link->ending && !link->awaited)
-        dap_session_eof(link->session, DAP_ADAPTER, orderly ? NULL : &link->first_failure);
+        tell_session(link, orderly ? NULL : &link->first_failure);
 }
 
 /* ---- its streams
@@ -281,7 +291,7 @@ static void start_process(struct dap_link *link, size_t python)
         if (argv[0] && !options->command && options->pythons[python + 1])
             start_process(link, python + 1);
         else
-            dap_session_eof(link->session, DAP_ADAPTER, &link->first_failure);
+            tell_session(link, &link->first_failure);
         return;
     }
     adapter->is_process = adapter->runs = true;
@@ -305,6 +315,15 @@ void adapter_start(struct dap_link *link)
 /* ---- connecting
  * ------------------------------------------------------------------------------------------ */
 
+static void tell_reconnected(struct dap_link *link, const struct bsk_error *err)
+{
+    char note[1100] = "connected";
+    if (err)
+        bsk_error_sentence(err, note, sizeof(note));
+    link_note(link, "host", note);
+    dap_session_reconnected(link->session, err);
+}
+
 static void on_connected(void *user, const struct bsk_error *failure)
 {
     struct dap_adapter *adapter = user;
@@ -326,13 +345,13 @@ static void on_connected(void *user, const struct bsk_error *failure)
             dap_stream_read(adapter->stream, true);
         }
         if (!link->ending)
-            dap_session_reconnected(link->session, failure ? &err : NULL);
+            tell_reconnected(link, failure ? &err : NULL);
         if (failure && !link->adapter && !link->ending)
-            dap_session_eof(link->session, DAP_ADAPTER, &err);
+            tell_session(link, &err);
     } else if (failure) {
         link->adapter = NULL;
         if (!link->ending)
-            dap_session_eof(link->session, DAP_ADAPTER, &err);
+            tell_session(link, &err);
     } else {
         dap_stream_read(adapter->stream, true);
     }
@@ -370,7 +389,7 @@ void adapter_connect(struct dap_link *link, const char *host, uint16_t port)
     bsk_buffer_free(&link->sent);
     link->sent.failed = true;
     if (!link->adapter)
-        dap_session_eof(link->session, DAP_ADAPTER, &err);
+        tell_session(link, &err);
 }
 
 void adapter_exchange(struct dap_link *link, const char *host, uint16_t port)
@@ -378,7 +397,7 @@ void adapter_exchange(struct dap_link *link, const char *host, uint16_t port)
     struct bsk_error err = { 0 };
     link->awaited = connect_to(link, host, port, &err);
     if (!link->awaited)
-        dap_session_reconnected(link->session, &err);
+        tell_reconnected(link, &err);
 }
 
 /* ---- writing and ending

@@ -70,6 +70,7 @@ void dap_session_reconnected(struct dap_session *session, const struct bsk_error
         session->greeting_left = session->greeting_seen;
         session->host->write(session->host_user, DAP_ADAPTER, session->initialize.data,
                              session->initialize.size);
+        dap_trace_whole(session, DAP_PARTY_SESSION, DAP_PARTY_ADAPTER, &session->initialize);
     }
     dap_leave(session);
 }
@@ -103,7 +104,7 @@ static void tell_capabilities(struct dap_session *session)
         &body, "{\"capabilities\":%s}",
         json_object_to_json_string_ext(session->capabilities, JSON_C_TO_STRING_PLAIN));
     if (!body.failed)
-        dap_session_event(session, "capabilities", body.data, body.size, false);
+        dap_event(session, "capabilities", body.data, body.size, false);
     bsk_buffer_free(&body);
 }
 
@@ -125,8 +126,7 @@ enum dap_verdict on_second_greeting(struct dap_session *session, struct dap_mess
     dap_pending_add(session, session->attach_request.seq, "attach", on_attach_answer);
     session->host->write(session->host_user, DAP_ADAPTER, session->attach.data,
                          session->attach.size);
-    if (session->host->trace)
-        dap_trace_whole(session, DAP_PARTY_SESSION, DAP_PARTY_ADAPTER, &session->attach);
+    dap_trace_whole(session, DAP_PARTY_SESSION, DAP_PARTY_ADAPTER, &session->attach);
     bsk_buffer_free(&session->attach);
     dap_unpark(session, &session->flows[DAP_EDITOR]);
     return DAP_TAKE;

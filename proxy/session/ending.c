@@ -112,7 +112,7 @@ static void keep_debuggee(struct dap_session *session)
         return;
     session->letting_go = true;
     dap_park(session, &session->flows[DAP_EDITOR]);
-    dap_session_run(session, let_go_script, LET_GO_MS, on_let_go, session);
+    dap_run(session, let_go_script, LET_GO_MS, on_let_go, session);
 }
 
 enum dap_verdict on_disconnect(struct dap_session *session, struct dap_message *message)
@@ -174,7 +174,7 @@ static void send_terminated(struct dap_session *session)
     if (session->terminated_sent)
         return;
     session->terminated_sent = true;
-    dap_session_event(session, event, NULL, 0, true);
+    dap_event(session, event, NULL, 0, true);
 }
 
 static void fail_request(struct dap_session *session, int64_t seq, const char *command)

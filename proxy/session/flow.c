@@ -248,7 +248,7 @@ void dap_flow_feed(struct dap_session *session, struct dap_flow *flow, const cha
         }
         uint64_t wanted = flow->body_bytes - flow->body_seen;
         size_t chunk = wanted < size - at ? (size_t)wanted : size - at;
-        bool scanned = flow->state == FLOW_UNDECIDED ||
+        bool scanned = flow->state == FLOW_UNDECIDED || flow->state == FLOW_COLLECTS ||
                        (flow->state == FLOW_PASSES && flow->body_bytes <= UNDECIDED_MAX_BYTES);
         if (scanned && flow->scan.status == DAP_SCAN_MORE)
             dap_scan_feed(&flow->scan, bytes + at, chunk);

@@ -150,9 +150,12 @@ static void ask(struct dap_session *session, const char *command, const char *ar
 void dap_session_ask(struct dap_session *session, const char *command, const char *arguments,
                      uint32_t timeout_ms, dap_answer_fn *done, void *user)
 {
+    bool outer = session->in_extension;
     dap_enter(session);
+    session->in_extension = true;
     ask(session, command, arguments, arguments ? strlen(arguments) : 0, timeout_ms, done, user,
         false);
+    session->in_extension = outer;
     dap_leave(session);
 }
 
@@ -233,8 +236,8 @@ static const char wrapper[] =
     "    return kind + '<' + binascii.b2a_base64(data, newline=False).decode('ascii') + '>'\n"
     "raise Exception(_run(_source))\n";
 
-void dap_session_run(struct dap_session *session, const char *source, uint32_t timeout_ms,
-                     dap_answer_fn *done, void *user)
+void dap_run(struct dap_session *session, const char *source, uint32_t timeout_ms,
+             dap_answer_fn *done, void *user)
 {
     dap_enter(session);
     if (!session->debuggee.has_channel && !session->adapter_gone) {
@@ -263,6 +266,15 @@ void dap_session_run(struct dap_session *session, const char *source, uint32_t t
     }
     bsk_buffer_free(&out);
     dap_leave(session);
+}
+
+void dap_session_run(struct dap_session *session, const char *source, uint32_t timeout_ms,
+                     dap_answer_fn *done, void *user)
+{
+    bool outer = session->in_extension;
+    session->in_extension = true;
+    dap_run(session, source, timeout_ms, done, user);
+    session->in_extension = outer;
 }
 
 /* The last `mark` in the bytes, or NULL. */
@@ -364,7 +376,9 @@ static void on_system_info(void *user, int rc, const char *text, size_t bytes,
 void dap_session_find_pid(struct dap_session *session, dap_answer_fn *done, void *user)
 {
     struct pid_question *question = NULL;
+    bool outer = session->in_extension;
     dap_enter(session);
+    session->in_extension = true;
     if (session->debuggee.has_channel && (question = malloc(sizeof(*question)))) {
         *question = (struct pid_question){ session, done, user };
         ask(session, "pydevdSystemInfo", "{}", 2, 5000, on_system_info, question, false);
@@ -377,5 +391,6 @@ void dap_session_find_pid(struct dap_session *session, dap_answer_fn *done, void
         bsk_fail(&err, BSK_E_STATE, NULL, "No debug session");
         done(user, BSK_E_STATE, NULL, 0, &err);
     }
+    session->in_extension = outer;
     dap_leave(session);
 }

@@ -64,6 +64,7 @@ struct dap_session_options {
     const struct dap_extension *extension; /* may be NULL */
     void *extension_user;
     void *parent_state;      /* the state of the session that this one is a child of, or NULL */
+    bool opted_in;           /* the parent has */
     bool over_tcp;           /* anyone may have connected: nothing is obeyed before `initialize` */
     bool adapter_is_debugpy; /* known before it says so; else its greeting tells */
     bool adapter_is_exchangeable; /* it was started for this session, so `attach` with `connect` may

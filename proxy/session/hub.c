@@ -80,7 +80,7 @@ void hub_link_gone(struct dap_hub *hub, struct dap_link *link)
 
 int dap_hub_serve(struct dap_hub *hub, int in, int out, struct bsk_error *err)
 {
-    struct dap_link *link = link_new(hub, false, NULL, false, err);
+    struct dap_link *link = link_new(hub, false, NULL, err);
     if (!link)
         return BSK_E_MEMORY;
     int rc = dap_stream_open(hub->loop, in, out, &link_editor_events, link, &link->editor, err);
@@ -119,13 +119,11 @@ static void on_connection(uv_stream_t *listener, int status)
     struct dap_port *port = listener->data;
     struct dap_link *parent = port->parent;
     struct bsk_error err = { 0 };
-    void *state = parent ? dap_session_extension_state(parent->session) : NULL;
     if (status < 0 || port->hub->stopping)
         return;
-    struct dap_link *link = link_new(port->hub, true, state, parent != NULL, &err);
+    struct dap_link *link = link_new(port->hub, true, parent, &err);
     if (!link)
         return;
-    link->parent = parent;
     if (dap_stream_accept(&port->tcp, &link_editor_events, link, &link->editor, &err) < 0) {
         if (link->editor)
             dap_stream_close(link->editor);

@@ -130,6 +130,13 @@ void dap_own_free(struct dap_own_queue *queue);
 void dap_answer(struct dap_session *session, int64_t request_seq, const char *command,
                 struct json_object *body, const struct bsk_error *failure);
 
+/* An event of a rule's, and a script of a rule's: as dap_session_event() and dap_session_run(),
+ * which are for extensions. */
+void dap_event(struct dap_session *session, const char *event, const char *body, size_t body_bytes,
+               bool replace);
+void dap_run(struct dap_session *session, const char *source, uint32_t timeout_ms,
+             dap_answer_fn *done, void *user);
+
 /* ---- requests whose answers are awaited
  * -------------------------------------------------------------- */
 

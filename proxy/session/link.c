@@ -2,8 +2,15 @@
 #include "proxy/session/link_inside.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+void link_note(struct dap_link *link, const char *from, const char *note)
+{
+    if (link->hub->options->log)
+        dap_log_note(link->hub->options->log, link->number, from, note);
+}
 
 /* ---- what the session asks of its host
  * -------------------------------------------------------------- */
@@ -67,7 +74,13 @@ static void host_finish(void *user, const struct bsk_error *why)
 
 static bool host_child_port(void *user, const char *host, uint16_t port, uint16_t *out_port)
 {
-    return hub_child_port(user, host, port, out_port);
+    struct dap_link *link = user;
+    char note[32];
+    if (!hub_child_port(link, host, port, out_port))
+        return false;
+    snprintf(note, sizeof(note), "child port %u", *out_port);
+    link_note(link, "host", note);
+    return true;
 }
 
 static void host_reconnect(void *user, const char *host, uint16_t port)
@@ -178,8 +191,7 @@ void link_editor_gone(struct dap_link *link)
         return;
     link->editor_ended = true;
     adapter_look_at_family(link);
-    if (link->hub->options->log)
-        dap_log_note(link->hub->options->log, link->number, "editor", "has ended");
+    link_note(link, "editor", "has ended");
     dap_session_eof(link->session, DAP_EDITOR, NULL);
 }
 
@@ -317,7 +329,7 @@ void link_check_end(struct dap_link *link)
 /* ---- the beginning
  * ---------------------------------------------------------------------------------------- */
 
-struct dap_link *link_new(struct dap_hub *hub, bool over_tcp, void *parent_state, bool is_child,
+struct dap_link *link_new(struct dap_hub *hub, bool over_tcp, struct dap_link *parent,
                           struct bsk_error *err)
 {
     struct dap_link *link = calloc(1, sizeof(*link));
@@ -328,7 +340,7 @@ struct dap_link *link_new(struct dap_hub *hub, bool over_tcp, void *parent_state
     link->hub = hub;
     link->number = hub->next_number++;
     link->over_tcp = over_tcp;
-    link->is_child = is_child;
+    link->parent = parent;
     link->sent.max_bytes = RESEND_MAX_BYTES;
     uv_timer_init(hub->loop, &link->wake);
     uv_timer_init(hub->loop, &link->timer);
@@ -337,15 +349,22 @@ struct dap_link *link_new(struct dap_hub *hub, bool over_tcp, void *parent_state
     struct dap_session_options options = {
         .extension = hub->options->extension,
         .extension_user = hub->options->extension_user,
-        .parent_state = parent_state,
+        .parent_state = parent ? dap_session_extension_state(parent->session) : NULL,
+        .opted_in = parent != NULL,
         .over_tcp = over_tcp,
-        .adapter_is_debugpy = !hub->options->connect_host && !hub->options->command && !is_child,
-        .adapter_is_exchangeable = !is_child && !hub->options->connect_host,
+        .adapter_is_debugpy = !hub->options->connect_host && !hub->options->command && !parent,
+        .adapter_is_exchangeable = !parent && !hub->options->connect_host,
     };
     link->session =
         dap_session_new(hub->options->log ? &host_with_log : &host_without_log, link, &options);
     link->next = hub->links;
     hub->links = link;
+    char note[80];
+    snprintf(note, sizeof(note), "options%s%s%s%s", options.over_tcp ? " tcp" : "",
+             options.adapter_is_debugpy ? " debugpy" : "",
+             options.adapter_is_exchangeable ? " exchangeable" : "",
+             options.opted_in ? " opted-in" : "");
+    link_note(link, "host", note);
     if (!link->session) {
         bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
         link->ending = true;

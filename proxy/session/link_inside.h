@@ -55,7 +55,7 @@ struct dap_link {
     unsigned number;         /* in the log */
     struct dap_session *session;
     struct dap_stream *editor;
-    bool editor_ended, over_tcp, is_child;
+    bool editor_ended, over_tcp;
     struct dap_port *ports;
     uv_timer_t wake, timer;
     unsigned open_timers;
@@ -88,8 +88,9 @@ struct dap_hub {
 };
 
 /* link.c */
-struct dap_link *link_new(struct dap_hub *hub, bool over_tcp, void *parent_state, bool is_child,
+struct dap_link *link_new(struct dap_hub *hub, bool over_tcp, struct dap_link *parent,
                           struct bsk_error *err);
+void link_note(struct dap_link *link, const char *from, const char *note); /* into the log */
 extern const struct dap_stream_events link_editor_events;
 void link_start(struct dap_link *link); /* its editor stream is there: read */
 void link_begin_end(struct dap_link *link);

@@ -137,29 +137,43 @@ void dap_answer(struct dap_session *session, int64_t request_seq, const char *co
     bsk_buffer_free(&out);
 }
 
+/* The public functions are the extension's; rules use those that these are made of. */
+static bool extension_speaks(struct dap_session *session)
+{
+    bool outer = session->in_extension;
+    dap_enter(session);
+    session->in_extension = true;
+    return outer;
+}
+
+static void extension_spoke(struct dap_session *session, bool outer)
+{
+    session->in_extension = outer;
+    dap_leave(session);
+}
+
 void dap_session_respond(struct dap_session *session, const struct dap_request *request,
                          struct json_object *body)
 {
-    dap_enter(session);
+    bool outer = extension_speaks(session);
     dap_answer(session, request->seq, request->command, body, NULL);
     json_object_put(body);
-    dap_leave(session);
+    extension_spoke(session, outer);
 }
 
 void dap_session_refuse(struct dap_session *session, const struct dap_request *request,
                         const struct bsk_error *err)
 {
-    dap_enter(session);
+    bool outer = extension_speaks(session);
     dap_answer(session, request->seq, request->command, NULL, err);
-    dap_leave(session);
+    extension_spoke(session, outer);
 }
 
-void dap_session_event(struct dap_session *session, const char *event, const char *body,
-                       size_t body_bytes, bool replace)
+void dap_event(struct dap_session *session, const char *event, const char *body, size_t body_bytes,
+               bool replace)
 {
     struct bsk_buffer out = { 0 };
     struct bsk_json json = { .out = &out };
-    dap_enter(session);
     begin_message(session, &json, "event");
     bsk_json_field_text(&json, "event", event);
     if (body) {
@@ -170,7 +184,14 @@ void dap_session_event(struct dap_session *session, const char *event, const cha
     if (!out.failed)
         dap_own_send(session, DAP_EDITOR, out.data, out.size, replace ? event : "", true);
     bsk_buffer_free(&out);
-    dap_leave(session);
+}
+
+void dap_session_event(struct dap_session *session, const char *event, const char *body,
+                       size_t body_bytes, bool replace)
+{
+    bool outer = extension_speaks(session);
+    dap_event(session, event, body, body_bytes, replace);
+    extension_spoke(session, outer);
 }
 
 void dap_session_output(struct dap_session *session, const char *category, const char *text,

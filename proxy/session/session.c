@@ -21,6 +21,7 @@ struct dap_session *dap_session_new(const struct dap_host *host, void *host_user
     session->host = host;
     session->host_user = host_user;
     session->is_debugpy = options->adapter_is_debugpy;
+    session->opted_in = session->client.custom_events = options->opted_in;
     session->options = *options;
     session->ext = options->extension ? options->extension : &none;
     session->flows[DAP_EDITOR].from = session->flows[DAP_ADAPTER].to = DAP_EDITOR;
@@ -203,7 +204,7 @@ void dap_opt_in_says_so(struct dap_session *session)
     }
     bsk_buffer_text_append(&body, "]}}");
     if (!body.failed)
-        dap_session_event(session, "capabilities", body.data, body.size, true);
+        dap_event(session, "capabilities", body.data, body.size, true);
     bsk_buffer_free(&body);
 }
 
