@@ -176,13 +176,25 @@ static bool is_alive(pid_t pid, uint64_t *out_start_ticks)
     return true;
 }
 
+/* Does `command` run this file or module? A debuggee's own has ".../debugpy/launcher/../../debugpy"
+ * in it, so that the name must be a whole end of an argument. */
+static bool runs(const char *command, const char *what)
+{
+    size_t bytes = strlen(what);
+    for (const char *at = strstr(command, what); at; at = strstr(at + 1, what)) {
+        if (at[bytes] == ' ' || at[bytes] == '\0')
+            return true;
+    }
+    return false;
+}
+
 /* The debugger's own helpers are children of the program when it called debugpy.listen(). */
 static bool is_debuggers(pid_t pid)
 {
     char command[4096];
     bsk_process_command(pid, command, sizeof(command));
-    return strstr(command, "debugpy/adapter") || strstr(command, "debugpy.adapter") ||
-           strstr(command, "debugpy/launcher");
+    return runs(command, "debugpy/adapter") || runs(command, "debugpy.adapter") ||
+           runs(command, "debugpy/launcher");
 }
 
 static void add_candidate(struct bsk_recording *recording, pid_t pid)
