@@ -23,7 +23,7 @@ static uint32_t settle(struct bsk_account *account, struct bsk_profile *profile)
 }
 
 uint32_t bsk_account_look(struct bsk_account *account, struct bsk_profile *profile, uint64_t now_ns,
-                          uint64_t cpu_ns, uint32_t node)
+                          uint64_t cpu_ns, uint32_t node, bool runs)
 {
     if (!account->has_baseline)
         bsk_account_rebase(account, 0, now_ns);
@@ -34,6 +34,10 @@ uint32_t bsk_account_look(struct bsk_account *account, struct bsk_profile *profi
     account->cpu_ns = cpu_ns;
     account->seen_ns = now_ns;
     if (node != BSK_NO_NODE) {
+        account->last_node = node;
+        account->was_seen = true;
+    }
+    if (node != BSK_NO_NODE && runs) {
         if (account->pending_count == BSK_ACCOUNT_PENDING) {
             /* It waits for a CPU this long: forget the older half, which used none. */
             account->pending_count /= 2;
@@ -44,12 +48,10 @@ uint32_t bsk_account_look(struct bsk_account *account, struct bsk_profile *profi
         account->pending[account->pending_count].start_ns = now_ns - since_ns;
         account->pending[account->pending_count].wall_ns = since_ns;
         account->pending_count++;
-        account->last_node = node;
-        account->was_seen = true;
     }
     if (account->owed_ns > 0 && account->pending_count > 0 && moved)
         return settle(account, profile);
-    if (node == BSK_NO_NODE)
+    if (!runs)
         account->pending_count = 0; /* it sleeps, and the counter is exact: it had no CPU */
     return 0;
 }

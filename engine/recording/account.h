@@ -25,7 +25,7 @@ struct bsk_account {
     uint64_t owed_ns; /* used while no sample saw it run */
     uint64_t seen_ns; /* when it was last sampled, in the profile's time */
     bool was_seen;
-    uint32_t last_node; /* where it last ran, once `was_seen` */
+    uint32_t last_node; /* where it last was, once `was_seen` */
     uint32_t pending_count;
     struct {
         uint32_t node;
@@ -37,10 +37,11 @@ struct bsk_account {
  */
 void bsk_account_rebase(struct bsk_account *account, uint64_t cpu_ns, uint64_t now_ns);
 
-/* One look at the thread at `now_ns`: its counter, and, when it runs, the node of its stack (else
- * BSK_NO_NODE). Returns the number of samples that were given weight. */
+/* One look at the thread at `now_ns`: its counter, the node of its stack (BSK_NO_NODE when that is
+ * not known), and whether it runs there or sleeps. Returns the number of samples that were given
+ * weight. */
 uint32_t bsk_account_look(struct bsk_account *account, struct bsk_profile *profile, uint64_t now_ns,
-                          uint64_t cpu_ns, uint32_t node);
+                          uint64_t cpu_ns, uint32_t node, bool runs);
 
 /* The thread or the recording has ended: what is still owed goes to where it was last seen. */
 void bsk_account_close(struct bsk_account *account, struct bsk_profile *profile, uint64_t now_ns);

@@ -321,15 +321,16 @@ static void look(struct bsk_target *target, const struct bsk_thread_sample *thre
     bool is_debuggers = false;
     if (thread->torn)
         context->torn++;
-    if (thread->state == BSK_THREAD_RUNNING && thread->has_stack)
+    bool runs = thread->state == BSK_THREAD_RUNNING;
+    if (thread->has_stack)
         node = node_of(target, member, thread, &is_debuggers);
-    else if (thread->state == BSK_THREAD_RUNNING && !thread->torn)
+    else if (runs && !thread->torn)
         context->errors++;
     if (is_debuggers)
         bsk_account_rebase(&member->account, thread->cpu_ns, now_ns);
     else if (!member->ignored)
-        context->samples +=
-            bsk_account_look(&member->account, context->profile, now_ns, thread->cpu_ns, node);
+        context->samples += bsk_account_look(&member->account, context->profile, now_ns,
+                                             thread->cpu_ns, node, runs);
 }
 
 int bsk_target_sweep(struct bsk_target *target)

@@ -96,22 +96,24 @@ static int refresh(struct bsk_sampler *sampler, uint64_t now, struct bsk_error *
     return BSK_OK;
 }
 
-/* What the kernel says of one thread. The counter moves in steps of a tick, so "it did not move"
- * does not mean "it did not run": then the state letter decides. False: the thread has ended. */
-static bool look(struct bsk_sampler *sampler, pid_t tid, struct bsk_thread_sample *out)
+/* What the kernel says of one thread. Whether it runs now is for the state letter alone to say: the
+ * counter moves in steps of a tick ("it did not move" does not mean "it did not run"), and also for
+ * what ran and sleeps again. False: the thread has ended. */
+static bool look(struct bsk_sampler *sampler, pid_t tid, struct bsk_thread_sample *out,
+                 bool *out_moved)
 {
     struct bsk_thread *thread = bsk_threads_find(&sampler->os_threads, tid);
     uint64_t cpu_ns;
     if (!thread || bsk_thread_cpu_ns(sampler->process, thread, &cpu_ns) < 0)
         return false;
-    bool moved = thread->looked && cpu_ns != thread->cpu_ns;
-    if (!moved && bsk_thread_state(sampler->process, thread, &thread->state) < 0)
+    if (bsk_thread_state(sampler->process, thread, &thread->state) < 0)
         return false;
+    *out_moved = thread->looked && cpu_ns != thread->cpu_ns;
     thread->looked = true;
     thread->cpu_ns = cpu_ns;
     *out = (struct bsk_thread_sample){
         .tid = tid,
-        .state = moved || thread->state == 'R' ? BSK_THREAD_RUNNING : BSK_THREAD_IDLE,
+        .state = thread->state == 'R' ? BSK_THREAD_RUNNING : BSK_THREAD_IDLE,
         .cpu_ns = cpu_ns,
     };
     return true;
@@ -124,12 +126,13 @@ static int read_all(struct bsk_sampler *sampler, bool *out_again, struct bsk_err
     struct bsk_thread_sample *samples = sampler->threads;
     for (size_t i = 0; i < bsk_python_thread_count(sampler->python); i++) {
         struct bsk_python_thread *thread = bsk_python_thread(sampler->python, i);
-        if (!look(sampler, thread->tid, &samples[count])) {
+        bool moved = false;
+        if (!look(sampler, thread->tid, &samples[count], &moved)) {
             sampler->stale = true; /* lost: the next sample is without it */
             continue;
         }
         thread->has_stack = thread->torn = thread->truncated = false;
-        if (samples[count].state == BSK_THREAD_RUNNING || sampler->idle_stacks)
+        if (samples[count].state == BSK_THREAD_RUNNING || moved || sampler->idle_stacks)
             sampler->wanted[wanted++] = thread;
         count++;
     }

@@ -36,7 +36,8 @@ struct bsk_thread_sample {
     enum bsk_thread_state state;
     uint64_t
         cpu_ns;     /* CPU time of the thread since it began; moves in steps of the kernel's tick */
-    bool has_stack; /* false: it could not be read (see `torn`), or idle and not asked for */
+    bool has_stack; /* false: it could not be read (see `torn`), or it is idle, was so all the time
+                       since the last sample, and idle stacks were not asked for */
     bool torn;      /* the stack changed while it was read, or was garbage: counts as an error */
     bool truncated; /* deeper than the ceiling: outermost frames are missing */
     const struct bsk_frame *frames; /* innermost first */

@@ -44,7 +44,8 @@ static int teardown(void **state)
 static uint32_t look(struct fixture *fixture, uint64_t cpu_ns, uint32_t node)
 {
     fixture->now_ns += PERIOD;
-    return bsk_account_look(&fixture->account, fixture->profile, fixture->now_ns, cpu_ns, node);
+    return bsk_account_look(&fixture->account, fixture->profile, fixture->now_ns, cpu_ns, node,
+                            node != BSK_NO_NODE);
 }
 
 static uint64_t self_ns(const struct fixture *fixture, uint32_t node)
@@ -109,6 +110,16 @@ static void what_is_owed_at_the_end_goes_where_it_last_ran(void **state)
     assert_int_equal(self_ns(fixture, fixture->work), 6 * MS);
 }
 
+static void a_thread_that_never_was_seen_to_run_pays_where_it_sleeps(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->now_ns += PERIOD;
+    bsk_account_look(&fixture->account, fixture->profile, fixture->now_ns, 501 * MS, fixture->rest,
+                     false);
+    bsk_account_close(&fixture->account, fixture->profile, fixture->now_ns);
+    assert_int_equal(self_ns(fixture, fixture->rest), MS);
+}
+
 static void a_hold_is_nobodys_time(void **state)
 {
     struct fixture *fixture = *state;
@@ -141,6 +152,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(what_is_owed_at_the_end_goes_where_it_last_ran, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_thread_that_never_was_seen_to_run_pays_where_it_sleeps,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(a_hold_is_nobodys_time, setup, teardown),
         cmocka_unit_test_setup_teardown(more_samples_than_a_tick_holds_lose_no_time, setup,
                                         teardown),
