@@ -236,6 +236,18 @@ static bool read_lines(struct bsk_codes *codes, struct bsk_known *known)
     return ok;
 }
 
+/* These ints stand side by side in 3.11 and later: stack size, first line, locals and, from 3.12
+ * on, the size of a frame. It is only used where the frames that it leads to prove it right. */
+static uint32_t frame_words(const struct bsk_layout *layout, const uint8_t *header)
+{
+    enum { WORDS_MAX = 1 << 20 };
+    int32_t around[4];
+    memcpy(around, header + layout->code.firstlineno - 4, sizeof(around));
+    int64_t words =
+        layout->minor >= 12 ? around[3] : (int64_t)around[0] + around[2] + layout->frame.size / 8;
+    return words > 0 && words < WORDS_MAX ? (uint32_t)words : 0;
+}
+
 static int load(struct bsk_codes *codes, uint64_t address, struct bsk_known **out_known)
 {
     const struct bsk_layout *layout = codes->layout;
@@ -259,6 +271,7 @@ static int load(struct bsk_codes *codes, uint64_t address, struct bsk_known **ou
         if (known->identity[6] == 0 || bytes > BYTECODE_MAX_BYTES)
             goto torn;
         known->bytecode_bytes = (uint32_t)bytes;
+        known->frame_words = frame_words(layout, header);
     }
     known->code.name = read_text(codes, known->identity[2], NAME_MAX_BYTES + 4);
     char *path = read_text(codes, known->identity[1], PATH_MAX_BYTES + 4);
@@ -268,6 +281,9 @@ static int load(struct bsk_codes *codes, uint64_t address, struct bsk_known **ou
                                : known->code.name;
     if (!known->code.name || !known->code.path || !known->code.qualname)
         goto torn;
+    /* "_Py_InitCleanup": named __init__, in a file of that name, one and the same str. */
+    known->is_shim = layout->minor >= 12 && known->identity[1] == known->identity[2] &&
+                     strcmp(known->code.name, "__init__") == 0;
     (void)read_lines(codes, known); /* without them it has no lines, but still a name */
 
     /* It must still be the one that the names were read for. */
@@ -297,6 +313,11 @@ int bsk_codes_get(struct bsk_codes *codes, uint64_t address, struct bsk_known **
         return load(codes, address, out_known);
     *out_known = known;
     return BSK_OK;
+}
+
+struct bsk_known *bsk_codes_peek(struct bsk_codes *codes, uint64_t address)
+{
+    return codes->slots[slot_of(codes, address)];
 }
 
 /* Forgets the address, not the code: samples that named it keep naming it. */
@@ -401,6 +422,13 @@ bool bsk_codes_line(struct bsk_codes *codes, struct bsk_known *known, uint64_t l
         if (offset < -2 || offset >= (int64_t)known->bytecode_bytes || offset % 2 != 0)
             return false;
     }
-    *out_line = bsk_lines_find(known->steps, known->step_count, offset, known->code.first_line);
+    /* Instructions of no line (a function's prologue, the end of a handler) go with what came
+     * before them: that is where a reader would look. */
+    uint32_t line;
+    do {
+        line = bsk_lines_find(known->steps, known->step_count, offset, known->code.first_line);
+        offset -= 2;
+    } while (line == 0 && offset >= 0);
+    *out_line = line ? line : known->code.first_line;
     return true;
 }

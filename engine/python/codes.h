@@ -18,6 +18,8 @@ struct bsk_known {
     struct bsk_code_object code; /* lives until bsk_codes_free() */
     uint64_t address;
     uint32_t bytecode_bytes; /* 0 when unknown (3.10 and older) */
+    uint32_t frame_words;    /* a frame of it on the data stack, in 8 bytes; 0 when unknown */
+    bool is_shim;            /* the interpreter's own, of 3.12 and later: no code of the program */
     uint64_t checked_ns;     /* CLOCK_MONOTONIC of the last look at its identity */
     uint64_t identity[8];
     struct bsk_line_step *steps;
@@ -36,6 +38,9 @@ void bsk_codes_free(struct bsk_codes *codes);
 /* What is known of the code object at `address`, read now where it is new. BSK_E_TORN when there is
  * no code object at that address. */
 int bsk_codes_get(struct bsk_codes *codes, uint64_t address, struct bsk_known **out_known);
+
+/* The same without reading: NULL where it is new. */
+struct bsk_known *bsk_codes_peek(struct bsk_codes *codes, uint64_t address);
 
 /* True when the identities of these were looked at after `now_ns` minus the allowed age, or have
  * been now and are unchanged. False: some were replaced, so look all of them up again. */

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-enum { CALLS_MAX = 1 << 20 };
+enum { CALLS_MAX = 1 << 20, TIMES_MASK = 3, TIMES_PROVEN = 3 };
 
 static uint64_t mix(uint64_t value)
 {
@@ -14,21 +14,27 @@ static uint64_t mix(uint64_t value)
 
 uint64_t bsk_proof_call(uint32_t caller_id, uint64_t lasti, uint32_t callee_id)
 {
-    uint64_t call = mix(mix((uint64_t)caller_id << 32 | callee_id) + lasti);
-    return call ? call : 1;
+    uint64_t call = mix(mix((uint64_t)caller_id << 32 | callee_id) + lasti) & ~(uint64_t)TIMES_MASK;
+    return call ? call : TIMES_MASK + 1;
 }
 
 static size_t slot_of(const struct bsk_proof *proof, uint64_t call)
 {
-    size_t at = (size_t)call & (proof->slot_count - 1);
-    while (proof->slots[at] != 0 && proof->slots[at] != call)
+    size_t at = (size_t)(call >> 2) & (proof->slot_count - 1);
+    while (proof->slots[at] != 0 && (proof->slots[at] & ~(uint64_t)TIMES_MASK) != call)
         at = (at + 1) & (proof->slot_count - 1);
     return at;
 }
 
 bool bsk_proof_holds(const struct bsk_proof *proof, uint64_t call)
 {
-    return proof->slot_count > 0 && proof->slots[slot_of(proof, call)] == call;
+    return proof->slot_count > 0 &&
+           (proof->slots[slot_of(proof, call)] & TIMES_MASK) >= TIMES_PROVEN;
+}
+
+bool bsk_proof_seen(const struct bsk_proof *proof, uint64_t call)
+{
+    return proof->slot_count > 0 && proof->slots[slot_of(proof, call)] != 0;
 }
 
 void bsk_proof_learn(struct bsk_proof *proof, uint64_t call)
@@ -42,14 +48,16 @@ void bsk_proof_learn(struct bsk_proof *proof, uint64_t call)
             return;
         for (size_t i = 0; i < proof->slot_count; i++)
             if (proof->slots[i])
-                grown.slots[slot_of(&grown, proof->slots[i])] = proof->slots[i];
+                grown.slots[slot_of(&grown, proof->slots[i] & ~(uint64_t)TIMES_MASK)] =
+                    proof->slots[i];
         grown.used = proof->used;
         free(proof->slots);
         *proof = grown;
     }
     size_t at = slot_of(proof, call);
     proof->used += proof->slots[at] == 0;
-    proof->slots[at] = call;
+    uint64_t times = proof->slots[at] & TIMES_MASK;
+    proof->slots[at] = call | (times < TIMES_PROVEN ? times + 1 : times);
 }
 
 void bsk_proof_free(struct bsk_proof *proof)

@@ -13,16 +13,20 @@
 #include <stdint.h>
 
 struct bsk_proof {
-    uint64_t *slots; /* open addressing; 0 is empty */
+    uint64_t *slots; /* open addressing; 0 is empty; the lowest two bits count, up to 3 */
     size_t slot_count, used;
 };
 
-/* Never 0. */
+enum { BSK_ANY_CALLEE = 0x7fffffff }; /* "something is called from here" */
+
+/* Names the call; never 0. */
 uint64_t bsk_proof_call(uint32_t caller_id, uint64_t lasti, uint32_t callee_id);
 
 /* Out of memory, or with a million calls known, it learns nothing more. */
 void bsk_proof_learn(struct bsk_proof *proof, uint64_t call);
+/* Seen at least three times: once may have been two readings that were wrong alike. */
 bool bsk_proof_holds(const struct bsk_proof *proof, uint64_t call);
+bool bsk_proof_seen(const struct bsk_proof *proof, uint64_t call); /* at least once */
 void bsk_proof_free(struct bsk_proof *proof);
 
 #endif

@@ -53,8 +53,12 @@ static void proves_only_what_it_learnt(void **state)
     (void)state;
     struct bsk_proof proof = { 0 };
     assert_false(bsk_proof_holds(&proof, bsk_proof_call(1, 2, 3)));
-    for (uint32_t i = 0; i < 5000; i++)
-        bsk_proof_learn(&proof, bsk_proof_call(i, i * 2, i + 1));
+    for (int times = 0; times < 3; times++) {
+        assert_false(bsk_proof_holds(&proof, bsk_proof_call(7, 14, 8)));
+        assert_int_equal(bsk_proof_seen(&proof, bsk_proof_call(7, 14, 8)), times > 0);
+        for (uint32_t i = 0; i < 5000; i++)
+            bsk_proof_learn(&proof, bsk_proof_call(i, i * 2, i + 1));
+    }
     for (uint32_t i = 0; i < 5000; i++) {
         assert_true(bsk_proof_holds(&proof, bsk_proof_call(i, i * 2, i + 1)));
         assert_false(bsk_proof_holds(&proof, bsk_proof_call(i, i * 2 + 1, i + 1)));

@@ -1,6 +1,7 @@
 #include "engine/sampling/sampler.h"
 #include "tests/engine/fixtures/children.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,15 +176,30 @@ static bool is_in(const struct bsk_frame *frame, const char *const *names)
     return false;
 }
 
+/* On one processor a target mostly stands still while it is read. Harmless where there is but one.
+ */
+static void run_side_by_side(pid_t target)
+{
+    cpu_set_t first, second;
+    CPU_ZERO(&first);
+    CPU_ZERO(&second);
+    CPU_SET(0, &first);
+    CPU_SET(1, &second);
+    if (sched_setaffinity(target, sizeof(first), &first) == 0)
+        (void)sched_setaffinity(0, sizeof(second), &second);
+}
+
 /* Takes samples until `wanted` stacks were read; each must be one that can exist. */
 static void expect_possible_stacks(const char *how, const char *const *leaves,
-                                   const char *const *bases, int wanted)
+                                   const char *const *bases, int wanted,
+                                   bool (*check)(const struct bsk_thread_sample *thread))
 {
     for (const char *const *python = all_pythons(); *python; python++) {
         char line[64];
-        int stacks = 0, torn = 0;
+        int stacks = 0, torn = 0, impossible = 0;
         struct child child = start_fixture(*python, "busy.py", how);
         read_line(&child, line, sizeof(line));
+        run_side_by_side(child.pid);
         struct bsk_sampler *sampler = open_sampler(child.pid, false);
         for (int i = 0; stacks < wanted && i < 5000 * wanted; i++) {
             const struct bsk_sample *sample = take(sampler);
@@ -195,17 +211,21 @@ static void expect_possible_stacks(const char *how, const char *const *leaves,
                 assert_false(thread->torn);
                 assert_true(thread->depth > 0);
                 stacks++;
+                impossible += check && !check(thread);
                 if (leaves && !is_in(&thread->frames[0], leaves))
                     fail_msg("%s: %s cannot be on top", *python, thread->frames[0].code->name);
-                if (!is_in(&thread->frames[thread->depth - 1], bases))
-                    fail_msg("%s: %s cannot be at the bottom", *python,
-                             thread->frames[thread->depth - 1].code->name);
+                impossible += !is_in(&thread->frames[thread->depth - 1], bases);
                 for (size_t f = 0; f < thread->depth; f++)
-                    assert_true(thread->frames[f].code->first_line > 0);
+                    if (thread->frames[f].line == 0)
+                        fail_msg("%s of %s has no line", thread->frames[f].code->name,
+                                 thread->frames[f].code->path);
             }
         }
-        print_message("  %s: %d stacks, %d torn\n", bsk_sampler_info(sampler)->version, stacks,
-                      torn);
+        print_message("  %s: %d stacks, %d torn, %d impossible\n",
+                      bsk_sampler_info(sampler)->version, stacks, torn, impossible);
+        /* Two readings that are wrong alike are rare and not excluded, rarer where frames lie side
+         * by side (docs/sampling.md has what was measured). */
+        assert_true(impossible * (bsk_sampler_info(sampler)->minor >= 11 ? 500 : 50) <= stacks);
         assert_true(stacks >= wanted);
         bsk_sampler_close(sampler);
         stop_child(&child);
@@ -215,24 +235,49 @@ static void expect_possible_stacks(const char *how, const char *const *leaves,
 static void reads_a_busy_thread(void **state)
 {
     (void)state;
-    static const char *const leaves[] = { "leaf", "recurse", NULL };
+    static const char *const leaves[] = { "leaf", "recurse", "<lambda>", "<module>", NULL };
     static const char *const bases[] = { "<module>", NULL };
-    expect_possible_stacks("recurse", leaves, bases, 300);
+    expect_possible_stacks("recurse", leaves, bases, 300, NULL);
+}
+
+/* Who calls whom in flutter(), and from which of its lines (counted from its first one). */
+static bool has_legal_calls(const struct bsk_thread_sample *thread)
+{
+    static const struct {
+        const char *caller, *callee;
+        uint32_t line;
+    } legal[] = {
+        { "a", "leaf", 1 },    { "c", "leaf", 1 },    { "b", "a", 1 },       { "b", "c", 1 },
+        { "flutter", "a", 2 }, { "flutter", "b", 3 }, { "flutter", "c", 4 },
+    };
+    for (size_t f = 0; f + 1 < thread->depth; f++) {
+        const struct bsk_frame *caller = &thread->frames[f + 1];
+        const char *callee = thread->frames[f].code->name;
+        bool found = caller->code->name[0] == '<'; /* the way in: <lambda>, <module> */
+        for (size_t i = 0; i < sizeof(legal) / sizeof(legal[0]); i++)
+            found = found || (strcmp(legal[i].caller, caller->code->name) == 0 &&
+                              strcmp(legal[i].callee, callee) == 0 &&
+                              caller->line - caller->code->first_line == legal[i].line);
+        if (!found)
+            return false;
+    }
+    return true;
 }
 
 static void reads_short_calls(void **state)
 {
     (void)state;
-    static const char *const leaves[] = { "leaf", "a", "b", "c", "flutter", NULL };
+    static const char *const leaves[] = { "leaf",    "a",        "b",        "c",
+                                          "flutter", "<lambda>", "<module>", NULL };
     static const char *const bases[] = { "<module>", NULL };
-    expect_possible_stacks("flutter", leaves, bases, 300);
+    expect_possible_stacks("flutter", leaves, bases, 3000, has_legal_calls);
 }
 
 static void reads_coroutines(void **state)
 {
     (void)state;
     static const char *const bases[] = { "<module>", NULL };
-    expect_possible_stacks("asyncio", NULL, bases, 100);
+    expect_possible_stacks("asyncio", NULL, bases, 1000, NULL);
 }
 
 static void reads_threads_that_come_and_go(void **state)
@@ -240,7 +285,7 @@ static void reads_threads_that_come_and_go(void **state)
     (void)state;
     static const char *const bases[] = { "<module>", "_bootstrap", "run", "_bootstrap_inner",
                                          NULL };
-    expect_possible_stacks("churn", NULL, bases, 300);
+    expect_possible_stacks("churn", NULL, bases, 300, NULL);
 }
 
 static void tells_code_apart_that_had_the_same_address(void **state)
