@@ -276,10 +276,10 @@ static void finish_last(struct dap_profiling *profiling, struct write_job *job,
     if (session && job->rc == BSK_OK && profiling->listener->ended)
         profiling->listener->ended(session, result, profiling->user);
     else if (session && job->rc != BSK_OK && !profiling->stopping) {
-        char sentence[1100];
-        bsk_error_sentence(&job->err, sentence, sizeof(sentence) - 1);
-        strcat(sentence, "\n");
-        dap_session_output(session, "stderr", sentence, NULL, 0);
+        char sentence[1100], line[1200];
+        bsk_error_sentence(&job->err, sentence, sizeof(sentence));
+        snprintf(line, sizeof(line), "%s\n", sentence);
+        dap_session_output(session, "stderr", line, NULL, 0);
     }
     answer(&profiling->stopping, job->rc, result, &job->err);
     answer(&profiling->snapshotting, job->rc, result, &job->err);
