@@ -15,6 +15,10 @@ if(BASILISK_SANITIZE)
     target_link_options(basilisk_flags INTERFACE -fsanitize=${BASILISK_SANITIZE})
 endif()
 
+if(BASILISK_FUZZ) # what the fuzzer steers by
+    target_compile_options(basilisk_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
 # bsk_room(NAME SOURCES a.c b.c [USES other rooms or packages])
 function(bsk_room name)
     cmake_parse_arguments(ROOM "" "" "SOURCES;USES" ${ARGN})

@@ -353,8 +353,7 @@ static void on_system_info(void *user, int rc, const char *text, size_t bytes,
     struct dap_session *session = question->session;
     struct json_object *message = NULL;
     if (rc == BSK_OK) {
-        json_tokener_reset(session->tokener);
-        message = json_tokener_parse_ex(session->tokener, text, (int)bytes);
+        message = json_parse(session, text, bytes);
         struct json_object *process = json_member(json_member(message, "body"), "process");
         int64_t pid = json_object_get_int64(json_member(process, "pid"));
         if (pid > 0 && pid <= INT32_MAX)

@@ -242,6 +242,7 @@ struct dap_session {
 
 /* For handlers. NULL when json-c refuses the message: then it must pass. */
 struct json_object *message_json(struct dap_session *session, struct dap_message *message);
+struct json_object *json_parse(struct dap_session *session, const char *text, size_t size);
 struct json_object *json_member(struct json_object *object, const char *key); /* or NULL */
 const char *json_text(struct json_object *object, const char *key);           /* "" when none */
 bool json_flag(struct json_object *object, const char *key, bool otherwise);

@@ -94,10 +94,7 @@ static void deliver(struct dap_session *session, struct bsk_buffer *line)
     bsk_buffer_append(&quoted, "\"", 1);
     bsk_buffer_append(&quoted, line->data, line->size);
     bsk_buffer_append(&quoted, "\"", 1);
-    json_tokener_reset(session->tokener);
-    struct json_object *text =
-        quoted.failed ? NULL
-                      : json_tokener_parse_ex(session->tokener, quoted.data, (int)quoted.size);
+    struct json_object *text = quoted.failed ? NULL : json_parse(session, quoted.data, quoted.size);
     bsk_buffer_free(&quoted);
     const char *plain = text ? json_object_get_string(text) : "";
     size_t size = text ? (size_t)json_object_get_string_len(text) : 0;

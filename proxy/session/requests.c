@@ -113,6 +113,13 @@ static const char *capability_of(const char *command)
         { "breakpointLocations", "supportsBreakpointLocationsRequest" },
         { "readMemory", "supportsReadMemoryRequest" },
         { "terminateThreads", "supportsTerminateThreadsRequest" },
+        { "dataBreakpointInfo", "supportsDataBreakpoints" },
+        { "setDataBreakpoints", "supportsDataBreakpoints" },
+        { "setInstructionBreakpoints", "supportsInstructionBreakpoints" },
+        { "disassemble", "supportsDisassembleRequest" },
+        { "writeMemory", "supportsWriteMemoryRequest" },
+        { "stepBack", "supportsStepBack" },
+        { "reverseContinue", "supportsStepBack" },
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(known[i].command, command) == 0)

@@ -61,6 +61,13 @@ static const struct dap_rule rules[] = {
     { DAP_EDITOR, DAP_REQUEST, "breakpointLocations", on_wedging, NULL, is_debugpy, 0 },
     { DAP_EDITOR, DAP_REQUEST, "readMemory", on_wedging, NULL, is_debugpy, 0 },
     { DAP_EDITOR, DAP_REQUEST, "terminateThreads", on_wedging, NULL, is_debugpy, 0 },
+    { DAP_EDITOR, DAP_REQUEST, "dataBreakpointInfo", on_wedging, NULL, is_debugpy, 0 },
+    { DAP_EDITOR, DAP_REQUEST, "setDataBreakpoints", on_wedging, NULL, is_debugpy, 0 },
+    { DAP_EDITOR, DAP_REQUEST, "setInstructionBreakpoints", on_wedging, NULL, is_debugpy, 0 },
+    { DAP_EDITOR, DAP_REQUEST, "disassemble", on_wedging, NULL, is_debugpy, 0 },
+    { DAP_EDITOR, DAP_REQUEST, "writeMemory", on_wedging, NULL, is_debugpy, 0 },
+    { DAP_EDITOR, DAP_REQUEST, "stepBack", on_wedging, NULL, is_debugpy, 0 },
+    { DAP_EDITOR, DAP_REQUEST, "reverseContinue", on_wedging, NULL, is_debugpy, 0 },
 
     { DAP_ADAPTER, DAP_EVENT, "output", on_output, NULL, output_matters, OUTPUT_BYTES },
     { DAP_ADAPTER, DAP_EVENT, "debugpySockets", on_debugpy_sockets, NULL, greeting_matters,

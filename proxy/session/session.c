@@ -2,7 +2,7 @@
  */
 #include "proxy/session/inside.h"
 
-#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,11 +29,6 @@ struct dap_session *dap_session_new(const struct dap_host *host, void *host_user
     session->first_own_seq = session->next_own_seq = FIRST_OWN_SEQ;
     session->next_editor_seq = FIRST_OWN_SEQ;
     session->client.lines_start_at_1 = session->client.columns_start_at_1 = true;
-    session->tokener = json_tokener_new_ex(JSON_MAX_DEPTH);
-    if (!session->tokener) {
-        free(session);
-        return NULL;
-    }
     if (session->ext->open)
         session->ext_state =
             session->ext->open(session, options->parent_state, options->extension_user);
@@ -60,7 +55,8 @@ void dap_session_free(struct dap_session *session)
     bsk_buffer_free(&session->attach);
     bsk_buffer_free(&session->inject_output);
     json_object_put(session->capabilities);
-    json_tokener_free(session->tokener);
+    if (session->tokener)
+        json_tokener_free(session->tokener);
     free(session->pending);
     free(session->hidden);
     free(session);
@@ -223,6 +219,16 @@ const char *message_body(const struct dap_message *message, size_t *out_bytes)
     return message->bytes + message->header_bytes;
 }
 
+struct json_object *json_parse(struct dap_session *session, const char *text, size_t size)
+{
+    if (!session->tokener)
+        session->tokener = json_tokener_new_ex(JSON_MAX_DEPTH);
+    if (!session->tokener || size > INT_MAX)
+        return NULL;
+    json_tokener_reset(session->tokener);
+    return json_tokener_parse_ex(session->tokener, text, (int)size);
+}
+
 struct json_object *message_json(struct dap_session *session, struct dap_message *message)
 {
     if (message->json_tried)
@@ -230,8 +236,7 @@ struct json_object *message_json(struct dap_session *session, struct dap_message
     message->json_tried = true;
     size_t size = 0;
     const char *body = message_body(message, &size);
-    json_tokener_reset(session->tokener);
-    message->json = json_tokener_parse_ex(session->tokener, body, (int)size);
+    message->json = json_parse(session, body, size);
     if (message->json && !json_object_is_type(message->json, json_type_object)) {
         json_object_put(message->json);
         message->json = NULL;
