@@ -278,14 +278,20 @@ struct way {
     bool in_order;
 };
 
+static void greet(struct peer *peer)
+{
+    char head[256];
+    send_message(peer->in, "{\"seq\":1,\"type\":\"request\",\"command\":\"initialize\","
+                           "\"arguments\":{\"adapterID\":\"x\"}}");
+    next_message(&peer->out, head, sizeof(head));
+}
+
 static void measure_trips(struct way *way, size_t trips)
 {
     static struct peer peer;
     char head[256];
     start(&peer, way->argv);
-    send_message(peer.in, "{\"seq\":1,\"type\":\"request\",\"command\":\"initialize\","
-                          "\"arguments\":{\"adapterID\":\"x\"}}");
-    next_message(&peer.out, head, sizeof(head));
+    greet(&peer);
     for (size_t i = 0; i < trips; i++) {
         uint64_t before = now_ns();
         send_message(peer.in, "{\"seq\":%zu,\"type\":\"request\",\"command\":\"threads\"}", i + 2);
@@ -300,6 +306,7 @@ static void measure_flood(struct way *way)
     static struct peer peer;
     char head[256];
     start(&peer, way->argv);
+    greet(&peer);
     uint64_t before = now_ns();
     send_message(peer.in,
                  "{\"seq\":1,\"type\":\"request\",\"command\":\"flood\",\"arguments\":{"
@@ -322,6 +329,7 @@ static void measure_big(struct way *way, int index, size_t bytes)
     static struct peer peer;
     char head[256];
     start(&peer, way->argv);
+    greet(&peer);
     uint64_t before = now_ns();
     send_message(peer.in,
                  "{\"seq\":1,\"type\":\"request\",\"command\":\"big\",\"arguments\":{"
@@ -352,11 +360,8 @@ static int count_fds(pid_t pid)
 static void measure_idle(struct way *way, unsigned seconds)
 {
     static struct peer peer;
-    char head[256];
     start(&peer, way->argv);
-    send_message(peer.in, "{\"seq\":1,\"type\":\"request\",\"command\":\"initialize\","
-                          "\"arguments\":{\"adapterID\":\"x\"}}");
-    next_message(&peer.out, head, sizeof(head));
+    greet(&peer);
     sleep(1); /* what followed the greeting has settled; a measurement, not a test */
     long switches = -status_sum(peer.pid, "voluntary_ctxt_switches") -
                     status_sum(peer.pid, "nonvoluntary_ctxt_switches");
