@@ -247,7 +247,11 @@ static enum dap_verdict look_for_markers(struct dap_session *session, struct dap
 
 enum dap_verdict on_output(struct dap_session *session, struct dap_message *message)
 {
-    if (session->greeting_left || !session->ready_told) {
+    /* Other adapters than debugpy never greet, so that all they print comes by here: it must cost
+     * next to nothing. */
+    static const char telemetry[] = "telemetry";
+    if ((session->greeting_left || !session->ready_told) &&
+        memmem(message->bytes, message->size, telemetry, sizeof(telemetry) - 1)) {
         on_greeting(session, message);
         if (attach_swallows(session, message))
             return DAP_TAKE;
