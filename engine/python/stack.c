@@ -649,7 +649,7 @@ static bool prove(struct bsk_python *python, const struct bsk_python_thread *thr
  */
 static bool reaches_base(const struct bsk_layout *layout, struct bsk_stack_memory *memory)
 {
-    enum { MISSES_MAX = 64, LOOKS_FIRST = TRIES };
+    enum { MISSES_MAX = 100 * TRIES, LOOKS_FIRST = TRIES }; /* a second at 100 Hz */
     if (layout->frame_form != BSK_FRAME_OBJECTS || memory->raw_count == 0)
         return true;
     uint64_t outermost = memory->raw[memory->raw_count - 1].code;

@@ -71,7 +71,8 @@ static void finds_a_python_below_a_shell(void **state)
         struct bsk_error err = { 0 };
         pid_t found = 0;
         snprintf(script, sizeof(script),
-                 "sh -c '%s -S -c \"import os, sys; print(os.getpid(), flush=True); sys.stdin.read()\"; :'; :",
+                 "sh -c '%s -S -c \"import os, sys; print(os.getpid(), flush=True); "
+                 "sys.stdin.read()\"; :'; :",
                  *python);
         const char *const arguments[] = { "sh", "-c", script, NULL };
         struct child child = start_child(arguments);
