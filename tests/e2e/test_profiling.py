@@ -94,8 +94,8 @@ def test_diagnostics_say_what_is_hot_while_it_runs_and_are_gone_afterwards(edito
     editor.wait_event("basilisk.heat", lambda body: body["version"] >= 3)
     before = profiles.merged_diagnostics(editor.events("basilisk.diagnostics"))
     editor.request("basilisk.profiler.stop")
-    assert [profiles.uri_path(uri) for uri in before] == [SHARES]
-    items = next(iter(before.values()))
+    # So early what the program imports is hot as well.
+    items = next(items for uri, items in before.items() if profiles.uri_path(uri) == SHARES)
     source = open(SHARES, encoding="utf-8").read().splitlines()
     lines = {item["range"]["start"]["line"] + 1: item for item in items if item["code"] == "BSK-PROF-LINE"}
     heavy = line_of(SHARES, "def heavy") + 3
