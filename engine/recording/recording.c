@@ -12,9 +12,11 @@
 #include <time.h>
 
 enum {
-    TARGETS_MAX = 256,   /* processes in one profile */
-    ORDERS_MAX = 256,    /* that wait for the recording's thread */
-    RELATIVES_MS = 150,  /* children are looked for this often: in the profile within a second */
+    TARGETS_MAX = 256,  /* processes in one profile */
+    ORDERS_MAX = 256,   /* that wait for the recording's thread */
+    RELATIVES_MS = 150, /* children are looked for this often: in the profile within a second */
+    START_TRIES = 20,   /* a Python that has only just been started is not readable yet */
+    START_PAUSE_MS = 25,
     RETRY_MAX_MS = 3000, /* a child that is no Python (yet) is looked at again, ever more rarely */
 };
 
@@ -470,7 +472,12 @@ int bsk_recording_start(pid_t pid, const struct bsk_recording_options *options,
     if (!recording)
         return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
     struct bsk_target *target = NULL;
-    int rc = bsk_target_open(&recording->context, pid, options->name, false, &target, err);
+    int rc = BSK_E_TORN;
+    for (int tries = 0; rc == BSK_E_TORN && tries < START_TRIES; tries++) {
+        if (tries > 0)
+            nanosleep(&(struct timespec){ .tv_nsec = START_PAUSE_MS * 1000000 }, NULL);
+        rc = bsk_target_open(&recording->context, pid, options->name, false, &target, err);
+    }
     if (rc == BSK_OK) {
         recording->targets[recording->target_count++] = target;
         recording->status.processes = 1;

@@ -58,8 +58,9 @@ struct bsk_recording_status {
     char reason[128];   /* why, once ended: "stopped", "the program ended" */
 };
 
-/* Opens the target, proves its identity where asked, and starts sampling. Fails as
- * bsk_sampler_open(), and with BSK_E_STATE when the identity does not fit. */
+/* Opens the target, proves its identity where asked, and starts sampling. Waits up to half a second
+ * for a Python that is only just starting. Fails as bsk_sampler_open(), and with BSK_E_STATE when
+ * the identity does not fit. */
 int bsk_recording_start(pid_t pid, const struct bsk_recording_options *options,
                         struct bsk_recording **out_recording, struct bsk_error *err);
 
