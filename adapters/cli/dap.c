@@ -161,12 +161,7 @@ static void on_signal(uv_signal_t *handle, int number)
 static void on_idle(void *user, const struct bsk_error *why)
 {
     struct run *run = user;
-    if (why) {
-        char sentence[1100];
-        bsk_error_sentence(why, sentence, sizeof(sentence));
-        fprintf(stderr, "basilisk: %s\n", sentence);
-        run->failed = true;
-    }
+    run->failed |= why != NULL;
     for (size_t i = 0; run->has_signals && i < 3; i++)
         uv_close((uv_handle_t *)&run->signals[i], NULL);
     run->has_signals = false;
@@ -216,8 +211,10 @@ static int run_hub(const struct options *options, struct dap_log *log)
     if (rc == BSK_OK) {
         watch_signals(&loop, &run);
         rc = serve(&run, options, &err);
-        if (rc < 0)
+        if (rc < 0) {
+            fprintf(stderr, "basilisk: %s\n", err.message);
             on_idle(&run, &err);
+        }
         uv_run(&loop, UV_RUN_DEFAULT);
         dap_hub_close(run.hub);
         uv_run(&loop, UV_RUN_DEFAULT);

@@ -193,6 +193,7 @@ static void on_bytes(void *user, const char *bytes, size_t size)
         link->sent.failed = true; /* never again */
     }
     dap_session_feed(link->session, DAP_ADAPTER, bytes, size);
+    link_move(link, DAP_ADAPTER);
     link_regulate(link);
 }
 
@@ -207,6 +208,8 @@ static void on_end(void *user, int error)
 static void on_drained(void *user)
 {
     struct dap_adapter *adapter = user;
+    if (adapter->link->adapter == adapter)
+        link_move(adapter->link, DAP_EDITOR);
     link_regulate(adapter->link);
 }
 

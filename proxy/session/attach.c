@@ -68,6 +68,7 @@ void dap_session_reconnected(struct dap_session *session, const struct bsk_error
         session->ending_told = false;
         session->is_debugpy = session->swallowing_greeting = true;
         session->greeting_left = session->greeting_seen;
+        session->adapter_messages = 0;
         session->host->write(session->host_user, DAP_ADAPTER, session->initialize.data,
                              session->initialize.size);
         dap_trace_whole(session, DAP_PARTY_SESSION, DAP_PARTY_ADAPTER, &session->initialize);

@@ -2,8 +2,10 @@
  * How a session ends: the debuggee ends, the editor ends it or goes away, or the adapter dies. The
  * extension has the last word before the editor hears of it.
  */
+#include "engine/base/json.h"
 #include "proxy/session/inside.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -289,6 +291,33 @@ void dap_session_eof(struct dap_session *session, enum dap_side from, const stru
             ending_adapter_is_gone(session);
     }
     dap_leave(session);
+}
+
+/* An adapter that speaks something else is as good as dead; an editor that does cannot be told
+ * much. */
+void ending_stream_is_broken(struct dap_session *session, enum dap_side from,
+                             const struct bsk_error *err)
+{
+    if (from == DAP_ADAPTER) {
+        dap_session_eof(session, DAP_ADAPTER, err);
+        return;
+    }
+    if (session->initialize_seen) {
+        struct bsk_buffer body = { 0 };
+        struct bsk_json json = { .out = &body };
+        bsk_json_begin(&json, '{');
+        bsk_json_field_text(&json, "category", "important");
+        bsk_json_key(&json, "output");
+        char sentence[1100], line[1200];
+        bsk_error_sentence(err, sentence, sizeof(sentence));
+        snprintf(line, sizeof(line), "Basilisk ends the session: %s\n", sentence);
+        bsk_json_text(&json, line);
+        bsk_json_end(&json, '}');
+        if (!body.failed)
+            dap_event(session, "output", body.data, body.size, false);
+        bsk_buffer_free(&body);
+    }
+    session_finish(session, err);
 }
 
 void ending_tick(struct dap_session *session, uint64_t now_ns)

@@ -104,6 +104,8 @@ static void message_ended(struct dap_session *session, struct dap_flow *flow, si
     flow->state = FLOW_HEADER;
     flow->message = at;
     forget_held(flow);
+    if (flow->from == DAP_ADAPTER && session->adapter_messages < GREETING_MESSAGES)
+        session->adapter_messages++;
     dap_own_flush(session, flow->to);
 }
 
@@ -202,7 +204,8 @@ static bool take_header(struct dap_session *session, struct dap_flow *flow, size
     if (rc < 0) {
         flow->broken = true;
         flush_span(session, flow, flow->message, flow->message);
-        session_finish(session, &err);
+        forget_held(flow);
+        ending_stream_is_broken(session, flow->from, &err);
         return false;
     }
     if (old) {
@@ -282,4 +285,13 @@ void dap_flow_feed(struct dap_session *session, struct dap_flow *flow, const cha
     if (flow->state == FLOW_UNDECIDED || flow->state == FLOW_COLLECTS)
         bsk_buffer_append(&flow->held, bytes + flow->message, size - flow->message);
     flow->input = NULL;
+}
+
+void dap_flow_skip(struct dap_session *session, struct dap_flow *flow, uint64_t size)
+{
+    flow->body_seen += size;
+    if (flow->body_seen == flow->body_bytes) {
+        note_passed(session, flow);
+        message_ended(session, flow, 0);
+    }
 }

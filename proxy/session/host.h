@@ -80,6 +80,12 @@ void dap_session_free(struct dap_session *session);
 void dap_session_feed(struct dap_session *session, enum dap_side from, const char *bytes,
                       size_t size);
 
+/* How many bytes that come next from one side belong to a message that passes and need not be
+ * looked at: instead of being fed they may be moved on unseen (dap_stream_splice), and told by
+ * dap_session_passed(). */
+uint64_t dap_session_passing(const struct dap_session *session, enum dap_side from);
+void dap_session_passed(struct dap_session *session, enum dap_side from, uint64_t size);
+
 /* One side has ended. For the adapter `err` says why, with a hint that mends it, or is NULL when
  * there is nothing to say: it ended as a program ends. */
 void dap_session_eof(struct dap_session *session, enum dap_side from, const struct bsk_error *err);

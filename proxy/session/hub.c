@@ -72,9 +72,8 @@ void hub_link_gone(struct dap_hub *hub, struct dap_link *link)
         if (other->parent == link)
             other->parent = NULL;
     }
-    hub->why = link->why;
-    if (link->failed && link->over_tcp)
-        fprintf(stderr, "basilisk: a session ended: %s\n", link->why.message);
+    if (!link->over_tcp)
+        hub->why = link->why; /* one session's trouble is not the others' */
     check_idle(hub);
 }
 

@@ -16,6 +16,7 @@ enum {
     OWN_MAX_BYTES = 1 << 20,        /* events of ours that wait for the editor */
     EDITOR_BUSY_BYTES = 256 << 10,  /* our events wait while more than this waits in the stream */
     PARKED_MAX_BYTES = 32 << 20,    /* held back while the extension has its last word */
+    GREETING_MESSAGES = 64,         /* by then an adapter has said what it is */
     PENDING_MAX = 1024,             /* requests of the editor's whose answers we look out for */
 };
 
@@ -94,6 +95,7 @@ struct dap_flow {
 
 void dap_flow_feed(struct dap_session *session, struct dap_flow *flow, const char *bytes,
                    size_t size);
+void dap_flow_skip(struct dap_session *session, struct dap_flow *flow, uint64_t size);
 void dap_flow_reset(struct dap_flow *flow); /* the peer was exchanged: forget half a message */
 void dap_flow_free(struct dap_flow *flow);
 /* What passes from now on is held back; what stands before the current message is written. */
@@ -227,9 +229,10 @@ struct dap_session {
 
     /* attach by connect (attach.c) */
     bool reconnecting, swallowing_greeting, had_no_adapter, attach_refused;
-    unsigned greeting_seen;   /* parts of a greeting that the editor has */
-    unsigned greeting_left;   /* parts of the second greeting that are still to come */
-    struct bsk_buffer attach; /* the message that goes to the adapter that we connect to */
+    unsigned adapter_messages; /* how many came, up to GREETING_MESSAGES */
+    unsigned greeting_seen;    /* parts of a greeting that the editor has */
+    unsigned greeting_left;    /* parts of the second greeting that are still to come */
+    struct bsk_buffer attach;  /* the message that goes to the adapter that we connect to */
     struct dap_request attach_request;
 
     /* attach by process id (attach.c) */
@@ -296,6 +299,8 @@ void output_free(struct dap_session *session);
 
 void ending_tick(struct dap_session *session, uint64_t now_ns); /* ending.c */
 void ending_adapter_is_gone(struct dap_session *session);
+void ending_stream_is_broken(struct dap_session *session, enum dap_side from,
+                             const struct bsk_error *err);
 void session_finish(struct dap_session *session, const struct bsk_error *why);
 
 #endif

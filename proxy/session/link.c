@@ -66,8 +66,11 @@ static void host_finish(void *user, const struct bsk_error *why)
 {
     struct dap_link *link = user;
     if (why) {
+        char sentence[1100];
         link->why = *why;
         link->failed = true;
+        bsk_error_sentence(why, sentence, sizeof(sentence));
+        fprintf(stderr, "basilisk: %s\n", sentence); /* editors show it, or keep it */
     }
     link_begin_end(link);
 }
@@ -152,6 +155,12 @@ static const struct dap_host host_with_log = {
 /* ---- the editor's stream
  * ------------------------------------------------------------------------------- */
 
+/* Something waits: while a large message passes, reading on would only copy it. */
+static size_t busy_bytes(struct dap_link *link, enum dap_side from)
+{
+    return dap_session_passing(link->session, from) > MOVE_MIN_BYTES ? 0 : BUSY_BYTES;
+}
+
 /* A full queue stops the reading of its other side; answers to us are taken all the same. */
 void link_regulate(struct dap_link *link)
 {
@@ -161,16 +170,36 @@ void link_regulate(struct dap_link *link)
     struct dap_stream *adapter = link->adapter ? link->adapter->stream : NULL;
     if (adapter && !link->adapter->connecting) {
         bool must = dap_session_must_read_adapter(link->session) && to_editor < ANSWERS_MAX_BYTES;
-        if (to_editor > BUSY_BYTES && !must && !link->ending)
+        if (to_editor > busy_bytes(link, DAP_ADAPTER) && !must && !link->ending)
             dap_stream_read(adapter, false);
         else if (to_editor <= RESUME_BYTES || must || link->ending)
             dap_stream_read(adapter, true);
     }
     if (link->editor) {
-        if (to_adapter > BUSY_BYTES)
+        if (to_adapter > busy_bytes(link, DAP_EDITOR))
             dap_stream_read(link->editor, false);
         else if (to_adapter <= RESUME_BYTES)
             dap_stream_read(link->editor, true);
+    }
+}
+
+/* Large messages that pass go from one pipe to the other inside the kernel. */
+void link_move(struct dap_link *link, enum dap_side from)
+{
+    struct dap_stream *adapter = link->adapter ? link->adapter->stream : NULL;
+    struct dap_stream *source = from == DAP_EDITOR ? link->editor : adapter;
+    struct dap_stream *target = from == DAP_EDITOR ? adapter : link->editor;
+    uint64_t left;
+    if (link->ending || !source || !target || link->adapter->connecting ||
+        (from == DAP_EDITOR ? !link->adapter->spoke : link->editor_ended))
+        return; /* what it may have to be told again, or goes nowhere, is copied */
+    for (size_t moved = 0; moved < MOVE_MAX_BYTES;) {
+        left = dap_session_passing(link->session, from);
+        size_t now = left > MOVE_MIN_BYTES ? dap_stream_splice(source, target, left) : 0;
+        if (now == 0)
+            break;
+        dap_session_passed(link->session, from, now);
+        moved += now;
     }
 }
 
@@ -180,6 +209,7 @@ static void on_editor_bytes(void *user, const char *bytes, size_t size)
     if (link->ending)
         return;
     dap_session_feed(link->session, DAP_EDITOR, bytes, size);
+    link_move(link, DAP_EDITOR);
     if (!link->ending && !link->adapter_tried)
         adapter_start(link); /* a connection that says something sensible */
     link_regulate(link);
@@ -204,8 +234,10 @@ static void on_editor_end(void *user, int error)
 static void on_editor_drained(void *user)
 {
     struct dap_link *link = user;
-    if (link->session && !link->ending)
+    if (link->session && !link->ending) {
         dap_session_drained(link->session);
+        link_move(link, DAP_ADAPTER);
+    }
     link_regulate(link);
 }
 

@@ -27,8 +27,8 @@ struct dap_hub_options {
     char *const *command; /* NULL-terminated, or NULL */
     char **pythons;       /* NULL-terminated, absolute or names on PATH */
     struct dap_log *log;  /* or NULL */
-    /* Every link has ended and no port is listened on. `failed`: the last one for a reason that the
-     * user should see, in `why`. */
+    /* Every link has ended and no port is listened on. `why` is not NULL when the session on stdio
+     * failed; the user has been told, on stderr. */
     void (*on_idle)(void *user, const struct bsk_error *why);
     void *user;
 };

@@ -13,6 +13,8 @@ enum {
     BUSY_BYTES = 1 << 20,         /* that much waits for one side: the other is not read */
     RESUME_BYTES = 256 << 10,     /* and is again from here on */
     ANSWERS_MAX_BYTES = 64 << 20, /* unless answers to us must come through */
+    MOVE_MIN_BYTES = 64 << 10,    /* less than that is copied */
+    MOVE_MAX_BYTES = 16 << 20,    /* in one turn of the loop: others want theirs */
     STDERR_TAIL_BYTES = 4096,
     RESEND_MAX_BYTES = 1 << 20, /* what the first adapter got, for the next one to try */
     /* After the editor has gone, in ms: */
@@ -96,6 +98,7 @@ void link_start(struct dap_link *link); /* its editor stream is there: read */
 void link_begin_end(struct dap_link *link);
 void link_check_end(struct dap_link *link); /* frees it when nothing is left */
 void link_regulate(struct dap_link *link);
+void link_move(struct dap_link *link, enum dap_side from);
 void link_editor_gone(struct dap_link *link);
 
 /* adapter.c */

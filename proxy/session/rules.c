@@ -9,8 +9,8 @@
  * varies. */
 static bool greeting_matters(const struct dap_session *session)
 {
-    return session->greeting_left ||
-           (!session->ready_told && session->greeting_seen != GREETING_WHOLE);
+    return session->greeting_left || (session->greeting_seen != GREETING_WHOLE &&
+                                      session->adapter_messages < GREETING_MESSAGES);
 }
 
 /* Later, what programs print is looked at for markers once the session has opted in, and for an
@@ -84,6 +84,8 @@ static const struct dap_rule rules[] = {
 
 static bool name_matches(const struct dap_rule *rule, const char *name)
 {
+    if (rule->name[0] != name[0])
+        return false;
     size_t length = strlen(rule->name);
     return rule->name[length - 1] == '.' ? strncmp(rule->name, name, length) == 0
                                          : strcmp(rule->name, name) == 0;

@@ -111,6 +111,21 @@ void dap_session_feed(struct dap_session *session, enum dap_side from, const cha
     dap_leave(session);
 }
 
+uint64_t dap_session_passing(const struct dap_session *session, enum dap_side from)
+{
+    const struct dap_flow *flow = &session->flows[from];
+    bool unseen = flow->state == FLOW_PASSES && !flow->parked && !session->host->trace &&
+                  !session->finished && flow->body_bytes > UNDECIDED_MAX_BYTES;
+    return unseen ? flow->body_bytes - flow->body_seen : 0;
+}
+
+void dap_session_passed(struct dap_session *session, enum dap_side from, uint64_t size)
+{
+    dap_enter(session);
+    dap_flow_skip(session, &session->flows[from], size);
+    dap_leave(session);
+}
+
 void dap_session_tick(struct dap_session *session)
 {
     if (session->finished)

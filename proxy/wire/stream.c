@@ -3,13 +3,14 @@
 #include "engine/base/buffer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 64 << 10, CONNECT_TIMEOUT_MS = 10000, ADDRESSES_MAX = 8 };
+enum { READ_BYTES = 64 << 10, PIPE_BYTES = 1 << 20, CONNECT_TIMEOUT_MS = 10000, ADDRESSES_MAX = 8 };
 
 union handle {
     uv_handle_t handle;
@@ -261,6 +262,27 @@ void dap_stream_write(struct dap_stream *stream, const char *bytes, size_t size)
         start_writing(stream);
 }
 
+static bool is_pipe_or_socket(const uv_stream_t *stream)
+{
+    uv_handle_type type =
+        stream ? uv_handle_get_type((const uv_handle_t *)stream) : UV_UNKNOWN_HANDLE;
+    return type == UV_NAMED_PIPE || type == UV_TCP;
+}
+
+size_t dap_stream_splice(struct dap_stream *from, struct dap_stream *to, uint64_t most)
+{
+    uv_os_fd_t in, out;
+    if (!is_pipe_or_socket(from->read_from) || !is_pipe_or_socket(to->write_to) || !to->connected ||
+        !to->writable || to->closing || from->closing || to->in_flight || to->waiting.size > 0 ||
+        uv_fileno((uv_handle_t *)from->read_from, &in) < 0 ||
+        uv_fileno((uv_handle_t *)to->write_to, &out) < 0)
+        return 0;
+    if (most > PIPE_BYTES)
+        most = PIPE_BYTES;
+    ssize_t moved = splice(in, NULL, out, NULL, (size_t)most, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    return moved > 0 ? (size_t)moved : 0; /* an end or an error comes again by read or write */
+}
+
 void dap_stream_finish_writing(struct dap_stream *stream)
 {
     if (!stream || stream->closing || stream->finishing)
@@ -310,6 +332,7 @@ static int open_one(struct dap_stream *stream, union handle *handle, int fd, uv_
             return rc;
         break;
     case UV_NAMED_PIPE:
+        fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES); /* fewer turns for large messages; a wish */
         uv_pipe_init(stream->loop, &handle->pipe, 0);
         rc = uv_pipe_open(&handle->pipe, fd);
         break;

@@ -52,6 +52,13 @@ void dap_stream_read(struct dap_stream *stream, bool on);
 void dap_stream_write(struct dap_stream *stream, const char *bytes, size_t size);
 size_t dap_stream_waiting(const struct dap_stream *stream);
 
+/*
+ * Moves up to `most` bytes that wait at `from` on to `to` inside the kernel, without a copy.
+ * Returns how many, 0 when nothing can be moved so now, or ever (none of the two is a pipe,
+ * something waits at `to`): then read and write as always.
+ */
+size_t dap_stream_splice(struct dap_stream *from, struct dap_stream *to, uint64_t most);
+
 /* Ends the writing side once what waits is out; reading goes on. A TCP connection is shut down. */
 void dap_stream_finish_writing(struct dap_stream *stream);
 
