@@ -156,6 +156,10 @@ int bsk_process_all(pid_t **out_pids, size_t *out_count, struct bsk_error *err);
 /* Descendants of `pid` at any depth, nearest first, `pid` itself left out. The caller frees. */
 int bsk_process_below(pid_t pid, pid_t **out_pids, size_t *out_count, struct bsk_error *err);
 
+/* The number that the kernel gave out last: while it stays the same no process and no thread was
+ * born, and one small read has told so. 0 when it is not known. */
+pid_t bsk_process_newest(void);
+
 /* The errors every room words alike; both return the code. */
 int bsk_process_not_found(pid_t pid, struct bsk_error *err);
 int bsk_process_refused(pid_t pid, struct bsk_error *err);

@@ -15,6 +15,8 @@ enum {
     TARGETS_MAX = 256,  /* processes in one profile */
     ORDERS_MAX = 256,   /* that wait for the recording's thread */
     RELATIVES_MS = 150, /* children are looked for this often: in the profile within a second */
+    SCAN_SHARE = 400,   /* but a scan of all processes may take no more than a 400th of the time */
+    SCAN_MAX_MS = 600,  /* as long as that keeps the promise */
     START_TRIES = 20,   /* a Python that has only just been started is not readable yet */
     START_PAUSE_MS = 25,
     RETRY_MAX_MS = 3000, /* a child that is no Python (yet) is looked at again, ever more rarely */
@@ -60,7 +62,8 @@ struct bsk_recording {
     pid_t first_pid;
     bool subprocesses;
     uint64_t period_ns, totals_ns;
-    uint64_t next_totals_ns, next_relatives_ns;
+    uint64_t next_totals_ns, next_relatives_ns, next_scan_ns;
+    pid_t newest_pid; /* when children were looked for last */
     uint64_t missed;
     char python[64];
 };
@@ -235,16 +238,29 @@ static bool try_candidate(struct bsk_recording *recording, struct candidate *can
     return false;
 }
 
-static void look_for_relatives(struct bsk_recording *recording, uint64_t now)
+/* A scan costs 10 us a process of the whole machine, so there is none while no process is born. */
+static void scan_for_children(struct bsk_recording *recording, uint64_t now)
 {
     pid_t *pids = NULL;
     size_t count = 0;
-    if (recording->subprocesses &&
-        bsk_process_below(recording->first_pid, &pids, &count, NULL) == BSK_OK) {
+    pid_t newest = bsk_process_newest();
+    if (now < recording->next_scan_ns || (newest != 0 && newest == recording->newest_pid))
+        return;
+    recording->newest_pid = newest;
+    if (bsk_process_below(recording->first_pid, &pids, &count, NULL) == BSK_OK) {
         for (size_t i = 0; i < count; i++)
             add_candidate(recording, pids[i]);
     }
     free(pids);
+    uint64_t pause_ns = (now_ns() - now) * SCAN_SHARE;
+    recording->next_scan_ns =
+        now + (pause_ns < SCAN_MAX_MS * 1000000ULL ? pause_ns : SCAN_MAX_MS * 1000000ULL);
+}
+
+static void look_for_relatives(struct bsk_recording *recording, uint64_t now)
+{
+    if (recording->subprocesses)
+        scan_for_children(recording, now);
     size_t kept = 0;
     for (size_t i = 0; i < recording->candidate_count; i++) {
         if (!try_candidate(recording, &recording->candidates[i], now))
