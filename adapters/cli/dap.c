@@ -67,7 +67,8 @@ static const char *value_of(const char *name, int argc, char **argv, int *at)
         return argv[*at] + length + 1;
     if (argv[*at][length] != '\0')
         return NULL;
-    return *at + 1 < argc ? argv[++*at] : "";
+    const char *value = *at + 1 < argc ? argv[++*at] : NULL;
+    return value ? value : "";
 }
 
 static int parse_options(int argc, char **argv, struct options *options)
@@ -231,17 +232,17 @@ int cli_dap(int argc, char **argv)
     int rc = parse_options(argc, argv, &options);
     if (rc != 0)
         return rc;
-    if (!options.command && !options.connect.given)
-        find_pythons(&options);
     if (!options.log)
         options.log = getenv("BASILISK_LOG");
     if (options.log && *options.log && dap_log_open(options.log, &log, &err) < 0) {
         fprintf(stderr, "basilisk: %s\n", err.message);
         return 1;
     }
+    if (!options.command && !options.connect.given)
+        find_pythons(&options);
     rc = run_hub(&options, log);
     dap_log_close(log);
-    for (size_t i = 0; options.pythons[i]; i++)
+    for (size_t i = 0; i < PYTHONS_MAX; i++)
         free(options.pythons[i]);
     return rc;
 }

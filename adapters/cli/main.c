@@ -22,7 +22,7 @@ int cli_usage(const char *format, ...)
     va_list args;
     va_start(args, format);
     fputs("basilisk: ", stderr);
-    vfprintf(stderr, format, args);
+    vfprintf(stderr, format, args); /* NOLINT(clang-analyzer-valist.Uninitialized): it is */
     fputs("; see `basilisk --help`\n", stderr);
     va_end(args);
     return 2;

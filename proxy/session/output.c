@@ -235,7 +235,8 @@ static enum dap_verdict look_for_markers(struct dap_session *session, struct dap
     enum dap_verdict verdict = DAP_FORWARD;
     if (keep.size == 0 && text.size > 0) {
         verdict = DAP_TAKE;
-    } else if (keep.size != text.size || memcmp(keep.data, text.raw, text.size) != 0) {
+    } else if (keep.size != text.size ||
+               (keep.size && memcmp(keep.data, text.raw, text.size) != 0)) {
         const char *kept = bsk_buffer_text(&keep);
         if (dap_change_begin(session, message) &&
             dap_splice(session, member.value_at + 1, text.size, kept))

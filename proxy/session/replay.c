@@ -208,13 +208,14 @@ static const struct record *next_expected(struct player *player, enum dap_side s
 static void compare(struct player *player, enum dap_side side)
 {
     struct bsk_buffer *out = &player->out[side];
-    for (;;) {
+    while (out->data) {
         uint64_t body = 0;
-        ssize_t header = dap_parse_header(out->data ? out->data : "", out->size, &body, NULL);
+        ssize_t header = dap_parse_header(out->data, out->size, &body, NULL);
         if (header <= 0 || out->size < (size_t)header + body)
             return;
         char *got = out->data + header;
-        for (size_t i = 0; dap_is_json(got, body) && i < body; i++) {
+        size_t json_bytes = dap_is_json(got, body) ? body : 0;
+        for (size_t i = 0; i < json_bytes; i++) {
             if (got[i] == '\n' || got[i] == '\r')
                 got[i] = ' '; /* as the log does */
         }
