@@ -342,6 +342,21 @@ static bool is_plain(const char *text, size_t size)
     return true;
 }
 
+/* Is it messages to its end, as far as it goes? What is none is the end of its side. */
+static bool is_sound(const struct bsk_buffer *in)
+{
+    for (size_t at = 0; at < in->size;) {
+        uint64_t body = 0;
+        ssize_t header = dap_parse_header(in->data + at, in->size - at, &body, NULL);
+        if (header < 0)
+            return false;
+        if (header == 0 || body > in->size - at - (size_t)header)
+            break;
+        at += (size_t)header + (size_t)body;
+    }
+    return true;
+}
+
 /* Everything that went in came out, except for the last message when it is not decided yet, and for
  * what is behind bytes that are no message. */
 static void passed(const struct bsk_buffer *in, const struct bsk_buffer *out)
@@ -376,7 +391,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ends |= data[i] % 16 >= 12;
         i += 3 + bytes;
     }
-    if (!ends && !whole.finished &&
+    if (!ends && !whole.finished && is_sound(&whole.in[0]) && is_sound(&whole.in[1]) &&
         is_plain(whole.in[0].data ? whole.in[0].data : "", whole.in[0].size) &&
         is_plain(whole.in[1].data ? whole.in[1].data : "", whole.in[1].size)) {
         passed(&whole.in[DAP_EDITOR], &whole.out[DAP_ADAPTER]);
