@@ -110,9 +110,11 @@ struct bsk_thread {
     int schedstat_fd; /* kept open; -1 when files are short: then opened for each look */
     int stat_fd;
     bool looked;        /* `cpu_ns` and `state` are of a look, not zero */
+    uint64_t turns;     /* how often it was put on a CPU, at the last look */
     uint64_t cpu_ns;    /* of the last look */
     char state;         /* of the last look that needed it: 'R', 'S', 'D', ...; 0 before */
     uint32_t listed_in; /* used by bsk_threads_refresh() */
+    bool ignored;       /* its owner has no use for it; nothing here looks at this */
 };
 
 struct bsk_threads {
@@ -128,8 +130,10 @@ int bsk_threads_refresh(struct bsk_process *process, struct bsk_threads *threads
 void bsk_threads_free(struct bsk_threads *threads);
 struct bsk_thread *bsk_threads_find(struct bsk_threads *threads, pid_t tid);
 
-/* CPU time of the thread. BSK_E_GONE when the thread has ended (the process may live on). */
-int bsk_thread_cpu_ns(struct bsk_process *process, struct bsk_thread *thread, uint64_t *out_ns);
+/* CPU time of the thread, and how often it was put on a CPU: while that stays the same, a thread
+ * that slept still sleeps. BSK_E_GONE when the thread has ended (the process may live on). */
+int bsk_thread_cpu_ns(struct bsk_process *process, struct bsk_thread *thread, uint64_t *out_ns,
+                      uint64_t *out_turns);
 int bsk_thread_state(struct bsk_process *process, struct bsk_thread *thread, char *out_state);
 
 /* --- what /proc says of any process, held or not ---------------------------------------------- */

@@ -308,8 +308,10 @@ static void look(struct bsk_target *target, const struct bsk_thread_sample *thre
         return;
     bool is_new = member->seen_in == 0;
     member->seen_in = target->sweep;
-    if (member->ignored)
+    if (member->ignored) {
+        bsk_sampler_ignore(target->sampler, thread->tid);
         return;
+    }
     if (target->rebase || (is_new && target->sweep == 1 && !target->is_child)) {
         bsk_account_rebase(&member->account, thread->cpu_ns, now_ns);
         return;

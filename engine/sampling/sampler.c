@@ -96,23 +96,32 @@ static int refresh(struct bsk_sampler *sampler, uint64_t now, struct bsk_error *
     return BSK_OK;
 }
 
+void bsk_sampler_ignore(struct bsk_sampler *sampler, pid_t tid)
+{
+    struct bsk_thread *thread = bsk_threads_find(&sampler->os_threads, tid);
+    if (thread)
+        thread->ignored = true;
+}
+
 /* What the kernel says of one thread. Whether it runs now is for the state letter alone to say: the
  * counter moves in steps of a tick ("it did not move" does not mean "it did not run"), and also for
  * what ran and sleeps again. False: the thread has ended. */
-static bool look(struct bsk_sampler *sampler, pid_t tid, struct bsk_thread_sample *out,
-                 bool *out_moved)
+static bool look(struct bsk_sampler *sampler, struct bsk_thread *thread,
+                 struct bsk_thread_sample *out, bool *out_moved)
 {
-    struct bsk_thread *thread = bsk_threads_find(&sampler->os_threads, tid);
-    uint64_t cpu_ns;
-    if (!thread || bsk_thread_cpu_ns(sampler->process, thread, &cpu_ns) < 0)
+    uint64_t cpu_ns, turns;
+    if (!thread || bsk_thread_cpu_ns(sampler->process, thread, &cpu_ns, &turns) < 0)
         return false;
-    if (bsk_thread_state(sampler->process, thread, &thread->state) < 0)
+    bool sleeps_on = thread->looked && thread->state != 'R' && cpu_ns == thread->cpu_ns &&
+                     turns == thread->turns;
+    if (!sleeps_on && bsk_thread_state(sampler->process, thread, &thread->state) < 0)
         return false;
     *out_moved = thread->looked && cpu_ns != thread->cpu_ns;
     thread->looked = true;
     thread->cpu_ns = cpu_ns;
+    thread->turns = turns;
     *out = (struct bsk_thread_sample){
-        .tid = tid,
+        .tid = thread->tid,
         .state = thread->state == 'R' ? BSK_THREAD_RUNNING : BSK_THREAD_IDLE,
         .cpu_ns = cpu_ns,
     };
@@ -126,8 +135,11 @@ static int read_all(struct bsk_sampler *sampler, bool *out_again, struct bsk_err
     struct bsk_thread_sample *samples = sampler->threads;
     for (size_t i = 0; i < bsk_python_thread_count(sampler->python); i++) {
         struct bsk_python_thread *thread = bsk_python_thread(sampler->python, i);
+        struct bsk_thread *os_thread = bsk_threads_find(&sampler->os_threads, thread->tid);
         bool moved = false;
-        if (!look(sampler, thread->tid, &samples[count], &moved)) {
+        if (os_thread && os_thread->ignored)
+            continue;
+        if (!look(sampler, os_thread, &samples[count], &moved)) {
             sampler->stale = true; /* lost: the next sample is without it */
             continue;
         }

@@ -70,6 +70,9 @@ const struct bsk_python_info *bsk_sampler_info(const struct bsk_sampler *sampler
 int bsk_sampler_take(struct bsk_sampler *sampler, const struct bsk_sample **out_sample,
                      struct bsk_error *err);
 
+/* A thread that no one wants to hear of (the debugger's): later samples are without it. */
+void bsk_sampler_ignore(struct bsk_sampler *sampler, pid_t tid);
+
 /* Reads `size` bytes of the target at `address`, all or nothing (for proofs of identity). */
 int bsk_sampler_read(struct bsk_sampler *sampler, uint64_t address, void *dst, size_t size,
                      struct bsk_error *err);

@@ -144,12 +144,16 @@ void bsk_threads_free(struct bsk_threads *threads)
     *threads = (struct bsk_threads){ 0 };
 }
 
-int bsk_thread_cpu_ns(struct bsk_process *process, struct bsk_thread *thread, uint64_t *out_ns)
+/* "RUN WAIT TURNS": nanoseconds, nanoseconds, count. */
+int bsk_thread_cpu_ns(struct bsk_process *process, struct bsk_thread *thread, uint64_t *out_ns,
+                      uint64_t *out_turns)
 {
-    char line[96];
+    char line[96], *at = line;
     if (look(process, thread->tid, "schedstat", thread->schedstat_fd, line, sizeof(line)) <= 0)
         return BSK_E_GONE;
-    *out_ns = strtoull(line, NULL, 10);
+    *out_ns = strtoull(at, &at, 10);
+    (void)strtoull(at, &at, 10);
+    *out_turns = strtoull(at, NULL, 10);
     return BSK_OK;
 }
 

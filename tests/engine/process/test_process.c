@@ -160,7 +160,7 @@ static void knows_threads_and_what_they_do(void **state)
     struct bsk_thread *mine;
     int ready[2], go[2];
     char letter;
-    uint64_t before = 0, after = 0;
+    uint64_t before = 0, after = 0, turns;
     assert_int_equal(pipe(ready) | pipe(go), 0);
     int pipes[] = { ready[0], ready[1], go[0] };
     pthread_t thread;
@@ -175,8 +175,8 @@ static void knows_threads_and_what_they_do(void **state)
     assert_int_equal(mine->tid_inside, gettid());
     assert_int_equal(bsk_thread_state(self, mine, &letter), BSK_OK);
     assert_int_equal(letter, 'R');
-    assert_int_equal(bsk_thread_cpu_ns(self, mine, &before), BSK_OK);
-    while (bsk_thread_cpu_ns(self, mine, &after) == BSK_OK && after == before)
+    assert_int_equal(bsk_thread_cpu_ns(self, mine, &before, &turns), BSK_OK);
+    while (bsk_thread_cpu_ns(self, mine, &after, &turns) == BSK_OK && after == before)
         continue; /* the counter moves once a tick */
     assert_true(after > before);
     struct bsk_thread other = threads.items[threads.items[0].tid == gettid() ? 1 : 0];
@@ -187,7 +187,7 @@ static void knows_threads_and_what_they_do(void **state)
     assert_int_equal(threads.count, 1);
     assert_null(bsk_threads_find(&threads, other.tid));
     other.schedstat_fd = other.stat_fd = -1;
-    assert_int_equal(bsk_thread_cpu_ns(self, &other, &after), BSK_E_GONE);
+    assert_int_equal(bsk_thread_cpu_ns(self, &other, &after, &turns), BSK_E_GONE);
     bsk_threads_free(&threads);
     bsk_process_close(self);
     close(ready[0]), close(ready[1]), close(go[0]), close(go[1]);
