@@ -161,6 +161,10 @@ def test_a_session_that_does_not_opt_in_has_the_same_messages_as_without_basilis
     if session is launch_integrated_redirected:
         for picture in (expected, found):
             picture["terminals"] = [sorted(text) for text in picture["terminals"]]
+    # Without a debugger `process` is the launcher's word and may come after the end of a short program.
+    if session in (launch_no_debug, launch_no_debug_terminal):
+        for picture in (expected, found):
+            picture["course"].sort()
     same(expected, found)
     assert traffic.sequence_problem(plain) is None
     assert traffic.sequence_problem(proxied) is None
