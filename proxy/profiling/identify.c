@@ -1,20 +1,23 @@
 #include "proxy/profiling/identify.h"
 
-#include "engine/base/buffer.h"
-
+#include <fcntl.h>
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Runs on debugpy's own thread: milliseconds, the standard library only. The proof is kept alive in
  * the one private module that Basilisk has in the debuggee. */
-const char dap_identify_script[] =
+static const char script[] =
     "import sys, os, json, threading\n"
     "m = sys.modules.get('_basilisk')\n"
     "if m is None:\n"
     "    m = type(sys)('_basilisk')\n"
     "    m.proof = os.urandom(16)\n"
     "    sys.modules['_basilisk'] = m\n"
+    "if tracer:\n"
+    "    import ctypes\n"
+    "    ctypes.CDLL(None).prctl(0x59616d61, ctypes.c_ulong(tracer), 0, 0, 0)\n"
     "folders = set()\n"
     "for name in ('debugpy', 'pydevd', '_pydevd_bundle', '_pydev_bundle', 'pydevd_file_utils'):\n"
     "    path = getattr(sys.modules.get(name), '__file__', None)\n"
@@ -34,6 +37,23 @@ const char dap_identify_script[] =
     "_answer(json.dumps({'pid': os.getpid(), 'address': id(m.proof) + bytes.__basicsize__ - 1,\n"
     "                    'bytes': m.proof.hex(), 'folders': sorted(folders),\n"
     "                    'threads': threads}))\n";
+
+void dap_identify_script(struct bsk_buffer *out, pid_t tracer)
+{
+    bsk_buffer_printf(out, "tracer = %d\n", (int)tracer);
+    bsk_buffer_text_append(out, script);
+}
+
+pid_t dap_wanted_tracer(void)
+{
+    char scope = '0';
+    int fd = open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t got = read(fd, &scope, 1);
+    close(fd);
+    return got == 1 && scope == '1' ? getpid() : 0;
+}
 
 static bool parse_proof(struct json_object *answer, struct bsk_identity *proof)
 {

@@ -8,6 +8,7 @@
 #ifndef DAP_PROFILING_IDENTIFY_H
 #define DAP_PROFILING_IDENTIFY_H
 
+#include "engine/base/buffer.h"
 #include "engine/base/error.h"
 #include "engine/recording/recording.h"
 
@@ -15,8 +16,13 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* The script, for dap_session_run(). */
-extern const char dap_identify_script[];
+/* Writes the script, for dap_session_run(), to `out`. With `tracer` > 0 the debuggee also names
+ * that process as one that may read it (PR_SET_PTRACER; survives exec, not fork). */
+void dap_identify_script(struct bsk_buffer *out, pid_t tracer);
+
+/* Our own PID where a process has to name us before we may read it (Yama's ptrace_scope 1: we may
+ * read what we launched without that, and not what a terminal did), else 0. */
+pid_t dap_wanted_tracer(void);
 
 struct dap_identity {
     pid_t pid; /* as the debuggee sees itself: in its own PID namespace */

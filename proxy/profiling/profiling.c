@@ -567,12 +567,20 @@ static void on_identity(void *user, int rc, const char *text, size_t bytes,
     release_reference(profiling);
 }
 
+static void run_script(struct dap_session *session, dap_answer_fn *done, void *user)
+{
+    struct bsk_buffer script = { 0 };
+    dap_identify_script(&script, dap_wanted_tracer());
+    dap_session_run(session, bsk_buffer_text(&script), IDENTIFY_MS, done, user);
+    bsk_buffer_free(&script);
+}
+
 static void identify(struct dap_profiling *profiling)
 {
     profiling->stage = STAGE_IDENTIFYING;
     profiling->references++;
     if (dap_session_debuggee(profiling->owner)->has_channel)
-        dap_session_run(profiling->owner, dap_identify_script, IDENTIFY_MS, on_identity, profiling);
+        run_script(profiling->owner, on_identity, profiling);
     else
         dap_session_find_pid(profiling->owner, on_found_pid, profiling);
 }
@@ -693,6 +701,17 @@ static void on_child_pid(void *user, int rc, const char *text, size_t bytes,
     release_reference(profiling);
 }
 
+/* It may be read now, or it could not answer; its PID is what counts. */
+static void on_child_named_us(void *user, int rc, const char *text, size_t bytes,
+                              const struct bsk_error *err)
+{
+    struct child_question *question = user;
+    if (rc == BSK_E_GONE)
+        on_child_pid(user, rc, text, bytes, err);
+    else
+        dap_session_find_pid(question->session, on_child_pid, question);
+}
+
 void dap_profiling_on_ready(struct dap_profiling *profiling, struct dap_session *session)
 {
     struct member *member = member_of(profiling, session);
@@ -710,7 +729,10 @@ void dap_profiling_on_ready(struct dap_profiling *profiling, struct dap_session 
     question->profiling = profiling;
     question->session = session;
     profiling->references++;
-    dap_session_find_pid(session, on_child_pid, question);
+    if (dap_wanted_tracer() > 0 && dap_session_debuggee(session)->has_channel)
+        run_script(session, on_child_named_us, question);
+    else
+        dap_session_find_pid(session, on_child_pid, question);
 }
 
 static void set_stopped(struct dap_profiling *profiling, struct dap_session *session, bool stopped)

@@ -4,7 +4,10 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -71,12 +74,51 @@ static void what_is_no_answer_is_refused(void **state)
     }
 }
 
+/* Runs the script in a plain Python, as debugpy would, with an _answer() that prints. */
+static void the_script_runs_in_any_python_and_its_answer_is_understood(void **state)
+{
+    (void)state;
+    struct bsk_buffer script = { 0 };
+    char line[1 << 16];
+    int in[2], out[2];
+    bsk_buffer_text_append(&script, "_answer = print\n");
+    dap_identify_script(&script,
+                        getpid()); /* where there is no Yama, naming a tracer does nothing */
+    assert_int_equal(pipe(in) | pipe(out), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(in[0], 0);
+        dup2(out[1], 1);
+        close(in[1]);
+        execlp("python3", "python3", "-", (char *)NULL);
+        _exit(127);
+    }
+    close(in[0]);
+    close(out[1]);
+    assert_int_equal(write(in[1], script.data, script.size), script.size);
+    close(in[1]);
+    FILE *answer = fdopen(out[0], "r");
+    assert_non_null(fgets(line, sizeof(line), answer));
+    fclose(answer);
+    waitpid(pid, NULL, 0);
+    struct dap_identity identity;
+    assert_int_equal(dap_identity_parse(line, strlen(line), &identity, NULL), BSK_OK);
+    assert_int_equal(identity.pid, pid);
+    assert_true(identity.has_proof);
+    assert_int_equal(identity.thread_count, 1);
+    assert_int_equal(identity.threads[0].tid, pid);
+    assert_string_equal(identity.threads[0].name, "MainThread");
+    dap_identity_free(&identity);
+    bsk_buffer_free(&script);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_answer_is_understood),
         cmocka_unit_test(what_is_missing_or_odd_costs_only_itself),
         cmocka_unit_test(what_is_no_answer_is_refused),
+        cmocka_unit_test(the_script_runs_in_any_python_and_its_answer_is_understood),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
