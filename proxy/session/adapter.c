@@ -148,7 +148,11 @@ static void died(struct dap_adapter *adapter)
 /* ---- its streams
  * -------------------------------------------------------------------------------------- */
 
-enum { LAST_BYTES_MS = 50 };
+enum {
+    LAST_BYTES_MS = 50,
+    GREETING_MS = 2,            /* all of it comes in one go */
+    GREETING_AT_LAST_MS = 1000, /* it does not greet: some other debugpy */
+};
 
 static void on_grace_over(uv_timer_t *timer)
 {
@@ -181,6 +185,37 @@ void adapter_reaped(struct dap_adapter *adapter, int status)
     free_when_done(adapter);
 }
 
+/* What was sent is with an adapter that works: no other one needs it. */
+static void forget_sent(struct dap_link *link)
+{
+    bsk_buffer_free(&link->sent);
+    link->sent.failed = true; /* never again */
+}
+
+/*
+ * debugpy greets from one thread and answers `initialize` from another; what is there when it
+ * starts makes them race, and then even its sequence numbers may come out of order. So it may greet
+ * first.
+ */
+static void let_in(struct dap_adapter *adapter)
+{
+    struct dap_link *link = adapter->link;
+    if (!adapter->held)
+        return;
+    adapter->held = false;
+    if (adapter->runs && !adapter->output_ended)
+        uv_timer_stop(&adapter->timer); /* else it counts its last moments */
+    if (adapter->stream && link->adapter == adapter && link->sent.size)
+        dap_stream_write(adapter->stream, link->sent.data, link->sent.size);
+    if (adapter->spoke)
+        forget_sent(link);
+}
+
+static void on_greeted(uv_timer_t *timer)
+{
+    let_in(timer->data);
+}
+
 static void on_bytes(void *user, const char *bytes, size_t size)
 {
     struct dap_adapter *adapter = user;
@@ -189,8 +224,10 @@ static void on_bytes(void *user, const char *bytes, size_t size)
         return;
     if (!adapter->spoke) {
         adapter->spoke = true;
-        bsk_buffer_free(&link->sent);
-        link->sent.failed = true; /* never again */
+        if (adapter->held)
+            uv_timer_start(&adapter->timer, on_greeted, GREETING_MS, 0);
+        else
+            forget_sent(link);
     }
     dap_session_feed(link->session, DAP_ADAPTER, bytes, size);
     link_move(link, DAP_ADAPTER);
@@ -300,8 +337,13 @@ static void start_process(struct dap_link *link, size_t python)
     adapter->is_process = adapter->runs = true;
     open_pipes(adapter, &err);
     link->adapter = adapter;
-    if (link->sent.size)
+    if (!options->command) {
+        adapter->held = true;
+        uv_update_time(link->hub->loop);
+        uv_timer_start(&adapter->timer, on_greeted, GREETING_AT_LAST_MS, 0);
+    } else if (link->sent.size) {
         dap_stream_write(adapter->stream, link->sent.data, link->sent.size);
+    }
     dap_stream_read(adapter->stream, true);
     dap_stream_read(adapter->errors, true);
 }
@@ -409,9 +451,10 @@ void adapter_exchange(struct dap_link *link, const char *host, uint16_t port)
 void adapter_write(struct dap_link *link, const char *bytes, size_t size)
 {
     struct dap_adapter *adapter = link->adapter;
-    if (!adapter || !adapter->spoke)
-        bsk_buffer_append(&link->sent, bytes, size); /* fails, for good, once it has spoken */
-    if (adapter && adapter->stream && !adapter->gone)
+    if ((!adapter || !adapter->spoke || adapter->held) &&
+        !bsk_buffer_append(&link->sent, bytes, size) && adapter)
+        let_in(adapter); /* too much to keep: what was kept goes first */
+    if (adapter && adapter->stream && !adapter->gone && !adapter->held)
         dap_stream_write(adapter->stream, bytes, size);
 }
 

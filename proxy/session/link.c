@@ -191,7 +191,7 @@ void link_move(struct dap_link *link, enum dap_side from)
     struct dap_stream *target = from == DAP_EDITOR ? adapter : link->editor;
     uint64_t left;
     if (link->ending || !source || !target || link->adapter->connecting ||
-        (from == DAP_EDITOR ? !link->adapter->spoke : link->editor_ended))
+        (from == DAP_EDITOR ? (!link->adapter->spoke || link->adapter->held) : link->editor_ended))
         return; /* what it may have to be told again, or goes nowhere, is copied */
     for (size_t moved = 0; moved < MOVE_MAX_BYTES;) {
         left = dap_session_passing(link->session, from);

@@ -45,7 +45,7 @@ struct dap_adapter {
     unsigned open_handles; /* streams and timer */
     int status;            /* waitpid()'s, once it does not run */
     size_t python;         /* which of the hub's */
-    bool is_process, runs, connecting;
+    bool is_process, runs, connecting, held;
     bool spoke, output_ended, errors_ended, gone, closing;
     struct bsk_buffer tail; /* the last 4 KiB of its stderr */
 };
