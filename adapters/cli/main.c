@@ -2,6 +2,7 @@
 #include "adapters/cli/dap.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,6 +29,16 @@ int cli_usage(const char *format, ...)
     return 2;
 }
 
+/* Anywhere before what belongs to another program. */
+static bool asks_for_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    }
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -41,8 +52,7 @@ int main(int argc, char **argv)
         puts("basilisk " BASILISK_VERSION);
         return 0;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-        strcmp(argv[1], "help") == 0) {
+    if (strcmp(argv[1], "help") == 0 || asks_for_help(argc, argv)) {
         fputs(help, stdout);
         return 0;
     }
