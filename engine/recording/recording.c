@@ -62,6 +62,8 @@ struct bsk_recording {
     pid_t first_pid;
     bool subprocesses;
     uint64_t period_ns, totals_ns;
+    uint64_t slot_ns, deadline_ns; /* the period that we are in, and its sample's moment */
+    uint64_t lot;
     uint64_t next_totals_ns, next_relatives_ns, next_scan_ns;
     pid_t newest_pid; /* when children were looked for last */
     uint64_t missed;
@@ -334,18 +336,32 @@ static bool wait_until(struct bsk_recording *recording, uint64_t deadline, struc
     return stop;
 }
 
-static void on_time(struct bsk_recording *recording, uint64_t *deadline)
+/* Each period has one sample, at a moment of its own that is drawn by lot: a program whose work
+ * repeats in step with the clock (every 10 ms, say) would show the same moment again and again. The
+ * rate is held all the same, and no sample waits for the one before. */
+static void draw_deadline(struct bsk_recording *recording)
+{
+    uint64_t x = recording->lot; /* xorshift64: no secret hangs on it */
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    recording->lot = x;
+    recording->deadline_ns = recording->slot_ns + x % recording->period_ns;
+}
+
+static void on_time(struct bsk_recording *recording)
 {
     uint64_t now = now_ns();
-    if (now >= *deadline) {
+    if (now >= recording->deadline_ns) {
         sweep(recording);
-        *deadline += recording->period_ns;
         now = now_ns();
-        if (now > *deadline + recording->period_ns) {
-            uint64_t late = (now - *deadline) / recording->period_ns;
+        recording->slot_ns += recording->period_ns;
+        if (now >= recording->slot_ns + recording->period_ns) {
+            uint64_t late = (now - recording->slot_ns) / recording->period_ns;
             recording->missed += late;
-            *deadline += late * recording->period_ns;
+            recording->slot_ns += late * recording->period_ns;
         }
+        draw_deadline(recording);
     }
     if (now >= recording->next_relatives_ns) {
         look_for_relatives(recording, now);
@@ -357,6 +373,19 @@ static void on_time(struct bsk_recording *recording, uint64_t *deadline)
     }
 }
 
+/* All stand still: there is nothing to miss, but that one ends. */
+static void rest(struct bsk_recording *recording)
+{
+    recording->slot_ns = recording->deadline_ns = now_ns();
+    for (size_t i = 0; i < recording->target_count;) {
+        uint64_t ticks;
+        if (is_alive(bsk_target_pid(recording->targets[i]), &ticks))
+            i++;
+        else
+            lose_target(recording, i, recording->slot_ns);
+    }
+}
+
 static void *run(void *user)
 {
     struct bsk_recording *recording = user;
@@ -364,12 +393,13 @@ static void *run(void *user)
     const char *reason = recording->reason; /* not changed any more once it stops */
     prctl(PR_SET_TIMERSLACK, 1);            /* 50 us of slack would be half a period at 10 kHz */
     prctl(PR_SET_NAME, "bsk-sampler");
-    uint64_t deadline = now_ns();
+    recording->slot_ns = recording->deadline_ns = now_ns();
+    recording->lot = recording->slot_ns | 1;
     for (;;) {
         size_t count = 0;
         bool profile_wanted = false;
         bool resting = all_held(recording);
-        uint64_t wake = resting ? now_ns() + RELATIVES_MS * 1000000ULL : deadline;
+        uint64_t wake = resting ? now_ns() + RELATIVES_MS * 1000000ULL : recording->deadline_ns;
         bool stop = wait_until(recording, wake, orders, &count, &profile_wanted);
         for (size_t i = 0; i < count; i++)
             obey(recording, &orders[i]);
@@ -377,17 +407,9 @@ static void *run(void *user)
             publish_profile(recording, now_ns());
         if (stop)
             break;
-        if (resting) { /* nothing to miss while all stand still */
-            deadline = now_ns();
-            for (size_t i = 0; i < recording->target_count;) {
-                uint64_t ticks;
-                if (!is_alive(bsk_target_pid(recording->targets[i]), &ticks))
-                    lose_target(recording, i, deadline);
-                else
-                    i++;
-            }
-        }
-        on_time(recording, &deadline);
+        if (resting)
+            rest(recording);
+        on_time(recording);
         if (recording->target_count == 0 && recording->candidate_count == 0) {
             reason = "the program ended";
             break;

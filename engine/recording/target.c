@@ -101,8 +101,9 @@ void bsk_target_close(struct bsk_target *target, uint64_t now_ns)
     if (!target)
         return;
     for (size_t i = 0; i < target->member_count; i++)
-        bsk_account_close(&target->members[i].account, target->context->profile,
-                          now_ns - target->context->start_ns);
+        target->context->samples +=
+            bsk_account_close(&target->members[i].account, target->context->profile,
+                              now_ns - target->context->start_ns);
     bsk_sampler_close(target->sampler);
     bsk_fold_free(target->fold);
     free(target->members);
@@ -228,7 +229,8 @@ static void drop_ended(struct bsk_target *target, uint64_t now_ns)
     for (size_t i = 0; i < target->member_count; i++) {
         struct member *member = &target->members[i];
         if (member->seen_in != target->sweep)
-            bsk_account_close(&member->account, target->context->profile, now_ns);
+            target->context->samples +=
+                bsk_account_close(&member->account, target->context->profile, now_ns);
         else
             target->members[kept++] = *member;
     }
@@ -271,11 +273,9 @@ static uint32_t node_of(struct bsk_target *target, struct member *member,
     if (!bsk_fold_stack(target->fold, thread->frames, thread->depth, thread->tid == target->pid,
                         &folded))
         return BSK_NO_NODE;
-    if (folded.debugger_thread) {
-        member->ignored = true;
-        return BSK_NO_NODE;
-    }
-    *out_is_debuggers = folded.depth == 0 && folded.debugger_leaf;
+    /* A thread that is the debugger's by its stack may be one of the user's that it only just
+     * starts. */
+    *out_is_debuggers = folded.debugger_thread || (folded.depth == 0 && folded.debugger_leaf);
     if (*out_is_debuggers)
         return BSK_NO_NODE;
     if (folded.depth + 1 > target->frame_capacity) {
@@ -313,11 +313,11 @@ static void look(struct bsk_target *target, const struct bsk_thread_sample *thre
         return;
     }
     if (target->rebase || (is_new && target->sweep == 1 && !target->is_child)) {
-        bsk_account_rebase(&member->account, thread->cpu_ns, now_ns);
+        bsk_account_rebase(&member->account, context->profile, thread->cpu_ns, now_ns);
         return;
     }
     if (is_new)
-        bsk_account_rebase(&member->account, 0,
+        bsk_account_rebase(&member->account, context->profile, 0,
                            now_ns > context->period_ns ? now_ns - context->period_ns : 0);
     uint32_t node = BSK_NO_NODE;
     bool is_debuggers = false;
@@ -329,7 +329,7 @@ static void look(struct bsk_target *target, const struct bsk_thread_sample *thre
     else if (runs && !thread->torn)
         context->errors++;
     if (is_debuggers)
-        bsk_account_rebase(&member->account, thread->cpu_ns, now_ns);
+        bsk_account_rebase(&member->account, context->profile, thread->cpu_ns, now_ns);
     else if (!member->ignored)
         context->samples += bsk_account_look(&member->account, context->profile, now_ns,
                                              thread->cpu_ns, node, runs);
