@@ -29,6 +29,24 @@ size_t bsk_utf8_length(const char *text, size_t size)
     return length;
 }
 
+void bsk_utf8_copy(char *out, size_t size, const char *text)
+{
+    static const char unknown[] = "\xef\xbf\xbd";
+    size_t left = strlen(text), used = 0;
+    while (left > 0) {
+        size_t length = bsk_utf8_length(text, left);
+        const char *from = length ? text : unknown;
+        size_t bytes = length ? length : sizeof(unknown) - 1;
+        if (used + bytes >= size)
+            break;
+        memcpy(out + used, from, bytes);
+        used += bytes;
+        text += length ? length : 1;
+        left -= length ? length : 1;
+    }
+    out[used] = '\0';
+}
+
 bool bsk_starts_with(const char *text, const char *prefix)
 {
     return strncmp(text, prefix, strlen(prefix)) == 0;

@@ -11,6 +11,10 @@ struct bsk_buffer;
  * missing continuation byte, an overlong form, a surrogate, or past U+10FFFF. */
 size_t bsk_utf8_length(const char *text, size_t size);
 
+/* Copies `text` into `out` (of `size` bytes, terminated), each byte that is no UTF-8 as U+FFFD;
+ * what does not fit is cut between characters. */
+void bsk_utf8_copy(char *out, size_t size, const char *text);
+
 bool bsk_starts_with(const char *text, const char *prefix);
 bool bsk_ends_with(const char *text, const char *suffix);
 

@@ -28,6 +28,7 @@ struct candidate {
     uint64_t start_ticks;
     uint64_t next_ns;
     uint32_t wait_ms;
+    bool held; /* it stands at a breakpoint already */
 };
 
 struct order {
@@ -230,6 +231,7 @@ static bool try_candidate(struct bsk_recording *recording, struct candidate *can
     struct bsk_target *target = NULL;
     if (bsk_target_open(&recording->context, candidate->pid, NULL, true, &target, NULL) == BSK_OK) {
         note_python(recording, bsk_target_python(target)->version);
+        bsk_target_hold(target, candidate->held);
         recording->targets[recording->target_count++] = target;
         return true;
     }
@@ -304,6 +306,10 @@ static void obey(struct bsk_recording *recording, const struct order *order)
     struct bsk_target *target = target_of(recording, order->pid);
     if (target)
         bsk_target_hold(target, order->what == ORDER_HOLD);
+    for (size_t i = 0; i < recording->candidate_count; i++) {
+        if (recording->candidates[i].pid == order->pid)
+            recording->candidates[i].held = order->what == ORDER_HOLD;
+    }
 }
 
 static bool all_held(const struct bsk_recording *recording)
@@ -465,6 +471,17 @@ static void free_all(struct bsk_recording *recording)
     free(recording);
 }
 
+/* What the debugger's parts know each other by is nobody else's business: files are passed on. */
+static void hide_token(char *command)
+{
+    static const char option[] = "--adapter-access-token ";
+    char *token = strstr(command, option);
+    if (!token)
+        return;
+    char *end = strchr(token + sizeof(option) - 1, ' ');
+    memmove(token, end ? end + 1 : "", strlen(end ? end + 1 : "") + 1);
+}
+
 static struct bsk_recording *recording_new(const struct bsk_recording_options *options, pid_t pid)
 {
     struct bsk_recording *recording = calloc(1, sizeof(*recording));
@@ -497,6 +514,7 @@ static struct bsk_recording *recording_new(const struct bsk_recording_options *o
     meta->started_unix_ns = (int64_t)wall.tv_sec * 1000000000 + wall.tv_nsec;
     meta->rate_hz = rate_hz;
     bsk_process_command(pid, meta->command, sizeof(meta->command));
+    hide_token(meta->command);
     return recording;
 }
 
@@ -548,12 +566,20 @@ int bsk_recording_start(pid_t pid, const struct bsk_recording_options *options,
     return BSK_OK;
 }
 
+/* A hold and its release cancel each other out, so that the newest of a process stands for all. */
 static void give_order(struct bsk_recording *recording, pid_t pid, int what)
 {
     pthread_mutex_lock(&recording->mutex);
-    if (recording->order_count < ORDERS_MAX) {
-        recording->orders[recording->order_count].pid = pid;
-        recording->orders[recording->order_count++].what = what;
+    size_t at = 0;
+    while (at < recording->order_count &&
+           (recording->orders[at].pid != pid ||
+            (recording->orders[at].what == ORDER_ADD) != (what == ORDER_ADD)))
+        at++;
+    if (at < ORDERS_MAX) {
+        recording->orders[at].pid = pid;
+        recording->orders[at].what = what;
+        if (at == recording->order_count)
+            recording->order_count++;
     }
     pthread_cond_signal(&recording->wake);
     pthread_mutex_unlock(&recording->mutex);

@@ -47,6 +47,16 @@ static const struct dap_command *command_of_text(const char *text, const char **
     return NULL;
 }
 
+void dap_add_text(struct json_object *object, const char *key, const char *text)
+{
+    size_t size = 3 * strlen(text) + 1; /* at worst each byte becomes U+FFFD */
+    char *safe = malloc(size);
+    if (safe)
+        bsk_utf8_copy(safe, size, text);
+    json_object_object_add(object, key, json_object_new_string(safe ? safe : ""));
+    free(safe);
+}
+
 /* ---- Questions and their answers ---------------------------------------------------------------
  */
 
@@ -81,7 +91,7 @@ void dap_question_answer(struct dap_question *question, struct json_object *body
     if (session && question->from_console) {
         json_object_put(body);
         body = json_object_new_object();
-        json_object_object_add(body, "result", json_object_new_string(words));
+        dap_add_text(body, "result", words);
         json_object_object_add(body, "variablesReference", json_object_new_int(0));
     }
     if (session)

@@ -35,6 +35,9 @@ struct dap_command {
 extern const struct dap_command dap_command_table[];
 extern const size_t dap_command_count;
 
+/* Text of other processes need not be UTF-8, and json-c writes what it is given. */
+void dap_add_text(struct json_object *object, const char *key, const char *text);
+
 /* NULL when out of memory. */
 struct dap_question *dap_question_new(struct dap_commands *commands,
                                       const struct dap_request *request, bool from_console);

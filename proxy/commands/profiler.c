@@ -27,7 +27,7 @@ static const struct preset {
 
 static int refuse_native(struct bsk_error *err)
 {
-    return bsk_fail(err, BSK_E_UNSUPPORTED, "leave includeNative out, or use the preset default",
+    return bsk_fail(err, BSK_E_UNSUPPORTED, "profile without them, with the preset default",
                     "Native frames are not in this build");
 }
 
@@ -40,12 +40,13 @@ static int apply_preset(const char *name, struct dap_profiling_options *options,
         if (presets[i].native)
             return refuse_native(err);
         if (presets[i].memory)
-            return bsk_fail(err, BSK_E_UNSUPPORTED, "use the preset default",
+            return bsk_fail(err, BSK_E_UNSUPPORTED, "profile CPU time, with the preset default",
                             "Memory profiling is not in this build");
         options->rate_hz = presets[i].rate_hz;
         return BSK_OK;
     }
-    return bsk_fail(err, BSK_E_FORMAT, "take one of default, lightweight, detailed, memory",
+    return bsk_fail(err, BSK_E_FORMAT,
+                    "take default (100 Hz), lightweight (25 Hz), or a number of Hz",
                     "There is no preset \"%.60s\"", name);
 }
 
@@ -140,7 +141,7 @@ static int parse_options(struct json_object *arguments, struct dap_session *warn
     struct dap_profiling_options options = { .subprocesses = true };
     struct json_object *preset = NULL;
     if (arguments && !json_object_is_type(arguments, json_type_object))
-        return wrong_type("profile", "true, a preset or an object", arguments, err);
+        return wrong_type("what to profile", "true, a preset or an object", arguments, err);
     if (arguments && json_object_object_get_ex(arguments, "preset", &preset)) {
         if (!json_object_is_type(preset, json_type_string))
             return wrong_type("preset", "a name", preset, err);
@@ -155,7 +156,8 @@ static int parse_options(struct json_object *arguments, struct dap_session *warn
             int rc = known ? apply_key(key, value, &options, err) : BSK_E_STATE;
             if (rc == BSK_E_STATE && warn_to) {
                 char text[200];
-                snprintf(text, sizeof(text), "basilisk.profile has no key \"%.60s\"", key);
+                snprintf(text, sizeof(text),
+                         "basilisk.profile has no key \"%.60s\"; it was left out", key);
                 warn(warn_to, text);
             } else if (rc != BSK_OK && rc != BSK_E_STATE) {
                 return rc;
@@ -185,6 +187,8 @@ static void say_lines(struct dap_session *session, const struct bsk_totals *tota
 {
     for (size_t i = 0; i < totals->line_count && i < SHOWN_LINES; i++) {
         const struct bsk_line_total *line = &totals->lines[i];
+        if (line->self_percent < 0.05)
+            break; /* sorted: the rest would all be shown as 0.0 */
         enum bsk_level level = bsk_level_of(line->self_percent);
         char text[800];
         snprintf(text, sizeof(text), "%6.1f %%  %-8s  %s  (%.200s:%" PRIu32 ")\n",
@@ -199,10 +203,10 @@ static const char *why_no_samples(const struct dap_profiling_result *result)
 {
     if (result->held)
         return "the program stood at a breakpoint all the time";
-    if (result->status->errors > 0)
-        return "its stacks could not be read";
     if (result->status->duration_ns < 100 * 1000 * 1000)
         return "it was profiled for less than a tenth of a second";
+    if (result->status->errors > 10)
+        return "its stacks could not be read";
     return "the program used no CPU time while it was profiled (it slept, waited, or stood at a "
            "breakpoint)";
 }
@@ -240,11 +244,6 @@ static void say_summary(struct dap_session *session, const struct dap_profiling_
 /* ---- Bodies ------------------------------------------------------------------------------------
  */
 
-static void add_text(struct json_object *object, const char *key, const char *text)
-{
-    json_object_object_add(object, key, json_object_new_string(text));
-}
-
 static void add_number(struct json_object *object, const char *key, double value)
 {
     char text[64];
@@ -260,10 +259,10 @@ static void add_count(struct json_object *object, const char *key, uint64_t valu
 static struct json_object *start_body(const struct dap_profiling_result *result)
 {
     struct json_object *body = json_object_new_object();
-    add_text(body, "sessionId", result->session_id);
+    dap_add_text(body, "sessionId", result->session_id);
     add_count(body, "pid", (uint64_t)result->pid);
     add_count(body, "sampleRate", result->rate_hz);
-    add_text(body, "python", result->python);
+    dap_add_text(body, "python", result->python);
     return body;
 }
 
@@ -276,19 +275,23 @@ static struct json_object *profile_body(const struct dap_profiling_result *resul
     add_count(body, "missed", result->status->missed);
     add_number(body, "seconds", (double)result->status->duration_ns / 1e9);
     add_number(body, "cpuSeconds", (double)result->totals->cpu_ns / 1e9);
-    add_text(body, "reason", result->reason);
+    dap_add_text(body, "reason", result->reason);
     if (result->warning[0])
-        add_text(body, "warning", result->warning);
+        dap_add_text(body, "warning", result->warning);
     struct json_object *paths = json_object_new_object();
     for (size_t i = 0; i < result->paths->count; i++)
-        add_text(paths, result->paths->items[i].format, result->paths->items[i].path);
+        dap_add_text(paths, result->paths->items[i].format, result->paths->items[i].path);
     json_object_object_add(body, "paths", paths);
     struct json_object *top = json_object_new_array();
-    for (size_t i = 0; i < result->totals->function_count && i < TOP_FUNCTIONS; i++) {
+    for (size_t i = 0, shown = 0; i < result->totals->function_count && shown < TOP_FUNCTIONS;
+         i++) {
         const struct bsk_function_total *function = &result->totals->functions[i];
+        if (function->kind != BSK_FUNCTION_PYTHON)
+            continue; /* "(debugger)" has no line to go to */
+        shown++;
         struct json_object *row = json_object_new_object();
-        add_text(row, "function", function->name);
-        add_text(row, "path", function->path);
+        dap_add_text(row, "function", function->name);
+        dap_add_text(row, "path", function->path);
         add_count(row, "line", function->first_line);
         add_number(row, "selfPercent", function->self_percent);
         add_number(row, "totalPercent", function->total_percent);
@@ -307,7 +310,7 @@ static void send_profile(struct dap_session *session, const struct dap_profiling
     const char *text =
         json_object_to_json_string_length(body, JSON_C_TO_STRING_NOSLASHESCAPE, &bytes);
     if (text)
-        dap_session_event(session, "basilisk.profile", text, bytes, false);
+        dap_session_event(session, "basilisk.profile", text, bytes, DAP_MUST_ARRIVE);
     json_object_put(body);
 }
 
@@ -341,7 +344,7 @@ static void started(void *user, int rc, const struct dap_profiling_result *resul
     }
     char words[200];
     snprintf(words, sizeof(words),
-             "Profiling process %d (Python %s) at %" PRIu32 " Hz. /profstop ends it.",
+             "Profiling process %d (Python %s) at %" PRIu32 " Hz. /profstop ends the profile.",
              (int)result->pid, result->python, result->rate_hz);
     dap_question_answer(question, start_body(result), words);
 }
@@ -496,7 +499,7 @@ void dap_configure(struct dap_commands *commands, struct json_object *key)
             if (!json_object_is_type(value, json_type_boolean) || json_object_get_boolean(value))
                 warn(commands->session, "memory profiling is not in this build");
         } else {
-            snprintf(text, sizeof(text), "there is no key \"%.60s\"; known: profile, memory", name);
+            snprintf(text, sizeof(text), "there is no key \"%.60s\"; known: profile", name);
             warn(commands->session, text);
         }
     }

@@ -8,11 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-static void add_text(struct json_object *object, const char *key, const char *text)
-{
-    json_object_object_add(object, key, json_object_new_string(text));
-}
-
 /* ---- Status ------------------------------------------------------------------------------------
  */
 
@@ -24,7 +19,7 @@ static struct json_object *running_body(const struct dap_profiling *profiling)
     if (!profiling || !dap_profiling_running(profiling, &status, &pid, &id))
         return NULL;
     struct json_object *body = json_object_new_object();
-    add_text(body, "sessionId", id);
+    dap_add_text(body, "sessionId", id);
     json_object_object_add(body, "pid", json_object_new_int(pid));
     json_object_object_add(body, "sampleRate", json_object_new_int64(status.rate_hz));
     json_object_object_add(body, "samples", json_object_new_int64((int64_t)status.samples));
@@ -50,15 +45,15 @@ static struct json_object *status_body(struct dap_session *session,
     if (running)
         json_object_object_add(body, "profiling", running);
     json_object_object_add(body, "pid", json_object_new_int(pid));
-    add_text(body, "version", BASILISK_VERSION);
-    add_text(body, "adapter", dap_session_debuggee(session)->adapter_version);
+    dap_add_text(body, "version", BASILISK_VERSION);
+    dap_add_text(body, "adapter", dap_session_debuggee(session)->adapter_version);
     struct json_object *commands = json_object_new_array();
     for (size_t i = 0; i < dap_command_count; i++) {
         struct json_object *row = json_object_new_object();
-        add_text(row, "request", dap_command_table[i].request);
-        add_text(row, "console", dap_command_table[i].console);
-        add_text(row, "usage", dap_command_table[i].usage);
-        add_text(row, "description", dap_command_table[i].does);
+        dap_add_text(row, "request", dap_command_table[i].request);
+        dap_add_text(row, "console", dap_command_table[i].console);
+        dap_add_text(row, "usage", dap_command_table[i].usage);
+        dap_add_text(row, "description", dap_command_table[i].does);
         json_object_array_add(commands, row);
     }
     json_object_object_add(body, "commands", commands);
@@ -129,12 +124,15 @@ void dap_send_status(struct dap_session *session, struct dap_profiling *profilin
 {
     if (!dap_session_client(session)->custom_events)
         return;
-    struct json_object *body = status_body(session, profiling, known_pid(session));
+    pid_t pid = known_pid(session), profiled = 0;
+    if (pid == 0 && dap_profiling_running(profiling, NULL, &profiled, NULL))
+        pid = profiled;
+    struct json_object *body = status_body(session, profiling, pid);
     size_t bytes = 0;
     const char *text =
         json_object_to_json_string_length(body, JSON_C_TO_STRING_NOSLASHESCAPE, &bytes);
     if (text)
-        dap_session_event(session, "basilisk.status", text, bytes, true);
+        dap_session_event(session, "basilisk.status", text, bytes, DAP_NEWEST);
     json_object_put(body);
 }
 
@@ -195,12 +193,12 @@ static struct json_object *processes_body(const struct list_job *job)
         struct json_object *row = json_object_new_object();
         json_object_object_add(row, "pid", json_object_new_int(entry->pid));
         bsk_process_exe(entry->pid, executable, sizeof(executable));
-        add_text(row, "python", executable);
-        add_text(row, "version", entry->version);
-        add_text(row, "commandLine", entry->command);
+        dap_add_text(row, "python", executable);
+        dap_add_text(row, "version", entry->version);
+        dap_add_text(row, "commandLine", entry->command);
         json_object_object_add(row, "cpuPercent", json_object_new_double(job->cpu_percents[i]));
         if (entry->reason[0])
-            add_text(row, "reason", entry->reason);
+            dap_add_text(row, "reason", entry->reason);
         json_object_array_add(rows, row);
     }
     json_object_object_add(body, "processes", rows);
@@ -212,7 +210,7 @@ static void processes_words(const struct list_job *job, struct bsk_buffer *out)
     bsk_buffer_printf(out, "%8s %-9s %6s  command\n", "PID", "Python", "CPU");
     for (size_t i = 0; i < job->count; i++) {
         const struct bsk_python_listing *entry = &job->entries[i];
-        bsk_buffer_printf(out, "%8d %-9s %5.1f%%  %.100s%s%s%s\n", (int)entry->pid, entry->version,
+        bsk_buffer_printf(out, "%8d %-9s %5.1f%%  %.200s%s%s%s\n", (int)entry->pid, entry->version,
                           job->cpu_percents[i], entry->command, entry->reason[0] ? "  (" : "",
                           entry->reason, entry->reason[0] ? ")" : "");
     }

@@ -55,14 +55,20 @@ pid_t dap_wanted_tracer(void)
     return got == 1 && scope == '1' ? getpid() : 0;
 }
 
+/* NULL when it is no text: what comes from the debuggee need not be what we asked for. */
+static const char *text_of(struct json_object *value)
+{
+    return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
+}
+
 static bool parse_proof(struct json_object *answer, struct bsk_identity *proof)
 {
     struct json_object *address = NULL, *bytes = NULL;
     if (!json_object_object_get_ex(answer, "address", &address) ||
         !json_object_object_get_ex(answer, "bytes", &bytes))
         return false;
-    const char *hex = json_object_get_string(bytes);
-    if (strlen(hex) != 2 * sizeof(proof->bytes))
+    const char *hex = text_of(bytes);
+    if (!hex || strlen(hex) != 2 * sizeof(proof->bytes))
         return false;
     for (size_t i = 0; i < sizeof(proof->bytes); i++) {
         const char pair[3] = { hex[2 * i], hex[2 * i + 1], '\0' };
@@ -109,12 +115,15 @@ int dap_identity_parse(const char *text, size_t bytes, struct dap_identity *out_
         dap_identity_free(&identity);
         return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
     }
-    for (size_t i = 0; i < folder_count; i++)
-        identity.folders[identity.folder_count++] =
-            json_object_get_string(json_object_array_get_idx(folders, i));
+    for (size_t i = 0; i < folder_count; i++) {
+        const char *folder = text_of(json_object_array_get_idx(folders, i));
+        if (folder)
+            identity.folders[identity.folder_count++] = folder;
+    }
     for (size_t i = 0; i < thread_count; i++) {
         struct json_object *row = json_object_array_get_idx(threads, i);
-        if (!json_object_is_type(row, json_type_array) || json_object_array_length(row) != 3)
+        if (!json_object_is_type(row, json_type_array) || json_object_array_length(row) != 3 ||
+            !text_of(json_object_array_get_idx(row, 1)))
             continue;
         identity.threads[identity.thread_count++] = (struct bsk_known_thread){
             .tid = json_object_get_int(json_object_array_get_idx(row, 0)),

@@ -15,7 +15,7 @@ enum {
     IDENTIFY_MS = 4000, /* C code may hold the GIL for a while */
 };
 
-static const char asked_reason[] = "stopped", ended_reason[] = "the debug session ended";
+static const char asked_reason[] = "stopped";
 
 enum stage {
     STAGE_IDLE,
@@ -225,7 +225,8 @@ struct write_job {
     struct bsk_profile *profile; /* owned */
     bool is_last;
     char folder[4096 + 64], name[256], warning[1024];
-    struct waiter *waiters; /* of a snapshot */
+    struct waiter *waiters;             /* of a snapshot */
+    struct bsk_recording_status status; /* when it was taken */
     struct bsk_totals *totals;
     struct dap_profile_paths paths;
     int rc;
@@ -293,10 +294,11 @@ static void after_write(uv_work_t *work, int cancelled)
     struct dap_profiling *profiling = job->profiling;
     struct bsk_recording_status status;
     struct dap_profiling_result result = result_of(profiling, &status);
+    result.status = &job->status;
     result.totals = job->totals;
     result.paths = &job->paths;
     result.warning = job->warning;
-    result.reason = job->is_last ? status.reason : "snapshot";
+    result.reason = job->is_last ? job->status.reason : "snapshot";
     if (job->is_last)
         finish_last(profiling, job, &result);
     else
@@ -322,6 +324,7 @@ static void start_write(struct dap_profiling *profiling, struct bsk_profile *pro
     job->profiling = profiling;
     job->profile = profile;
     job->is_last = is_last;
+    bsk_recording_status(profiling->recording, &job->status);
     snprintf(job->folder, sizeof(job->folder), "%s", profiling->folder);
     snprintf(job->name, sizeof(job->name), "%s", profiling->name);
     if (is_last) {
@@ -339,19 +342,26 @@ static void on_bell(uv_async_t *bell)
     struct dap_profiling *profiling = bell->data;
     if (!profiling->recording || profiling->stage == STAGE_WRITING)
         return;
+    struct bsk_totals *totals = bsk_recording_take_totals(profiling->recording);
+    struct bsk_profile *profile = bsk_recording_take_profile(profiling->recording);
     struct bsk_recording_status status;
     bsk_recording_status(profiling->recording, &status);
-    struct bsk_totals *totals = bsk_recording_take_totals(profiling->recording);
+    if (status.ended) {
+        /* It may have ended since the take: then the last profile is there only now. */
+        struct bsk_profile *last = bsk_recording_take_profile(profiling->recording);
+        if (last) {
+            bsk_profile_free(profile);
+            profile = last;
+        }
+        start_write(profiling, profile, true);
+    } else if (profile && profiling->snapshotting) {
+        start_write(profiling, profile, false);
+    } else {
+        bsk_profile_free(profile);
+    }
     if (totals && !status.ended)
         push_heat(profiling, totals, false);
     bsk_totals_free(totals);
-    struct bsk_profile *profile = bsk_recording_take_profile(profiling->recording);
-    if (status.ended)
-        start_write(profiling, profile, true);
-    else if (profile && profiling->snapshotting)
-        start_write(profiling, profile, false);
-    else
-        bsk_profile_free(profile);
 }
 
 /* On the recording's thread. */
@@ -429,6 +439,12 @@ static void hold_members(struct dap_profiling *profiling)
     }
 }
 
+static const char *ended_reason(const struct dap_session *session)
+{
+    return session && dap_session_debuggee(session)->ended ? "the program ended"
+                                                           : "the debug session ended";
+}
+
 static void begin_stop(struct dap_profiling *profiling, const char *reason)
 {
     profiling->stage = STAGE_STOPPING;
@@ -453,8 +469,10 @@ static void after_open(uv_work_t *work, int cancelled)
         struct dap_profiling_result result = result_of(profiling, &status);
         answer(&profiling->starting, BSK_OK, &result, NULL);
         tell_changed(profiling);
+        uv_async_send(profiling->bell); /* it may have rung before anyone listened */
         if (profiling->stop_wanted)
-            begin_stop(profiling, profiling->stopping ? asked_reason : ended_reason);
+            begin_stop(profiling,
+                       profiling->stopping ? asked_reason : ended_reason(profiling->owner));
     } else {
         fail_start(profiling, &job->err);
     }
@@ -769,7 +787,7 @@ bool dap_profiling_on_ending(struct dap_profiling *profiling, struct dap_session
     }
     member->must_release = true;
     if (profiling->stage == STAGE_RUNNING)
-        begin_stop(profiling, ended_reason);
+        begin_stop(profiling, ended_reason(session));
     else if (profiling->stage == STAGE_OPENING)
         profiling->stop_wanted = true;
     return true;
@@ -820,6 +838,8 @@ void dap_profiling_leave(struct dap_profiling *profiling, struct dap_session *se
     dismiss(profiling->stopping, session);
     if (profiling->owner == session) {
         profiling->owner = NULL;
+        bsk_heat_free(profiling->heat); /* whoever hears of it now has heard nothing yet */
+        profiling->heat = NULL;
         struct bsk_error err = { 0 };
         bsk_fail(&err, BSK_E_GONE, NULL, "the debug session has ended");
         if (profiling->stage == STAGE_WAITING || profiling->stage == STAGE_IDENTIFYING)
@@ -827,7 +847,7 @@ void dap_profiling_leave(struct dap_profiling *profiling, struct dap_session *se
     }
     if (!profiling->members) {
         if (profiling->stage == STAGE_RUNNING)
-            begin_stop(profiling, ended_reason);
+            begin_stop(profiling, ended_reason(NULL));
         else if (profiling->stage == STAGE_OPENING)
             profiling->stop_wanted = true;
     }

@@ -64,7 +64,8 @@ static void send_diagnostics(const struct bsk_hot_file *file, void *user)
     }
     bsk_json_end(&json, '}');
     if (!body.failed)
-        dap_session_event(push->session, "basilisk.diagnostics", body.data, body.size, false);
+        dap_session_event(push->session, "basilisk.diagnostics", body.data, body.size,
+                          DAP_MUST_ARRIVE);
     bsk_buffer_free(&body);
     bsk_buffer_free(&uri);
 }
@@ -84,7 +85,7 @@ bool dap_push_heat(struct dap_session *session, struct bsk_source_cache *sources
     bsk_json_end(&push.json, '}');
     bool wanted = (push.files > 0 || always) && !body.failed;
     if (wanted) {
-        dap_session_event(session, "basilisk.heat", body.data, body.size, false);
+        dap_session_event(session, "basilisk.heat", body.data, body.size, DAP_MUST_ARRIVE);
         bsk_heat_changes(before, now, send_diagnostics, &push);
     }
     bsk_buffer_free(&body);

@@ -105,7 +105,7 @@ static void tell_capabilities(struct dap_session *session)
         &body, "{\"capabilities\":%s}",
         json_object_to_json_string_ext(session->capabilities, JSON_C_TO_STRING_PLAIN));
     if (!body.failed)
-        dap_event(session, "capabilities", body.data, body.size, false);
+        dap_event(session, "capabilities", body.data, body.size, DAP_MUST_ARRIVE);
     bsk_buffer_free(&body);
 }
 

@@ -176,7 +176,7 @@ static void send_terminated(struct dap_session *session)
     if (session->terminated_sent)
         return;
     session->terminated_sent = true;
-    dap_event(session, event, NULL, 0, true);
+    dap_event(session, event, NULL, 0, DAP_MUST_ARRIVE);
 }
 
 static void fail_request(struct dap_session *session, int64_t seq, const char *command)
@@ -314,7 +314,7 @@ void ending_stream_is_broken(struct dap_session *session, enum dap_side from,
         bsk_json_text(&json, line);
         bsk_json_end(&json, '}');
         if (!body.failed)
-            dap_event(session, "output", body.data, body.size, false);
+            dap_event(session, "output", body.data, body.size, DAP_MAY_DROP);
         bsk_buffer_free(&body);
     }
     session_finish(session, err);

@@ -135,7 +135,7 @@ void dap_answer(struct dap_session *session, int64_t request_seq, const char *co
 /* An event of a rule's, and a script of a rule's: as dap_session_event() and dap_session_run(),
  * which are for extensions. */
 void dap_event(struct dap_session *session, const char *event, const char *body, size_t body_bytes,
-               bool replace);
+               enum dap_urgency urgency);
 void dap_run(struct dap_session *session, const char *source, uint32_t timeout_ms,
              dap_answer_fn *done, void *user);
 

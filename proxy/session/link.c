@@ -217,7 +217,7 @@ static void on_editor_bytes(void *user, const char *bytes, size_t size)
 
 void link_editor_gone(struct dap_link *link)
 {
-    if (link->editor_ended)
+    if (link->editor_ended || !link->session) /* it may be over, and only wait for its handles */
         return;
     link->editor_ended = true;
     adapter_look_at_family(link);

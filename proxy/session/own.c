@@ -92,7 +92,8 @@ void dap_own_free(struct dap_own_queue *queue)
 
 size_t dap_session_waiting_bytes(const struct dap_session *session)
 {
-    return session->own[DAP_EDITOR].droppable_bytes;
+    return session->own[DAP_EDITOR].droppable_bytes +
+           session->host->waiting(session->host_user, DAP_EDITOR);
 }
 
 static void begin_message(struct dap_session *session, struct bsk_json *json, const char *type)
@@ -170,7 +171,7 @@ void dap_session_refuse(struct dap_session *session, const struct dap_request *r
 }
 
 void dap_event(struct dap_session *session, const char *event, const char *body, size_t body_bytes,
-               bool replace)
+               enum dap_urgency urgency)
 {
     struct bsk_buffer out = { 0 };
     struct bsk_json json = { .out = &out };
@@ -182,15 +183,16 @@ void dap_event(struct dap_session *session, const char *event, const char *body,
     }
     bsk_json_end(&json, '}');
     if (!out.failed)
-        dap_own_send(session, DAP_EDITOR, out.data, out.size, replace ? event : "", true);
+        dap_own_send(session, DAP_EDITOR, out.data, out.size, urgency == DAP_NEWEST ? event : "",
+                     urgency != DAP_MUST_ARRIVE);
     bsk_buffer_free(&out);
 }
 
 void dap_session_event(struct dap_session *session, const char *event, const char *body,
-                       size_t body_bytes, bool replace)
+                       size_t body_bytes, enum dap_urgency urgency)
 {
     bool outer = extension_speaks(session);
-    dap_event(session, event, body, body_bytes, replace);
+    dap_event(session, event, body, body_bytes, urgency);
     extension_spoke(session, outer);
 }
 
@@ -213,6 +215,6 @@ void dap_session_output(struct dap_session *session, const char *category, const
     }
     bsk_json_end(&json, '}');
     if (!out.failed)
-        dap_session_event(session, "output", out.data, out.size, false);
+        dap_session_event(session, "output", out.data, out.size, DAP_MAY_DROP);
     bsk_buffer_free(&out);
 }

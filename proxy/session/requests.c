@@ -74,8 +74,10 @@ enum dap_verdict on_completions(struct dap_session *session, struct dap_message 
     char text[1024];
     if (!arguments || !session->ext->on_completions)
         return DAP_FORWARD;
-    int64_t skip = json_object_get_int64(line) - (line && session->client.lines_start_at_1);
-    int64_t at = json_object_get_int64(column) - session->client.columns_start_at_1;
+    int64_t skip = json_object_get_int(line),
+            at = json_object_get_int(column); /* clamped to 32 bits */
+    skip -= line && session->client.lines_start_at_1;
+    at -= session->client.columns_start_at_1;
     const char *whole = line_of(json_text(arguments, "text"), skip);
     size_t cursor = bytes_before(whole, at);
     snprintf(text, sizeof(text), "%.*s", (int)(cursor < sizeof(text) ? cursor : sizeof(text) - 1),

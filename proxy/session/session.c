@@ -215,7 +215,7 @@ void dap_opt_in_says_so(struct dap_session *session)
     }
     bsk_buffer_text_append(&body, "]}}");
     if (!body.failed)
-        dap_event(session, "capabilities", body.data, body.size, true);
+        dap_event(session, "capabilities", body.data, body.size, DAP_NEWEST);
     bsk_buffer_free(&body);
 }
 

@@ -120,13 +120,19 @@ void dap_session_respond(struct dap_session *session, const struct dap_request *
 void dap_session_refuse(struct dap_session *session, const struct dap_request *request,
                         const struct bsk_error *err);
 
-/* An event of ours. `body` is JSON text. With `replace`, an event of the same name that still waits
- * for a slow editor is replaced by this one; without, it waits its turn, and is dropped and counted
- * when our own queue (1 MiB) is full. */
-void dap_session_event(struct dap_session *session, const char *event, const char *body,
-                       size_t body_bytes, bool replace);
+/* What becomes of an event of ours that a slow editor has not taken yet. */
+enum dap_urgency {
+    DAP_MAY_DROP, /* it waits its turn, and is dropped and counted when our queue (1 MiB) is full */
+    DAP_NEWEST,   /* the same, and takes the place of one of its name that still waits */
+    DAP_MUST_ARRIVE, /* it is kept in memory as long as the session lives: the caller sees to it
+                        that there are few */
+};
 
-/* Bytes of ours that the editor has not taken yet: above 0, a push that could wait should. */
+/* An event of ours. `body` is JSON text. */
+void dap_session_event(struct dap_session *session, const char *event, const char *body,
+                       size_t body_bytes, enum dap_urgency urgency);
+
+/* Bytes that the editor has not taken yet: above 0, a push that could wait should. */
 size_t dap_session_waiting_bytes(const struct dap_session *session);
 
 /* An `output` event of ours; `path` NULL: without source. `line` from 1. */

@@ -99,6 +99,8 @@ static void hear_our_key(struct dap_session *session, struct json_object *argume
     struct json_object *key = json_member(arguments, "basilisk");
     if (!key || (json_object_is_type(key, json_type_boolean) && !json_object_get_boolean(key)))
         return;
+    if (session->options.over_tcp && !session->initialize_seen)
+        return; /* anyone may have connected */
     session->client.custom_events = true;
     dap_opt_in(session);
     if (session->ext->on_configuration) {

@@ -151,7 +151,7 @@ static void ext_on_request(void *state, const struct dap_request *request,
         dap_session_refuse(w->session, request, &err);
     } else {
         dap_session_respond(w->session, request, json_object_get(arguments));
-        dap_session_event(w->session, "basilisk.status", "{}", 2, false);
+        dap_session_event(w->session, "basilisk.status", "{}", 2, DAP_MAY_DROP);
     }
 }
 
@@ -174,7 +174,7 @@ static void ext_on_configuration(void *state, struct json_object *key,
     (void)arguments;
     struct world *w = state;
     const char *text = json_object_to_json_string(key);
-    dap_session_event(w->session, "basilisk.status", text, strlen(text), false);
+    dap_session_event(w->session, "basilisk.status", text, strlen(text), DAP_MAY_DROP);
 }
 
 static void ext_on_ready(void *state, bool has_channel)
@@ -186,7 +186,7 @@ static void ext_on_ready(void *state, bool has_channel)
 static void ext_on_moved(void *state)
 {
     struct world *w = state;
-    dap_session_event(w->session, "basilisk.status", NULL, 0, false);
+    dap_session_event(w->session, "basilisk.status", NULL, 0, DAP_MAY_DROP);
 }
 
 static void ext_on_marker(void *state, const char *marker, const char *payload, size_t bytes)

@@ -47,6 +47,10 @@ static void what_is_missing_or_odd_costs_only_itself(void **state)
         { "bytes that are no hex are no proof",
           "{\"pid\": 1, \"address\": 5, \"bytes\": \"zz0102030405060708090a0b0c0d0e0f\"}", 0 },
         { "nor are too few", "{\"pid\": 1, \"address\": 5, \"bytes\": \"00\"}", 0 },
+        { "nulls are no text",
+          "{\"pid\": 1, \"address\": 5, \"bytes\": null, \"folders\": [null], "
+          "\"threads\": [[1, null, false]]}",
+          0 },
         { "a row that is no thread is left out",
           "{\"pid\": 1, \"threads\": [7, [], [1, \"a\", false]], \"folders\": {}}", 1 },
     };

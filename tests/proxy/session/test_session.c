@@ -115,7 +115,7 @@ static bool ext_on_ending(void *state)
     struct bench *b = state;
     b->endings++;
     if (b->holds)
-        dap_session_event(b->session, "basilisk.profile", "{}", 2, false);
+        dap_session_event(b->session, "basilisk.profile", "{}", 2, DAP_MAY_DROP);
     return b->holds;
 }
 
@@ -350,7 +350,7 @@ static void waits_for_the_end_of_what_streams(void **state)
     opt_in(&b);
     dap_session_feed(b.session, DAP_ADAPTER, half, sizeof(half) - 1);
     heard(&b, DAP_EDITOR);
-    dap_session_event(b.session, "basilisk.heat", "{}", 2, true);
+    dap_session_event(b.session, "basilisk.heat", "{}", 2, DAP_NEWEST);
     assert_string_equal(heard(&b, DAP_EDITOR), "");
     dap_session_feed(b.session, DAP_ADAPTER, "123}", 4);
     const char *text = heard(&b, DAP_EDITOR);
@@ -369,7 +369,7 @@ static void replaces_events_that_a_slow_editor_has_not_read(void **state)
     for (int i = 0; i < 5; i++) {
         char body[20];
         snprintf(body, sizeof(body), "{\"n\":%d}", i);
-        dap_session_event(b.session, "basilisk.heat", body, strlen(body), true);
+        dap_session_event(b.session, "basilisk.heat", body, strlen(body), DAP_NEWEST);
     }
     assert_string_equal(heard(&b, DAP_EDITOR), "");
     b.waiting = 0;
@@ -536,7 +536,7 @@ static void has_the_last_word_before_terminated(void **state)
     b.holds = true;
     say(&b, DAP_ADAPTER, terminated);
     assert_null(strstr(heard(&b, DAP_EDITOR), "terminated"));
-    dap_session_event(b.session, "basilisk.diagnostics", "{}", 2, false);
+    dap_session_event(b.session, "basilisk.diagnostics", "{}", 2, DAP_MAY_DROP);
     assert_has(heard(&b, DAP_EDITOR), "basilisk.diagnostics");
     dap_session_release(b.session);
     assert_has(heard(&b, DAP_EDITOR), terminated);
