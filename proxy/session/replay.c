@@ -211,7 +211,7 @@ static void compare(struct player *player, enum dap_side side)
     while (out->data) {
         uint64_t body = 0;
         ssize_t header = dap_parse_header(out->data, out->size, &body, NULL);
-        if (header <= 0 || out->size < (size_t)header + body)
+        if (header <= 0 || !out->data || out->size < (size_t)header + body)
             return;
         char *got = out->data + header;
         size_t json_bytes = dap_is_json(got, body) ? body : 0;

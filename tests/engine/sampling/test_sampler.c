@@ -80,6 +80,7 @@ static size_t read_said(struct child *child, struct said said[SAID_MAX])
             frames = open_memstream(&said[count].frames, &size);
             count++;
         } else {
+            assert_true(frames != NULL && count > 0);
             fprintf(frames, "%s\n", text);
             said[count - 1].depth++;
         }
@@ -130,7 +131,7 @@ static void reads_known_stacks_of_every_python(void **state)
     for (const char *const *python = all_pythons(); *python; python++) {
         print_message("  %s\n", *python);
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-            struct said said[SAID_MAX];
+            struct said said[SAID_MAX] = { 0 };
             struct child child = start_fixture(*python, "known.py", cases[i]);
             size_t count = read_said(&child, said);
             print_message("    %s\n", cases[i]);
@@ -152,7 +153,7 @@ static void makes_paths_absolute(void **state)
     const char *const *pythons = all_pythons();
     if (!pythons[0])
         skip();
-    struct said said[SAID_MAX];
+    struct said said[SAID_MAX] = { 0 };
     char script[9000];
     snprintf(script, sizeof(script), "cd %s/tests/engine && exec %s -S fixtures/known.py nested",
              SOURCE_FOLDER, pythons[0]);
@@ -322,7 +323,7 @@ static void leaves_sleepers_alone_unless_asked(void **state)
     const char *const *pythons = all_pythons();
     if (!pythons[0])
         skip();
-    struct said said[SAID_MAX];
+    struct said said[SAID_MAX] = { 0 };
     struct child child = start_fixture(pythons[0], "known.py", "nested");
     assert_int_equal(read_said(&child, said), 1);
     struct bsk_sampler *sampler = open_sampler(child.pid, false);
