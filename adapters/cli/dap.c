@@ -136,8 +136,11 @@ static void add_from_path(struct options *options, const char *name)
 static void find_pythons(struct options *options)
 {
     const char *environment = getenv("VIRTUAL_ENV");
-    if (options->python)
+    if (options
+            ->python) { /* who names one means that one: another in its place would be a surprise */
         add_python(options, options->python);
+        return;
+    }
     if (environment && *environment) {
         char path[PATH_MAX];
         snprintf(path, sizeof(path), "%s/bin/python", environment);
