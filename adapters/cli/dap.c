@@ -1,4 +1,4 @@
-#include "adapters/cli/dap.h"
+#include "adapters/cli/commands.h"
 
 #include "proxy/commands/commands.h"
 #include "proxy/session/link.h"
@@ -57,48 +57,49 @@ static bool parse_address(const char *text, struct address *out)
     return true;
 }
 
-/* The value of `--name VALUE` or `--name=VALUE`; NULL when `argv[*at]` is another option. */
-static const char *value_of(const char *name, int argc, char **argv, int *at)
+static const struct cli_option dap_options[] = {
+    { "listen", 0, "HOST:PORT", NULL, "serve editors over TCP instead of stdio" },
+    { "connect", 0, "HOST:PORT", NULL, "go to a debug adapter that runs already" },
+    { "python", 0, "PATH", "FILE", "the interpreter whose debugpy is used, and no other" },
+    { "log", 0, "FILE", "FILE", "write all messages there, for `basilisk replay`" },
+    { NULL, 0, NULL, NULL, NULL },
+};
+
+static int take_option(void *user, const struct cli_option *option, const char *value)
 {
-    size_t length = strlen(name);
-    if (strncmp(argv[*at], name, length) != 0)
-        return NULL;
-    if (argv[*at][length] == '=')
-        return argv[*at] + length + 1;
-    if (argv[*at][length] != '\0')
-        return NULL;
-    const char *value = *at + 1 < argc ? argv[++*at] : NULL;
-    return value ? value : "";
+    struct options *options = user;
+    if (!*value)
+        return cli_usage("--%s wants %s", option->name, option->argument);
+    if (cli_is(option, "listen")) {
+        if (!parse_address(value, &options->listen))
+            return cli_usage("--listen wants HOST:PORT, not '%s'", value);
+    } else if (cli_is(option, "connect")) {
+        if (!parse_address(value, &options->connect) || options->connect.port == 0)
+            return cli_usage("--connect wants HOST:PORT, not '%s'", value);
+    } else if (cli_is(option, "python")) {
+        options->python = value;
+    } else {
+        options->log = value;
+    }
+    return 0;
 }
 
-static int parse_options(int argc, char **argv, struct options *options)
+static int parse_options(const struct cli_command *command, int argc, char **argv,
+                         struct options *options)
 {
-    for (int at = 0; at < argc; at++) {
-        const char *value;
-        if (strcmp(argv[at], "--") == 0) {
-            options->command = argv + at + 1;
-            if (!options->command[0])
-                return cli_usage("a command is missing after '--'");
-            break;
-        }
-        if ((value = value_of("--listen", argc, argv, &at))) {
-            if (!parse_address(value, &options->listen))
-                return cli_usage("--listen wants HOST:PORT, not '%s'", value);
-        } else if ((value = value_of("--connect", argc, argv, &at))) {
-            if (!parse_address(value, &options->connect) || options->connect.port == 0)
-                return cli_usage("--connect wants HOST:PORT, not '%s'", value);
-        } else if ((value = value_of("--python", argc, argv, &at))) {
-            if (!*value)
-                return cli_usage("--python wants the path of an interpreter");
-            options->python = value;
-        } else if ((value = value_of("--log", argc, argv, &at))) {
-            if (!*value)
-                return cli_usage("--log wants a file's name");
-            options->log = value;
-        } else {
-            return cli_usage("there is no option '%s'", argv[at]);
-        }
-    }
+    int plain = 0, rest = argc;
+    bool has_command = false;
+    for (int i = 0; i < argc && !has_command; i++)
+        has_command = strcmp(argv[i], "--") == 0;
+    int rc = cli_parse(command, argc, argv, take_option, options, &plain, &rest);
+    if (rc != 0)
+        return rc;
+    if (plain > 0)
+        return cli_usage("there is no option '%s'", argv[0]);
+    if (has_command && rest == argc)
+        return cli_usage("a command is missing after '--'");
+    if (rest < argc)
+        options->command = argv + rest;
     if (options->connect.given && (options->command || options->python))
         return cli_usage("--connect goes to an adapter that runs already: no --python, no command");
     return 0;
@@ -227,12 +228,12 @@ static int run_hub(const struct options *options, struct dap_log *log)
     return rc < 0 || run.failed ? 1 : 0;
 }
 
-int cli_dap(int argc, char **argv)
+static int run_dap(const struct cli_command *command, int argc, char **argv)
 {
     struct options options = { 0 };
     struct bsk_error err = { 0 };
     struct dap_log *log = NULL;
-    int rc = parse_options(argc, argv, &options);
+    int rc = parse_options(command, argc, argv, &options);
     if (rc != 0)
         return rc;
     if (!options.log)
@@ -249,3 +250,11 @@ int cli_dap(int argc, char **argv)
         free(options.pythons[i]);
     return rc;
 }
+
+const struct cli_command cli_dap = {
+    "dap",
+    "[--listen HOST:PORT] [--connect HOST:PORT] [--python PATH] [--log FILE] [-- ADAPTER...]",
+    "stand between an editor and debugpy",
+    dap_options,
+    run_dap,
+};

@@ -1,32 +1,20 @@
 /* The binary: finds the command and leaves the rest to it. */
-#include "adapters/cli/dap.h"
+#include "adapters/cli/commands.h"
 
-#include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-static const char help[] =
-    "Basilisk " BASILISK_VERSION ": makes every Python debug session a profiling session\n"
-    "\n"
-    "    basilisk dap    [--listen HOST:PORT] [--connect HOST:PORT] [--python PATH] [--log FILE]\n"
-    "                    [-- ADAPTER...]\n"
-    "                    stand between an editor and debugpy\n"
-    "    basilisk replay LOG\n"
-    "                    play a log of `basilisk dap --log` and say what comes out differently\n"
-    "    basilisk --version | --help\n"
-    "\n"
-    "Exit codes: 0, 1 failed, 2 wrong usage.\n";
+const struct cli_command *const cli_commands[] = { &cli_dap, &cli_replay, NULL };
 
-int cli_usage(const char *format, ...)
+static void print_help(void)
 {
-    va_list args;
-    va_start(args, format);
-    fputs("basilisk: ", stderr);
-    vfprintf(stderr, format, args); /* NOLINT(clang-analyzer-valist.Uninitialized): it is */
-    fputs("; see `basilisk --help`\n", stderr);
-    va_end(args);
-    return 2;
+    puts("Basilisk " BASILISK_VERSION ": makes every Python debug session a profiling session\n");
+    for (const struct cli_command *const *c = cli_commands; *c; c++)
+        printf("    basilisk %-11s %s\n", (*c)->name, (*c)->summary);
+    puts("    basilisk --version\n"
+         "\n"
+         "`basilisk COMMAND --help` tells a command's options.\n"
+         "Exit codes: 0, 1 failed, 2 wrong usage.");
 }
 
 /* Anywhere before what belongs to another program. */
@@ -41,24 +29,23 @@ static bool asks_for_help(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        int (*run)(int argc, char **argv);
-    } commands[] = { { "dap", cli_dap }, { "replay", cli_replay } };
-
     if (argc < 2)
         return cli_usage("a command is missing");
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
         puts("basilisk " BASILISK_VERSION);
         return 0;
     }
-    if (strcmp(argv[1], "help") == 0 || asks_for_help(argc, argv)) {
-        fputs(help, stdout);
+    for (const struct cli_command *const *c = cli_commands; *c; c++) {
+        if (strcmp(argv[1], (*c)->name) != 0)
+            continue;
+        if (!asks_for_help(argc, argv))
+            return (*c)->run(*c, argc - 2, argv + 2);
+        cli_print_help(*c);
         return 0;
     }
-    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-        if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(argc - 2, argv + 2);
+    if (strcmp(argv[1], "help") == 0 || asks_for_help(argc, argv)) {
+        print_help();
+        return 0;
     }
     return cli_usage(argv[1][0] == '-' ? "there is no option '%s'" : "there is no command '%s'",
                      argv[1]);

@@ -268,6 +268,16 @@ void bsk_profile_name_track(struct bsk_profile *p, uint32_t track, const char *t
         p->tracks[track].thread = text; /* out of memory: it keeps the name that it has */
 }
 
+void bsk_profile_add_states(struct bsk_profile *p, uint32_t node, uint64_t gil_ns, uint64_t wait_ns,
+                            uint64_t idle_ns)
+{
+    if (node == BSK_NO_NODE)
+        return;
+    p->nodes[node].gil_ns += gil_ns;
+    p->nodes[node].wait_ns += wait_ns;
+    p->nodes[node].idle_ns += idle_ns;
+}
+
 void bsk_profile_add(struct bsk_profile *p, uint32_t node, uint64_t start_ns, uint64_t wall_ns,
                      uint64_t cpu_ns, uint32_t samples)
 {

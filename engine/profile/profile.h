@@ -64,6 +64,9 @@ struct bsk_node {
     uint32_t depth;   /* 0 for a root */
     uint64_t self_ns; /* CPU time of stacks that end here */
     uint64_t samples; /* samples on the CPU whose stack ends here */
+    uint64_t gil_ns;  /* of self_ns: while the thread held the GIL */
+    uint64_t wait_ns; /* wall time that it waited for the GIL with this stack */
+    uint64_t idle_ns; /* wall time that it slept with this stack, as far as idle stacks were read */
 };
 
 /* One stretch of time in which a track's stack was the same. */
@@ -74,6 +77,20 @@ struct bsk_run {
     uint64_t wall_ns; /* how long it lasted */
     uint64_t cpu_ns;  /* how much CPU time it used */
     uint32_t samples;
+};
+
+/* What the time of a profile is, and so its samples: chosen once, at the start. */
+enum bsk_clock {
+    BSK_CLOCK_CPU,  /* CPU time of the threads */
+    BSK_CLOCK_WALL, /* time that passed, asleep or not: idle stacks weigh as well */
+    BSK_CLOCK_GIL,  /* CPU time while holding the GIL */
+};
+
+/* How the stacks were read. */
+enum bsk_method {
+    BSK_METHOD_READ, /* from outside, without stopping anything */
+    BSK_METHOD_TICK, /* by an eBPF program at each thread's clock tick: exact */
+    BSK_METHOD_STOP, /* --blocking: the threads were stopped for each sample */
 };
 
 /* What made the profile, written into every file. Text is copied and may be NULL. */
@@ -88,8 +105,13 @@ struct bsk_profile_meta {
     uint64_t samples;     /* thread stacks on a CPU that were counted */
     uint64_t sweeps;      /* times that all threads were looked at */
     uint64_t errors;      /* stacks that could not be read at all */
-    uint64_t torn;        /* stacks that changed under the read */
-    uint64_t missed;      /* sweeps left out because the clock ran late */
+    uint64_t torn;        /* stacks that changed under the read: not in the profile's tree */
+    uint64_t filled;      /* stacks whose innermost frame was told by what was proven before */
+    uint64_t unread;      /* stacks that end in "(unread)": what ran above could not be told */
+    uint64_t stopped;     /* times that a thread was stopped for a sample */
+    enum bsk_clock clock;
+    enum bsk_method method;
+    uint64_t missed; /* sweeps left out because the clock ran late */
 };
 
 /* Returns NULL when out of memory. `max_runs` 0: the default ceiling of the timeline; others are
@@ -120,6 +142,10 @@ void bsk_profile_name_track(struct bsk_profile *profile, uint32_t track, const c
  * allowed, so that the answer of bsk_profile_stack() need not be looked at: its weight is lost. */
 void bsk_profile_add(struct bsk_profile *profile, uint32_t node, uint64_t start_ns,
                      uint64_t wall_ns, uint64_t cpu_ns, uint32_t samples);
+
+/* Adds what the thread did with this stack, beside its CPU time; BSK_NO_NODE is allowed. */
+void bsk_profile_add_states(struct bsk_profile *profile, uint32_t node, uint64_t gil_ns,
+                            uint64_t wait_ns, uint64_t idle_ns);
 
 /* Reading. Indexes are dense from 0. */
 size_t bsk_profile_function_count(const struct bsk_profile *profile);

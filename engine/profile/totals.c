@@ -9,7 +9,23 @@
 
 struct weight {
     uint64_t ns, samples;
+    uint64_t gil_ns, wait_ns, idle_ns;
 };
+
+static void add_weight(struct weight *sum, const struct weight *part)
+{
+    sum->ns += part->ns;
+    sum->samples += part->samples;
+    sum->gil_ns += part->gil_ns;
+    sum->wait_ns += part->wait_ns;
+    sum->idle_ns += part->idle_ns;
+}
+
+static struct weight weight_of(const struct bsk_node *node)
+{
+    return (struct weight){ node->self_ns, node->samples, node->gil_ns, node->wait_ns,
+                            node->idle_ns };
+}
 
 /* Sums by a pair of keys. Holds only what was asked for, in the order of first asking. */
 struct sum {
@@ -154,12 +170,10 @@ static bool sum_functions(const struct bsk_profile *profile, struct function_sum
         return false;
     for (uint32_t i = nodes; i-- > 0;) { /* a parent's index is smaller than its children's */
         const struct bsk_node *node = bsk_profile_node_at(profile, i);
-        below[i].ns += node->self_ns;
-        below[i].samples += node->samples;
-        if (node->parent != BSK_NO_NODE) {
-            below[node->parent].ns += below[i].ns;
-            below[node->parent].samples += below[i].samples;
-        }
+        struct weight self = weight_of(node);
+        add_weight(&below[i], &self);
+        if (node->parent != BSK_NO_NODE)
+            add_weight(&below[node->parent], &below[i]);
     }
     for (uint32_t track = 0; track < bsk_profile_track_count(profile); track++) {
         uint32_t root = bsk_profile_track_root(profile, track);
@@ -167,12 +181,10 @@ static bool sum_functions(const struct bsk_profile *profile, struct function_sum
              i = after(profile, i, root, functions)) {
             const struct bsk_node *node = bsk_profile_node_at(profile, i);
             struct function_sum *sum = &functions[node->function];
-            sum->self.ns += node->self_ns;
-            sum->self.samples += node->samples;
-            if (sum->active++ == 0) {
-                sum->total.ns += below[i].ns;
-                sum->total.samples += below[i].samples;
-            }
+            struct weight self = weight_of(node);
+            add_weight(&sum->self, &self);
+            if (sum->active++ == 0)
+                add_weight(&sum->total, &below[i]);
         }
     }
     free(below);
@@ -218,7 +230,8 @@ struct names {
     char *text;
     struct {
         size_t name, path;
-    } * at; /* by function */
+    } * at;           /* by function */
+    size_t *track_at; /* process and thread, by track */
 };
 
 static bool copy_names(const struct bsk_profile *profile, struct names *out_names)
@@ -230,7 +243,18 @@ static bool copy_names(const struct bsk_profile *profile, struct names *out_name
     out_names->at = calloc(count ? count : 1, sizeof(*out_names->at));
     if (!out_names->at)
         return false;
+    size_t tracks = bsk_profile_track_count(profile);
+    out_names->track_at = calloc(2 * tracks + 1, sizeof(*out_names->track_at));
+    if (!out_names->track_at)
+        return false;
     bsk_buffer_append(&text, "", 1);
+    for (uint32_t i = 0; i < tracks; i++) {
+        struct bsk_track track = bsk_profile_track_at(profile, i);
+        out_names->track_at[2 * i] = text.size;
+        bsk_buffer_append(&text, track.process, strlen(track.process) + 1);
+        out_names->track_at[2 * i + 1] = text.size;
+        bsk_buffer_append(&text, track.thread, strlen(track.thread) + 1);
+    }
     for (uint32_t i = 0; i < count; i++) {
         struct bsk_function function = bsk_profile_function_at(profile, i);
         if (function.path != last_path) {
@@ -269,7 +293,8 @@ static void fill_functions(struct bsk_totals *totals, const struct bsk_profile *
     size_t count = bsk_profile_function_count(profile);
     for (uint32_t i = 0; i < count; i++) {
         const struct function_sum *sum = &functions[i];
-        if (sum->total.ns == 0 && sum->total.samples == 0)
+        if (sum->total.ns == 0 && sum->total.samples == 0 && sum->total.wait_ns == 0 &&
+            sum->total.idle_ns == 0)
             continue;
         struct bsk_function function = bsk_profile_function_at(profile, i);
         totals->functions[totals->function_count++] = (struct bsk_function_total){
@@ -283,10 +308,39 @@ static void fill_functions(struct bsk_totals *totals, const struct bsk_profile *
             .total_samples = sum->total.samples,
             .self_percent = percent_of(sum->self.ns, totals->cpu_ns),
             .total_percent = percent_of(sum->total.ns, totals->cpu_ns),
+            .self_gil_ns = sum->self.gil_ns,
+            .total_gil_ns = sum->total.gil_ns,
+            .self_wait_ns = sum->self.wait_ns,
+            .total_wait_ns = sum->total.wait_ns,
+            .self_idle_ns = sum->self.idle_ns,
+            .total_idle_ns = sum->total.idle_ns,
         };
     }
     qsort(totals->functions, totals->function_count, sizeof(*totals->functions),
           by_function_weight);
+}
+
+static void fill_threads(struct bsk_totals *totals, const struct bsk_profile *profile,
+                         const struct names *names)
+{
+    totals->thread_count = bsk_profile_track_count(profile);
+    for (uint32_t i = 0; i < totals->thread_count; i++) {
+        struct bsk_track track = bsk_profile_track_at(profile, i);
+        totals->threads[i] =
+            (struct bsk_thread_total){ .pid = track.pid,
+                                       .tid = track.tid,
+                                       .process = names->text + names->track_at[2 * i],
+                                       .thread = names->text + names->track_at[2 * i + 1] };
+    }
+    size_t nodes = bsk_profile_node_count(profile);
+    for (uint32_t i = 0; i < nodes; i++) {
+        const struct bsk_node *node = bsk_profile_node_at(profile, i);
+        struct bsk_thread_total *thread = &totals->threads[bsk_profile_track_of(profile, i)];
+        thread->cpu_ns += node->self_ns;
+        thread->gil_ns += node->gil_ns;
+        thread->wait_ns += node->wait_ns;
+        thread->idle_ns += node->idle_ns;
+    }
 }
 
 struct bsk_totals *bsk_totals_new(const struct bsk_profile *profile)
@@ -305,10 +359,12 @@ struct bsk_totals *bsk_totals_new(const struct bsk_profile *profile)
     totals->samples = bsk_profile_samples(profile);
     totals->lines = calloc((size_t)lines.count + 1, sizeof(*totals->lines));
     totals->functions = calloc(function_count + 1, sizeof(*totals->functions));
-    if (!totals->lines || !totals->functions)
+    totals->threads = calloc(bsk_profile_track_count(profile) + 1, sizeof(*totals->threads));
+    if (!totals->lines || !totals->functions || !totals->threads)
         goto out;
     fill_lines(totals, &lines, &names);
     fill_functions(totals, profile, functions, &names);
+    fill_threads(totals, profile, &names);
     totals->strings = names.text;
     names.text = NULL;
     done = true;
@@ -316,6 +372,7 @@ out:
     sums_free(&lines);
     free(functions);
     free(names.at);
+    free(names.track_at);
     free(names.text);
     if (done)
         return totals;
@@ -329,6 +386,7 @@ void bsk_totals_free(struct bsk_totals *totals)
         return;
     free(totals->lines);
     free(totals->functions);
+    free(totals->threads);
     free(totals->strings);
     free(totals);
 }

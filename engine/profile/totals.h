@@ -26,6 +26,15 @@ struct bsk_function_total {
     uint64_t self_ns, total_ns; /* total: with what it called; recursion counts once */
     uint64_t self_samples, total_samples;
     double self_percent, total_percent;
+    uint64_t self_gil_ns, total_gil_ns;   /* of the CPU time: with the GIL */
+    uint64_t self_wait_ns, total_wait_ns; /* waiting for the GIL, beside the CPU time */
+    uint64_t self_idle_ns, total_idle_ns; /* asleep, as far as idle stacks were read */
+};
+
+struct bsk_thread_total {
+    pid_t pid, tid;
+    const char *process, *thread;
+    uint64_t cpu_ns, gil_ns, wait_ns, idle_ns;
 };
 
 struct bsk_totals {
@@ -37,6 +46,8 @@ struct bsk_totals {
     size_t line_count;
     struct bsk_function_total *functions; /* most self time first, then total, path, line, name */
     size_t function_count;
+    struct bsk_thread_total *threads; /* by track, those that ended included */
+    size_t thread_count;
     void *strings; /* owned */
 };
 

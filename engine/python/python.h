@@ -30,7 +30,8 @@ struct bsk_code_object {
 
 struct bsk_frame {
     const struct bsk_code_object *code;
-    uint32_t line; /* from 1; 0 when unknown */
+    uint32_t line;    /* from 1; 0 when unknown */
+    uint64_t address; /* of the frame in the target */
 };
 
 struct bsk_python_info {
@@ -69,8 +70,11 @@ struct bsk_python_thread {
 
     /* The answer of the last bsk_python_read_stacks() that was given this thread. */
     bool has_stack;
-    bool torn;      /* it changed while it was read, or was garbage */
-    bool truncated; /* deeper than BSK_STACK_MAX_DEPTH: outermost frames are missing */
+    bool torn;           /* it changed while it was read, or was garbage */
+    bool truncated;      /* deeper than BSK_STACK_MAX_DEPTH: outermost frames are missing */
+    bool holds_gil;      /* at the moment of the reading; free-threaded: attached */
+    bool collects;       /* the garbage collector runs on it */
+    bool filled, unread; /* see bsk_thread_sample */
     const struct bsk_frame *frames; /* innermost first */
     size_t depth;
 };

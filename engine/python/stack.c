@@ -477,6 +477,7 @@ static bool resolve(struct bsk_python *python, struct bsk_stack_memory *memory)
     for (size_t i = 0; i < memory->raw_count; i++) {
         const struct raw *raw = &memory->raw[i];
         memory->frames[i].code = &raw->known->code;
+        memory->frames[i].address = raw->address;
         if (!bsk_codes_line(python->codes, raw->known, raw->lasti, raw->tlbc_index,
                             &memory->frames[i].line))
             return false;

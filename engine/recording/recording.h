@@ -19,7 +19,11 @@
 
 struct bsk_recording;
 
-enum { BSK_RATE_DEFAULT_HZ = 100, BSK_RATE_MAX_HZ = 10000 };
+enum {
+    BSK_RATE_DEFAULT_HZ = 100,
+    BSK_RATE_SESSION_MAX_HZ = 10000, /* in a debug session */
+    BSK_RATE_MAX_HZ = 1000000,       /* at a terminal: as fast as can be, misses are counted */
+};
 
 /* A thread that the debug session told us about. */
 struct bsk_known_thread {
@@ -35,7 +39,11 @@ struct bsk_identity {
 };
 
 struct bsk_recording_options {
-    uint32_t rate_hz;                    /* 1..10000; 0 means 100 */
+    uint32_t rate_hz;                    /* 1..BSK_RATE_MAX_HZ; 0 means 100 */
+    enum bsk_clock clock;                /* what weighs: CPU time unless said otherwise */
+    bool idle_stacks;                    /* read sleepers' stacks too: for BSK_CLOCK_WALL, `top` */
+    bool no_ticks;                       /* do without eBPF where it could be had */
+    bool blocking;                       /* stop each thread for its sample (ptrace) */
     uint64_t totals_ms;                  /* totals are published this often; 0: only when asked */
     bool subprocesses;                   /* Python children, at any depth, join the profile */
     const char *name;                    /* of the program; NULL: from the command line */

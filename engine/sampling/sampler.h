@@ -27,8 +27,9 @@
 struct bsk_sampler;
 
 enum bsk_thread_state {
-    BSK_THREAD_IDLE,    /* sleeps in the kernel */
-    BSK_THREAD_RUNNING, /* on a CPU, or ready and waiting for one */
+    BSK_THREAD_IDLE,     /* sleeps in the kernel */
+    BSK_THREAD_RUNNING,  /* on a CPU, or ready and waiting for one */
+    BSK_THREAD_GIL_WAIT, /* sleeps until it is given the GIL */
 };
 
 struct bsk_thread_sample {
@@ -40,6 +41,12 @@ struct bsk_thread_sample {
                        since the last sample, and idle stacks were not asked for */
     bool torn;      /* the stack changed while it was read, or was garbage: counts as an error */
     bool truncated; /* deeper than the ceiling: outermost frames are missing */
+    bool holds_gil; /* on a free-threaded build: attached to the interpreter */
+    bool collects;  /* runs the garbage collector, above the innermost frame */
+    bool filled;    /* the innermost frames are told by what was proven before */
+    bool unread;    /* what runs above the innermost frame could not be told */
+    uint64_t interpreter;           /* its id: 0 the main one, others are subinterpreters' */
+    const char *name;               /* as threading knows it, "" where that is not known (yet) */
     const struct bsk_frame *frames; /* innermost first */
     size_t depth;
 };
@@ -51,7 +58,9 @@ struct bsk_sample {
 };
 
 struct bsk_sampler_options {
-    bool idle_stacks; /* read the stacks of idle threads as well */
+    bool idle_stacks;  /* read the stacks of idle threads as well */
+    bool fresh_states; /* ask the kernel for each thread's state each time, as for a dump, not only
+                          as often as its counters move */
 };
 
 /* `options` may be NULL. Fails with BSK_E_GONE ("Process not found"), BSK_E_FORMAT ("Not a Python

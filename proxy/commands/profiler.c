@@ -53,10 +53,10 @@ static int apply_preset(const char *name, struct dap_profiling_options *options,
 static int apply_rate(double rate, const char *said, struct dap_profiling_options *options,
                       struct bsk_error *err)
 {
-    if (!(rate >= 1 && rate <= BSK_RATE_MAX_HZ) || rate != (double)(uint32_t)rate)
+    if (!(rate >= 1 && rate <= BSK_RATE_SESSION_MAX_HZ) || rate != (double)(uint32_t)rate)
         return bsk_fail(err, BSK_E_FORMAT, "100 suits most programs",
                         "sampleRate must be a whole number of Hz from 1 to %d, not %.60s",
-                        BSK_RATE_MAX_HZ, said);
+                        BSK_RATE_SESSION_MAX_HZ, said);
     options->rate_hz = (uint32_t)rate;
     return BSK_OK;
 }

@@ -1,0 +1,55 @@
+/*
+ * What a command of the binary is, and how its arguments are read: one table of options a command,
+ * from which parsing, `--help` and the shells' completions come.
+ *
+ * Spelling is getopt's, and so py-spy's: `--rate 50`, `--rate=50`, `-r 50`, `-r50`, `-si`; `--`
+ * ends the options. What is not an option stays in its order.
+ */
+#ifndef BSK_CLI_ARGS_H
+#define BSK_CLI_ARGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct cli_option {
+    const char *name;     /* without the dashes: "rate" */
+    char letter;          /* 'r', or 0 */
+    const char *argument; /* what follows: "HZ"; NULL: nothing does */
+    const char *choices;  /* space-separated, for completions; "FILE" and "PID" are known; NULL */
+    const char *help;     /* one line, lower case, no full stop */
+};
+
+struct cli_command {
+    const char *name;
+    const char *synopsis;             /* what follows the name: "(-p PID | -- CMD...) [options]" */
+    const char *summary;              /* one line */
+    const struct cli_option *options; /* ends with a NULL name */
+    int (*run)(const struct cli_command *command, int argc, char **argv);
+};
+
+/* Every command, in the order of `basilisk --help`; ends with NULL. */
+extern const struct cli_command *const cli_commands[];
+
+/* Called for each option as it comes; `value` is NULL where none follows. Returns 0, or 2 after it
+ * has said what is wrong with the value (cli_usage()). */
+typedef int cli_take_fn(void *user, const struct cli_option *option, const char *value);
+
+/* Reads argv[0..argc). Plain arguments move to the front, and `*out_plain` counts them; what
+ * follows "--" begins at argv[*out_rest] (== argc: nothing). Returns 0, or 2 when it has
+ * complained. */
+int cli_parse(const struct cli_command *command, int argc, char **argv, cli_take_fn *take,
+              void *user, int *out_plain, int *out_rest);
+
+/* The option of this name that was given to cli_parse(), for comparing in a cli_take_fn. */
+bool cli_is(const struct cli_option *option, const char *name);
+
+/* "basilisk: ", the text, and where to look further, on stderr. Returns 2. */
+int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A whole number from `least` to `most`. Returns 0, or 2 when it has complained. */
+int cli_number(const struct cli_option *option, const char *value, long long least, long long most,
+               long long *out_number);
+
+void cli_print_help(const struct cli_command *command); /* on stdout */
+
+#endif

@@ -1,0 +1,10 @@
+/* The commands of the binary, one file each. */
+#ifndef BSK_CLI_COMMANDS_H
+#define BSK_CLI_COMMANDS_H
+
+#include "adapters/cli/args.h"
+
+extern const struct cli_command cli_dap;    /* dap.c: the debug adapter proxy */
+extern const struct cli_command cli_replay; /* replay.c */
+
+#endif
