@@ -98,6 +98,9 @@ int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread *
 /* The thread that held a GIL at the last reading, or NULL. */
 struct bsk_python_thread *bsk_python_gil_holder(const struct bsk_python *python);
 
+/* Whether `address`, that a thread waits on, is of a GIL. */
+bool bsk_python_is_gil(const struct bsk_python *python, uint64_t address);
+
 /* --- finding --------------------------------------------------------------------------------- */
 
 struct bsk_python_listing {

@@ -583,6 +583,17 @@ struct bsk_python_thread *bsk_python_gil_holder(const struct bsk_python *python)
     return NULL;
 }
 
+bool bsk_python_is_gil(const struct bsk_python *python, uint64_t address)
+{
+    enum { GIL_BYTES = 256 }; /* its condition variable and mutex stand behind the holder */
+    for (size_t i = 0; i < python->interpreter_count; i++) {
+        uint64_t gil = gil_address(python, &python->interpreters[i]);
+        if (gil != 0 && address >= gil && address - gil < GIL_BYTES)
+            return true;
+    }
+    return false;
+}
+
 /* --- all stacks of one sample ------------------------------------------------------------------
  */
 
