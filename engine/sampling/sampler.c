@@ -133,6 +133,8 @@ static int read_all(struct bsk_sampler *sampler, bool *out_again, struct bsk_err
 {
     size_t wanted = 0, count = 0;
     struct bsk_thread_sample *samples = sampler->threads;
+    (void)bsk_python_name_threads(sampler->python, false,
+                                  NULL); /* without names it works as well */
     for (size_t i = 0; i < bsk_python_thread_count(sampler->python); i++) {
         struct bsk_python_thread *thread = bsk_python_thread(sampler->python, i);
         struct bsk_thread *os_thread = bsk_threads_find(&sampler->os_threads, thread->tid);
@@ -143,6 +145,7 @@ static int read_all(struct bsk_sampler *sampler, bool *out_again, struct bsk_err
             sampler->stale = true; /* lost: the next sample is without it */
             continue;
         }
+        samples[count].name = thread->name;
         thread->has_stack = thread->torn = thread->truncated = false;
         if (samples[count].state == BSK_THREAD_RUNNING || moved || sampler->idle_stacks)
             sampler->wanted[wanted++] = thread;
