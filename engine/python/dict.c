@@ -2,6 +2,7 @@
 #include "engine/python/objects.h"
 
 #include "engine/python/internal.h"
+#include "engine/python/repr.h"
 
 #include <string.h>
 
@@ -71,7 +72,7 @@ bool bsk_dict_open(struct bsk_objects *objects, uint64_t address, struct bsk_dic
     const struct bsk_object_places *at = bsk_objects_places(objects);
     const struct bsk_type *type = bsk_objects_type_of(objects, address);
     uint8_t bytes[128];
-    if (!type || !(type->flags & BSK_TYPE_DICT || strstr(type->name, "frozendict")) ||
+    if (!type || !(type->flags & BSK_TYPE_DICT || bsk_type_is(objects, type, "frozendict")) ||
         !bsk_objects_read(objects, address, bytes, at->dict_bytes))
         return false;
     *out_dict = (struct bsk_dict){ .used = bsk_u64(bytes, at->dict_used),

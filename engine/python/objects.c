@@ -18,6 +18,7 @@ struct bsk_objects {
     struct bsk_object_places places;
     struct bsk_type **types; /* each allocated by itself: pointers to them are handed out */
     size_t type_count;
+    size_t reads_left;
 };
 
 int bsk_objects_of(struct bsk_python *python, struct bsk_objects **out_objects,
@@ -34,6 +35,7 @@ int bsk_objects_of(struct bsk_python *python, struct bsk_objects **out_objects,
         return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
     objects->process = python->process;
     objects->layout = &python->layout;
+    objects->reads_left = SIZE_MAX;
     size_t size = python->layout.minor >= 13 ? sizeof(offsets) : 0;
     if (size > 0)
         rc = bsk_process_read(python->process, python->runtime, offsets, size, err);
@@ -75,8 +77,21 @@ struct bsk_process *bsk_objects_process(const struct bsk_objects *objects)
     return objects->process;
 }
 
+const struct bsk_layout *bsk_objects_layout(const struct bsk_objects *objects)
+{
+    return objects->layout;
+}
+
+void bsk_objects_allow(struct bsk_objects *objects, size_t reads)
+{
+    objects->reads_left = reads;
+}
+
 bool bsk_objects_read(struct bsk_objects *objects, uint64_t address, void *dst, size_t size)
 {
+    if (objects->reads_left == 0)
+        return false;
+    objects->reads_left -= objects->reads_left != SIZE_MAX;
     return address != 0 && bsk_process_read(objects->process, address, dst, size, NULL) == BSK_OK;
 }
 
@@ -87,8 +102,7 @@ bool bsk_objects_word(struct bsk_objects *objects, uint64_t address, uint64_t *o
 
 /* --- types ----------------------------------------------------------------------------------- */
 
-/* A C string, as much of it as is readable and fits. */
-static void read_c_string(struct bsk_objects *objects, uint64_t address, char *out, size_t size)
+void bsk_objects_c_string(struct bsk_objects *objects, uint64_t address, char *out, size_t size)
 {
     size_t used = 0;
     while (address != 0 && used + 1 < size) {
@@ -129,7 +143,7 @@ static bool read_type(struct bsk_objects *objects, uint64_t address, struct bsk_
         (!bsk_objects_word(objects, address + at->heap_qualname, &type->qualname) ||
          !bsk_objects_word(objects, address + at->heap_cached_keys, &type->cached_keys)))
         return false;
-    read_c_string(objects, type->name_address, type->name, sizeof(type->name));
+    bsk_objects_c_string(objects, type->name_address, type->name, sizeof(type->name));
     return true;
 }
 

@@ -13,6 +13,7 @@
 #ifndef BSK_PYTHON_OBJECTS_H
 #define BSK_PYTHON_OBJECTS_H
 
+#include "engine/python/layout.h"
 #include "engine/python/places.h"
 #include "engine/python/python.h"
 
@@ -47,11 +48,18 @@ int bsk_objects_of(struct bsk_python *python, struct bsk_objects **out_objects,
 void bsk_objects_free(struct bsk_objects *objects); /* accepts NULL */
 void bsk_objects_forget(struct bsk_objects *objects);
 const struct bsk_object_places *bsk_objects_places(const struct bsk_objects *objects);
+const struct bsk_layout *bsk_objects_layout(const struct bsk_objects *objects);
 struct bsk_process *bsk_objects_process(const struct bsk_objects *objects);
+
+/* How many reads may follow before all of them fail: what bounds the time that garbage can cost. */
+void bsk_objects_allow(struct bsk_objects *objects, size_t reads);
 
 /* All of it or false. */
 bool bsk_objects_read(struct bsk_objects *objects, uint64_t address, void *dst, size_t size);
 bool bsk_objects_word(struct bsk_objects *objects, uint64_t address, uint64_t *out_word);
+
+/* A C string, as much of it as is readable and fits. */
+void bsk_objects_c_string(struct bsk_objects *objects, uint64_t address, char *out, size_t size);
 
 /* The type at `address`; NULL when there is none. Good until bsk_objects_forget(). */
 const struct bsk_type *bsk_objects_type(struct bsk_objects *objects, uint64_t address);

@@ -22,7 +22,7 @@ struct bsk_object_places {
     uint32_t type;
     uint32_t size;
     uint32_t type_name, type_basicsize, type_itemsize, type_flags, type_repr, type_str, type_base,
-        type_dict, type_dictoffset, type_bytes;
+        type_dict, type_members, type_dictoffset, type_bytes;
     uint32_t heap_name, heap_qualname, heap_cached_keys, heap_bytes;
     uint32_t int_tag, int_digits;
     uint32_t float_value;
@@ -47,7 +47,10 @@ struct bsk_object_places {
     uint32_t cell_content;
     uint32_t slice_start;
     uint32_t range_start;
+    uint32_t member_bytes;
     uint32_t exception_args;
+    uint32_t import_error_name;
+    uint32_t memoryview_flags;
     uint32_t generator_qualname;
     uint32_t weakref_object;
     uint32_t view_dict;

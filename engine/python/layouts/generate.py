@@ -108,6 +108,7 @@ OBJECTS = [
     ("type_str", [(8, 15, "PyTypeObject, tp_str")]),
     ("type_base", [(8, 15, "PyTypeObject, tp_base")]),
     ("type_dict", [(8, 15, "PyTypeObject, tp_dict")]),
+    ("type_members", [(8, 15, "PyTypeObject, tp_members")]),
     ("type_dictoffset", [(8, 15, "PyTypeObject, tp_dictoffset")]),
     ("type_bytes", [(8, 15, "=sizeof(PyTypeObject)")]),
     ("heap_name", [(8, 15, "PyHeapTypeObject, ht_name")]),
@@ -158,7 +159,10 @@ OBJECTS = [
     ("cell_content", [(8, 15, "PyCellObject, ob_ref")]),
     ("slice_start", [(8, 15, "PySliceObject, start")]),  # and stop and step
     ("range_start", [(8, 15, "=" + HEAD)]),  # Objects/rangeobject.c: start, stop, step, length
+    ("member_bytes", [(8, 15, "=sizeof(PyMemberDef)")]),  # whose name comes first
     ("exception_args", [(8, 15, "PyBaseExceptionObject, args")]),
+    ("import_error_name", [(8, 15, "PyImportErrorObject, name")]),  # and path
+    ("memoryview_flags", [(8, 15, "PyMemoryViewObject, flags")]),
     ("generator_qualname", [(8, 15, "PyGenObject, gi_qualname")]),
     ("weakref_object", [(8, 15, "PyWeakReference, wr_object")]),
     ("view_dict", [(8, 15, "_PyDictViewObject, dv_dict")]),
@@ -180,8 +184,8 @@ OBJECTS = [
     ("interpreter_modules", [(8, 11, "PyInterpreterState, modules"), (12, 15, "PyInterpreterState, imports.modules")]),
 ]
 
-# Those of them that _Py_DebugOffsets tells as well -> its member, and the first minor that has it. What it says of the interpreter is taken (that
-# structure changes between micro versions), what it says of objects must agree with the table.
+# Those of them that _Py_DebugOffsets tells as well -> its member, and the first minor that has it. What it says of the
+# interpreter is taken (that structure changes between micro versions), what it says of objects must agree.
 OBJECT_OFFSETS = [
     ("interpreter_modules", "interpreter_state.imports_modules", 13),
     ("head_bytes", "pyobject.size", 13),
@@ -220,7 +224,7 @@ def minor_of(include):
 
 
 def run(include, minor, body, free_threaded=False):
-    headers = ["Python.h", "frameobject.h"]
+    headers = ["Python.h", "frameobject.h"] + (["structmember.h"] if minor <= 11 else [])
     if minor >= 8:
         headers += ["internal/pycore_pystate.h", "internal/pycore_runtime.h"] if minor >= 9 else \
                    ["internal/pycore_pystate.h"]
