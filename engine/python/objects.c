@@ -87,6 +87,11 @@ void bsk_objects_allow(struct bsk_objects *objects, size_t reads)
     objects->reads_left = reads;
 }
 
+bool bsk_objects_may_read(const struct bsk_objects *objects)
+{
+    return objects->reads_left > 0;
+}
+
 bool bsk_objects_read(struct bsk_objects *objects, uint64_t address, void *dst, size_t size)
 {
     if (objects->reads_left == 0)

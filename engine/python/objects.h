@@ -53,6 +53,7 @@ struct bsk_process *bsk_objects_process(const struct bsk_objects *objects);
 
 /* How many reads may follow before all of them fail: what bounds the time that garbage can cost. */
 void bsk_objects_allow(struct bsk_objects *objects, size_t reads);
+bool bsk_objects_may_read(const struct bsk_objects *objects); /* some are left */
 
 /* All of it or false. */
 bool bsk_objects_read(struct bsk_objects *objects, uint64_t address, void *dst, size_t size);

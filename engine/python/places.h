@@ -38,7 +38,7 @@ struct bsk_object_places {
     uint32_t values_valid, values_capacity, values_items;
     uint32_t managed_dict, managed_values;
     uint32_t set_used, set_mask, set_table;
-    uint32_t function_code, function_qualname;
+    uint32_t function_code, function_name, function_qualname;
     uint32_t method_function, method_self;
     uint32_t builtin_definition, builtin_self;
     uint32_t descriptor_type, descriptor_name;
@@ -49,6 +49,7 @@ struct bsk_object_places {
     uint32_t range_start;
     uint32_t member_bytes;
     uint32_t exception_args;
+    uint32_t group_message;
     uint32_t import_error_name;
     uint32_t memoryview_flags;
     uint32_t generator_qualname;

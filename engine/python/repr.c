@@ -7,7 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BASES_MAX = 64 };
+enum {
+    BASES_MAX = 64,
+    READS_LEAST =
+        20000, /* for one value: some milliseconds; 600,000 places of a dict in any case */
+    READS_A_CHARACTER = 64,
+};
 
 /* --- types by name --------------------------------------------------------------------------- */
 
@@ -224,6 +229,7 @@ static const struct {
     { "classmethod", bsk_repr_class_method },
     { "memoryview", bsk_repr_memoryview },
     { "BaseException", bsk_repr_exception },
+    { "BaseExceptionGroup", bsk_repr_exception_group },
     { "ImportError", bsk_repr_import_error },
     { "method_descriptor", bsk_repr_descriptor },
     { "classmethod_descriptor", bsk_repr_descriptor },
@@ -326,8 +332,10 @@ void bsk_repr_object(struct bsk_repr *repr, uint64_t address)
 char *bsk_repr(struct bsk_objects *objects, uint64_t address, size_t limit)
 {
     struct bsk_repr repr = { .objects = objects, .out = { .limit = limit } };
-    bsk_objects_allow(objects, 1000 + 64 * limit);
+    bsk_objects_allow(objects, READS_LEAST + READS_A_CHARACTER * limit);
     bsk_repr_object(&repr, address);
+    if (!bsk_objects_may_read(objects))
+        repr.out.cut = true; /* there may be more than was found */
     bsk_objects_allow(objects, SIZE_MAX);
     return bsk_printed_take(&repr.out);
 }

@@ -47,13 +47,13 @@ bsk_repr_fn bsk_repr_tuple, bsk_repr_list, bsk_repr_dict, bsk_repr_frozendict, b
 bsk_repr_fn bsk_repr_type, bsk_repr_function, bsk_repr_builtin, bsk_repr_method, bsk_repr_module,
     bsk_repr_code, bsk_repr_cell, bsk_repr_generator, bsk_repr_coroutine, bsk_repr_async_generator,
     bsk_repr_weakref, bsk_repr_static_method, bsk_repr_class_method, bsk_repr_memoryview,
-    bsk_repr_exception, bsk_repr_import_error, bsk_repr_descriptor, bsk_repr_wrapper,
-    bsk_repr_alias, bsk_repr_union;
+    bsk_repr_exception, bsk_repr_exception_group, bsk_repr_import_error, bsk_repr_descriptor,
+    bsk_repr_wrapper, bsk_repr_alias, bsk_repr_union;
 
-/* A str of the target as it is, without quotes: at most 512 characters. */
+/* A str of the target as it is, without quotes. */
 bool bsk_repr_name(struct bsk_repr *repr, uint64_t address);
-/* `text` as repr() of a str would show it; of UTF-8 that came from bsk_objects_utf8(). */
-void bsk_repr_quoted(struct bsk_repr *repr, const char *text);
+/* "[a, b]" or "(a, b)" of objects whose addresses lie one after the other. */
+void bsk_repr_items(struct bsk_repr *repr, uint64_t items, uint64_t count, bool list);
 
 /* The part of tp_name after its last dot. */
 const char *bsk_type_short_name(const struct bsk_type *type);

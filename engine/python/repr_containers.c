@@ -41,6 +41,14 @@ static bool print_items(struct bsk_repr *repr, uint64_t items, uint64_t count)
     return true;
 }
 
+void bsk_repr_items(struct bsk_repr *repr, uint64_t items, uint64_t count, bool list)
+{
+    bsk_print(&repr->out, list ? "[" : "(");
+    if (!print_items(repr, items, count))
+        bsk_print(&repr->out, "<unreadable>");
+    bsk_print(&repr->out, list ? "]" : count == 1 ? ",)" : ")");
+}
+
 bool bsk_repr_tuple(struct bsk_repr *repr, uint64_t address, const struct bsk_type *type)
 {
     uint64_t count, items;
@@ -110,6 +118,7 @@ static void print_dict(struct bsk_repr *repr, const struct bsk_dict *dict, enum 
             print_item(repr, &items[i], form);
         }
     }
+    repr->out.cut |= dict->count > PLACES_MAX;
 }
 
 bool bsk_repr_dict(struct bsk_repr *repr, uint64_t address, const struct bsk_type *type)
@@ -318,6 +327,7 @@ static bool print_set_items(struct bsk_repr *repr, uint64_t table, uint64_t mask
             bsk_print(&repr->out, ", ");
         bsk_repr_object(repr, entry[0]);
     }
+    repr->out.cut |= mask >= PLACES_MAX;
     return true;
 }
 

@@ -265,7 +265,7 @@ static bool find_name(struct bsk_repr *repr, uint64_t address, const struct bsk_
         return itself != NULL;
     }
     if (strcmp(type->name, "function") == 0)
-        (void)word(repr, address + places(repr)->function_qualname - 8, &text);
+        (void)word(repr, address + places(repr)->function_name, &text);
     else if (bsk_dict_of_instance(repr->objects, address, &dict))
         text = bsk_dict_get(repr->objects, &dict, "__name__", NULL);
     return text != 0 && bsk_objects_utf8(repr->objects, text, name, BSK_TYPE_NAME_BYTES);
@@ -346,11 +346,42 @@ bool bsk_repr_exception(struct bsk_repr *repr, uint64_t address, const struct bs
     return true;
 }
 
+/* 3.14 and later: the exceptions as they were given, not what has become of the list in `args`. */
+bool bsk_repr_exception_group(struct bsk_repr *repr, uint64_t address, const struct bsk_type *type)
+{
+    uint64_t parts[3], args, count, items, given; /* message, exceptions, their text where kept */
+    if (places(repr)->minor < 14)
+        return bsk_repr_exception(repr, address, type);
+    if (!bsk_objects_read(repr->objects, address + places(repr)->group_message, parts,
+                          sizeof(parts)) ||
+        !word(repr, address + places(repr)->exception_args, &args) ||
+        !bsk_objects_tuple(repr->objects, args, &count, &items) || count < 2 ||
+        !word(repr, items + 8, &given))
+        return false;
+    const struct bsk_type *kind = bsk_objects_type_of(repr->objects, given);
+    bool list = kind && kind->flags & BSK_TYPE_LIST;
+    bsk_print(&repr->out, bsk_type_short_name(type));
+    bsk_print(&repr->out, "(");
+    bsk_repr_object(repr, parts[0]);
+    bsk_print(&repr->out, ", ");
+    if (parts[2] != 0)
+        (void)bsk_repr_name(repr, parts[2]);
+    else if (!bsk_objects_tuple(repr->objects, parts[1], &count, &items) ||
+             bsk_repr_enter(repr, address))
+        bsk_print(&repr->out, "...");
+    else
+        bsk_repr_items(repr, items, count, list);
+    bsk_print(&repr->out, ")");
+    return true;
+}
+
 /* From 3.15 on: name and path too, where there are any. */
 bool bsk_repr_import_error(struct bsk_repr *repr, uint64_t address, const struct bsk_type *type)
 {
     static const char *const names[] = { "name=", "path=" };
     uint64_t parts[2], args, count = 0, items;
+    if (places(repr)->minor < 15)
+        return bsk_repr_exception(repr, address, type);
     if (!bsk_objects_read(repr->objects, address + places(repr)->import_error_name, parts,
                           sizeof(parts)) ||
         !word(repr, address + places(repr)->exception_args, &args) ||
@@ -405,12 +436,18 @@ bool bsk_repr_module(struct bsk_repr *repr, uint64_t address, const struct bsk_t
     if (has_spec && origin != 0 &&
         !bsk_objects_unsigned(repr->objects, attribute(repr, &spec, "_set_fileattr"), &located))
         located = 0;
+    /* Before 3.12 these two loaders were asked for their words first. */
+    bool built_in = origin == 0 && loader != 0 && places(repr)->minor < 12;
+    const struct bsk_type *of = built_in ? bsk_objects_type(repr->objects, loader) : NULL;
     bsk_print(&repr->out, "<module ");
     if (name != 0)
         bsk_repr_object(repr, name);
     else
         bsk_print(&repr->out, "'?'");
-    if (origin != 0 && has_spec && located == 0) {
+    if (of &&
+        (strcmp(of->name, "BuiltinImporter") == 0 || strcmp(of->name, "FrozenImporter") == 0)) {
+        bsk_print(&repr->out, of->name[0] == 'B' ? " (built-in)" : " (frozen)");
+    } else if (origin != 0 && has_spec && located == 0) {
         bsk_print(&repr->out, " (");
         (void)bsk_repr_name(repr, origin);
         bsk_print(&repr->out, ")");

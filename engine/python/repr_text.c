@@ -152,9 +152,20 @@ bool bsk_repr_bytearray(struct bsk_repr *repr, uint64_t address, const struct bs
 
 bool bsk_repr_name(struct bsk_repr *repr, uint64_t address)
 {
-    char text[BSK_TYPE_NAME_BYTES];
-    if (!bsk_objects_utf8(repr->objects, address, text, sizeof(text)))
+    struct bsk_str text;
+    uint32_t c;
+    if (!bsk_objects_str(repr->objects, address, &text))
         return false;
-    bsk_print(&repr->out, text);
+    struct reader reader = {
+        .objects = repr->objects,
+        .data = text.data,
+        .length = text.length,
+        .kind = text.kind,
+    };
+    while (reader.at < reader.length && !repr->out.cut) {
+        if (!next_character(&reader, &c))
+            return false;
+        bsk_print_character(&repr->out, c);
+    }
     return true;
 }

@@ -157,6 +157,7 @@ OBJECTS = [
     ("set_mask", [(8, 15, "PySetObject, mask")]),
     ("set_table", [(8, 15, "PySetObject, table")]),
     ("function_code", [(8, 15, "PyFunctionObject, func_code")]),
+    ("function_name", [(8, 15, "PyFunctionObject, func_name")]),
     ("function_qualname", [(8, 15, "PyFunctionObject, func_qualname")]),
     ("method_function", [(8, 15, "PyMethodObject, im_func")]),
     ("method_self", [(8, 15, "PyMethodObject, im_self")]),
@@ -171,6 +172,7 @@ OBJECTS = [
     ("range_start", [(8, 15, "=" + HEAD)]),  # Objects/rangeobject.c: start, stop, step, length
     ("member_bytes", [(8, 15, "=sizeof(PyMemberDef)")]),  # whose name comes first
     ("exception_args", [(8, 15, "PyBaseExceptionObject, args")]),
+    ("group_message", [(11, 15, "PyBaseExceptionGroupObject, msg")]),  # then excs and, from 3.14 on, excs_str
     ("import_error_name", [(8, 15, "PyImportErrorObject, name")]),  # and path
     ("memoryview_flags", [(8, 15, "PyMemoryViewObject, flags")]),
     ("generator_qualname", [(8, 15, "PyGenObject, gi_qualname")]),
@@ -181,7 +183,7 @@ OBJECTS = [
     ("deque_left_index", [(8, 15, "=sizeof(PyVarObject) + 16")]),  # leftindex, rightindex, state, maxlen
     ("deque_max_length", [(8, 15, "=sizeof(PyVarObject) + 40")]),
     ("defaultdict_factory", [(8, 15, "=sizeof(PyDictObject)")]),
-    ("ordered_first", [(8, 15, "=sizeof(PyDictObject) + 32")]),  # Objects/odictobject.c: fast_nodes, size, sentinel, state
+    ("ordered_first", [(8, 15, "=sizeof(PyDictObject)")]),  # Objects/odictobject.c: od_first; a node: key, hash, next
     ("code_flags", [(8, 15, CODE + ", co_flags")]),
     ("code_argcount", [(8, 15, CODE + ", co_argcount")]),
     ("code_kwonlyargcount", [(8, 15, CODE + ", co_kwonlyargcount")]),
