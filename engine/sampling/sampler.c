@@ -67,6 +67,11 @@ const struct bsk_python_info *bsk_sampler_info(const struct bsk_sampler *sampler
     return bsk_python_info(sampler->python);
 }
 
+struct bsk_python *bsk_sampler_python(struct bsk_sampler *sampler)
+{
+    return sampler->python;
+}
+
 int bsk_sampler_read(struct bsk_sampler *sampler, uint64_t address, void *dst, size_t size,
                      struct bsk_error *err)
 {
