@@ -38,6 +38,10 @@ struct bsk_python {
     size_t thread_count;
     uint32_t pthread_tid_offset; /* of `tid` in the C library's thread descriptor; 0: not found */
 
+    struct bsk_objects *objects; /* objects.c; NULL until first asked for */
+    struct {
+        uint64_t threading, active, name; /* places in their dicts, see thread_names.c */
+    } names;
     struct bsk_codes *codes;
     struct bsk_proof proof;
     uint64_t lot; /* for what is told by chance, see path.c */

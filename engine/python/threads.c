@@ -125,8 +125,10 @@ static struct bsk_python_thread *take_known(struct bsk_python *python, uint64_t 
 
 static void free_thread(struct bsk_python_thread *thread)
 {
-    if (thread)
-        bsk_stack_memory_free(thread->memory);
+    if (!thread)
+        return;
+    bsk_stack_memory_free(thread->memory);
+    free(thread->name_memory);
     free(thread);
 }
 
@@ -146,12 +148,14 @@ static int replace_threads(struct bsk_python *python, const struct listed *liste
         if (!thread && (thread = calloc(1, sizeof(*thread))) != NULL) {
             thread->address = listed[i].address;
             thread->tid = tids[i];
+            thread->name = "";
         }
         if (!thread) {
             rc = bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
             break;
         }
         thread->interpreter = listed[i].interpreter;
+        thread->ident = listed[i].pthread;
         threads[kept++] = thread;
     }
     for (size_t i = 0; i < python->thread_count; i++)

@@ -76,6 +76,11 @@ const struct bsk_python_info *bsk_sampler_info(const struct bsk_sampler *sampler
     return bsk_python_info(sampler->python);
 }
 
+struct bsk_python *bsk_sampler_python(struct bsk_sampler *sampler)
+{
+    return sampler->python;
+}
+
 int bsk_sampler_read(struct bsk_sampler *sampler, uint64_t address, void *dst, size_t size,
                      struct bsk_error *err)
 {
@@ -206,6 +211,8 @@ static int read_all(struct bsk_sampler *sampler, bool *out_again, struct bsk_err
 {
     size_t wanted = 0, count = 0, total = bsk_python_thread_count(sampler->python);
     struct bsk_thread_sample *samples = sampler->threads;
+    if (sampler->count_all) /* without names it works as well */
+        (void)bsk_python_name_threads(sampler->python, false, NULL);
     for (size_t i = 0; i < total; i++) {
         struct bsk_python_thread *thread = bsk_python_thread(sampler->python, i);
         struct bsk_thread *os_thread = bsk_threads_find(&sampler->os_threads, thread->tid);

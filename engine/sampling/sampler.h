@@ -79,6 +79,9 @@ void bsk_sampler_close(struct bsk_sampler *sampler);
 
 const struct bsk_python_info *bsk_sampler_info(const struct bsk_sampler *sampler);
 
+/* What it reads, for what a sample does not tell (locals.h); belongs to the sampler. */
+struct bsk_python *bsk_sampler_python(struct bsk_sampler *sampler);
+
 /* One sample of all threads. A thread whose stack cannot be read costs that thread, not the sample.
  * Fails with BSK_E_GONE when the target has ended, BSK_E_TORN when nothing could be read this time.
  */
