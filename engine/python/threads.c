@@ -6,6 +6,7 @@
  * holds that number as well: where in it is found out by looking. The same way helps where the name
  * is stale (3.11 after a fork).
  */
+#include "engine/python/calibrate.h"
 #include "engine/python/internal.h"
 
 #include <stdlib.h>
@@ -170,6 +171,12 @@ int bsk_python_refresh(struct bsk_python *python, struct bsk_threads *os_threads
     uint64_t *descriptors = NULL;
     size_t count = 0, capacity = 0, unknown = 0;
     int rc = bsk_threads_refresh(python->process, os_threads, err);
+    if (rc == BSK_OK && !python->calibrated) {
+        rc = bsk_calibrate(python->process, &python->layout, python->runtime, python->info.version,
+                           &python->calibrated, err);
+        if (rc == BSK_E_TORN) /* it was good enough to be opened */
+            rc = BSK_OK;
+    }
     if (rc == BSK_OK)
         rc = read_interpreters(python, err);
     if (rc < 0)
