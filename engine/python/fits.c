@@ -189,6 +189,57 @@ static void look_at_generation(struct bsk_fits *fits)
                     bsk_look_is(&fits->look, word(fits, at + 16), "dict"));
 }
 
+/* {switch interval in microseconds, last holder, locked, ...}, in every version so far */
+static void look_at_gil(struct bsk_fits *fits, uint64_t base, uint32_t holder_at,
+                        uint32_t locked_at, enum bsk_field holder, enum bsk_field locked)
+{
+    enum { INTERVAL_MAX = 1000000000, LOWEST = 1 << 20 };
+    uint64_t interval = word(fits, base + holder_at - 8), last = 1;
+    int32_t state = 2;
+    (void)bsk_look_bytes(&fits->look, base + holder_at, &last, 8);
+    (void)bsk_look_bytes(&fits->look, base + locked_at, &state, 4);
+    for (size_t i = 0; i < fits->thread_count; i++)
+        if (interval == fits->threads[i])
+            interval = 0; /* that is the holder: in a program that is not relocated it is small */
+    if (bsk_fit(fits, holder,
+                interval > 0 && interval <= INTERVAL_MAX &&
+                    (last == 0 || (is_place(last) && last > LOWEST))))
+        bsk_fit(fits, locked, locked_at == holder_at + 8 && state >= -1 && state <= 1);
+}
+
+/* An int, and after it the lists `garbage` and `callbacks`; 3.15 has the frame first. Old ones make
+ * the lists at need; there the permanent generation, nearly always empty, comes before three sets
+ * of statistics and points to itself. */
+static void look_at_collecting(struct bsk_fits *fits, uint64_t at, enum bsk_field field)
+{
+    int32_t state = 2;
+    uint64_t lists = at + (fits->look.layout->minor >= 15 ? 16 : 8), permanent = at - 24 - 3 * 24;
+    bool empty = fits->look.layout->minor <= 13 && word(fits, permanent) == permanent &&
+                 word(fits, permanent + 8) == permanent;
+    (void)bsk_look_bytes(&fits->look, at, &state, 4);
+    bsk_fit(fits, field,
+            (state == 0 || state == 1) &&
+                (empty || (bsk_look_is(&fits->look, word(fits, lists), "list") &&
+                           bsk_look_is(&fits->look, word(fits, lists + 8), "list"))));
+}
+
+static void look_at_gil_and_gc(struct bsk_fits *fits)
+{
+    const struct bsk_layout *layout = fits->look.layout;
+    if (bsk_fits_applies(layout, FIELD_RUNTIME_GIL_HOLDER))
+        look_at_gil(fits, fits->runtime, layout->runtime.gil_holder, layout->runtime.gil_locked,
+                    FIELD_RUNTIME_GIL_HOLDER, FIELD_RUNTIME_GIL_LOCKED);
+    if (bsk_fits_applies(layout, FIELD_GIL_HOLDER))
+        look_at_gil(fits, fits->interpreter, layout->interpreter.gil_holder,
+                    layout->interpreter.gil_locked, FIELD_GIL_HOLDER, FIELD_GIL_LOCKED);
+    if (layout->runtime.collecting)
+        look_at_collecting(fits, fits->runtime + layout->runtime.collecting,
+                           FIELD_RUNTIME_COLLECTING);
+    if (layout->interpreter.collecting)
+        look_at_collecting(fits, fits->interpreter + layout->interpreter.collecting,
+                           FIELD_COLLECTING);
+}
+
 /* It is only a ceiling of what is read: all that we read of a thread state must lie below it. */
 static void look_at_thread_size(struct bsk_fits *fits)
 {
@@ -198,7 +249,8 @@ static void look_at_thread_size(struct bsk_fits *fits)
                                 layout->thread.frame,
                                 layout->thread.thread_id,
                                 layout->thread.native_thread_id,
-                                layout->thread.datastack_chunk + 16 };
+                                layout->thread.datastack_chunk + 16,
+                                layout->thread.needed - 8 };
     bool ok = layout->thread.size % 8 == 0;
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
         ok = ok && places[i] + 8 <= layout->thread.size;
@@ -224,6 +276,7 @@ void bsk_fits_look(struct bsk_fits *fits)
         look_at_thread_ids(fits);
         if (!look_at_types(fits))
             return;
+        look_at_gil_and_gc(fits);
         look_at_generation(fits);
         bsk_fits_stack(fits);
         bool all = true;
@@ -258,6 +311,7 @@ bool bsk_fits_applies(const struct bsk_layout *layout, enum bsk_field field)
         return layout->thread.native_thread_id != 0;
     case FIELD_DATASTACK_CHUNK:
     case FIELD_FRAME_OWNER:
+    case FIELD_FRAME_CALLS:
     case FIELD_CODE_BYTECODE:
     case FIELD_CODE_QUALNAME:
         return !stack_on_heap;
@@ -267,6 +321,16 @@ bool bsk_fits_applies(const struct bsk_layout *layout, enum bsk_field field)
         return layout->code.version != 0;
     case FIELD_CODE_GENERATION:
         return layout->interpreter.code_generation != 0;
+    case FIELD_RUNTIME_GIL_HOLDER:
+    case FIELD_RUNTIME_GIL_LOCKED:
+        return layout->runtime.gil_holder != 0;
+    case FIELD_RUNTIME_COLLECTING:
+        return layout->runtime.collecting != 0;
+    case FIELD_GIL_HOLDER:
+    case FIELD_GIL_LOCKED:
+        return layout->interpreter.gil_holder != 0 && !layout->free_threaded;
+    case FIELD_COLLECTING:
+        return layout->interpreter.collecting != 0;
     case FIELD_CODE_TLBC:
         return layout->code.tlbc != 0;
     case FIELD_FRAME_TLBC_INDEX:

@@ -40,6 +40,13 @@
     X(frame.lasti, FRAME_LASTI)                                                                    \
     X(code.tlbc, CODE_TLBC)                                                                        \
     X(frame.tlbc_index, FRAME_TLBC_INDEX)                                                          \
+    X(frame.calls, FRAME_CALLS)                                                                    \
+    X(runtime.gil_holder, RUNTIME_GIL_HOLDER)                                                      \
+    X(runtime.gil_locked, RUNTIME_GIL_LOCKED)                                                      \
+    X(runtime.collecting, RUNTIME_COLLECTING)                                                      \
+    X(interpreter.gil_holder, GIL_HOLDER)                                                          \
+    X(interpreter.gil_locked, GIL_LOCKED)                                                          \
+    X(interpreter.collecting, COLLECTING)                                                          \
     X(interpreter.code_generation, CODE_GENERATION)                                                \
     X(thread.size, THREAD_SIZE)
 

@@ -196,6 +196,16 @@ static bool look_at_frames(struct bsk_fits *fits)
     return fits->frame_count > 0;
 }
 
+/* A word or half of one between the place and the owner; see bsk_layout_calls(). */
+static void look_at_calls(struct bsk_fits *fits)
+{
+    const struct bsk_layout *layout = fits->look.layout;
+    if (layout->minor >= 14 && has(fits, FIELD_FRAME_OWNER))
+        bsk_fit(fits, FIELD_FRAME_CALLS, layout->frame.calls + 2 == layout->frame.owner);
+    else if (layout->frame_form != BSK_FRAME_OBJECTS && has(fits, FIELD_FRAME_LASTI))
+        bsk_fit(fits, FIELD_FRAME_CALLS, layout->frame.calls == layout->frame.lasti + 8);
+}
+
 /* --- code objects ------------------------------------------------------------------------------
  */
 
@@ -404,6 +414,7 @@ void bsk_fits_stack(struct bsk_fits *fits)
     }
     if (lasti_seen)
         bsk_fit(fits, FIELD_FRAME_LASTI, lasti_ok);
+    look_at_calls(fits);
     if (has(fits, FIELD_CODE_FILENAME) && has(fits, FIELD_CODE_NAME))
         look_at_texts(fits);
 }
