@@ -56,65 +56,97 @@ static size_t absurd(const struct bsk_layout *layout)
     return FIELD_COUNT;
 }
 
-static void wait_a_little(int try)
+static uint64_t now_ns(void)
 {
-    struct timespec pause = { .tv_nsec = try < 8 ? 20000 : 500000 };
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Soon again at first, then more and more rarely. */
+static void wait_a_little(uint64_t waited_ns)
+{
+    struct timespec pause = { .tv_nsec = 20000 + (long)(waited_ns / 16) };
     nanosleep(&pause, NULL);
+}
+
+/* A Python that starts is never asleep before it is whole, so what sleeps is as it is. One that
+ * runs, or would if it had a CPU, is given time. */
+static bool may_be_starting(struct bsk_process *process, uint64_t waited_ns)
+{
+    enum { PATIENCE_NS = 1000000000 };
+    struct bsk_process_facts facts = { 0 };
+    return waited_ns < PATIENCE_NS &&
+           (bsk_process_facts(bsk_process_pid(process), &facts, NULL) != BSK_OK ||
+            facts.state != 'S');
+}
+
+struct found {
+    bool seen[FIELD_COUNT];
+    size_t wrong; /* FIELD_COUNT: nothing */
+};
+
+/* The first field in the order of reliance that is wrong in this look and never was right. */
+static void note(const struct bsk_fits *fits, struct found *found)
+{
+    found->wrong = FIELD_COUNT;
+    for (size_t i = FIELD_COUNT; i-- > 0;) {
+        found->seen[i] = found->seen[i] || fits->verdicts[i] == FITS;
+        if (!found->seen[i] && fits->verdicts[i] == MISFIT)
+            found->wrong = i;
+    }
+}
+
+/* Looks until all that can be seen fits, or the same place was wrong in many pictures in a row. */
+static int look_often(struct bsk_fits *fits, struct found *found, const char *version,
+                      struct bsk_error *err)
+{
+    enum { DEADLINE_NS = 1500000000, PROOFS = 8 };
+    struct bsk_process *process = fits->look.process;
+    uint64_t start = now_ns(), waited = 0;
+    size_t proofs = 0, last = FIELD_COUNT;
+    for (; waited < DEADLINE_NS; waited = now_ns() - start) {
+        bsk_fits_look(fits);
+        note(fits, found);
+        if (found->wrong == FIELD_COUNT)
+            return BSK_OK;
+        int rc = bsk_process_same(process, fits->runtime, err);
+        if (rc < 0)
+            return rc;
+        proofs = found->wrong == last && bsk_fits_still(fits) ? proofs + 1 : 0;
+        last = found->wrong;
+        if (proofs >= PROOFS && !may_be_starting(process, waited))
+            return refuse(version, found->wrong, err);
+        wait_a_little(waited);
+    }
+    return bsk_fail(err, BSK_E_TORN, "try again in a moment",
+                    "CPython %s in process %d does not stand still enough to check %s", version,
+                    (int)bsk_process_pid(process), fields[found->wrong].name);
 }
 
 int bsk_calibrate(struct bsk_process *process, const struct bsk_layout *layout, uint64_t runtime,
                   const char *version, bool *out_complete, struct bsk_error *err)
 {
-    enum { TRIES_MAX = 200, PROOFS = 6 }; /* 100 ms; as many pictures in a row as must say no */
     struct bsk_fits fits = { .runtime = runtime };
-    bool seen[FIELD_COUNT] = { false };
-    size_t wrong = absurd(layout), proofs = 0, last = FIELD_COUNT;
-    int rc = BSK_OK;
+    struct found found = { .wrong = absurd(layout) };
     *out_complete = false;
-    if (wrong < FIELD_COUNT)
-        return refuse(version, wrong, err);
+    if (found.wrong < FIELD_COUNT)
+        return refuse(version, found.wrong, err);
     if (!bsk_look_begin(&fits.look, process, layout))
         return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
-    for (int try = 0; try < TRIES_MAX; try++) {
-        if (try > 0)
-            wait_a_little(try);
-        bsk_fits_look(&fits);
-        wrong = FIELD_COUNT;
-        for (size_t i = FIELD_COUNT; i-- > 0;) {
-            seen[i] = seen[i] || fits.verdicts[i] == FITS;
-            if (!seen[i] && fits.verdicts[i] == MISFIT)
-                wrong = i;
-        }
-        if (wrong == FIELD_COUNT)
-            break;
-        rc = bsk_process_same(process, runtime, err);
-        if (rc < 0)
-            goto out;
-        proofs = wrong == last && bsk_fits_still(&fits) ? proofs + 1 : 0;
-        last = wrong;
-        if (proofs == PROOFS) {
-            rc = refuse(version, wrong, err);
-            goto out;
-        }
-    }
-    if (wrong < FIELD_COUNT) {
-        rc = bsk_fail(err, BSK_E_TORN, "try again in a moment",
-                      "CPython %s in process %d does not stand still enough to check %s", version,
-                      (int)bsk_process_pid(process), fields[wrong].name);
-        goto out;
-    }
-    if (fits.starting) {
+    int rc = look_often(&fits, &found, version, err);
+    bsk_look_end(&fits.look);
+    if (rc == BSK_OK && fits.starting) {
         rc = bsk_process_same(process, runtime, err);
         if (rc == BSK_OK)
             rc = bsk_fail(err, BSK_E_TORN, "try again in a moment",
                           "Python %s in process %d is starting or ending", version,
                           (int)bsk_process_pid(process));
-        goto out;
     }
+    if (rc < 0)
+        return rc;
     *out_complete = true;
     for (size_t i = 0; i < FIELD_COUNT; i++)
-        *out_complete = *out_complete && (seen[i] || !bsk_fits_applies(layout, i));
-out:
-    bsk_look_end(&fits.look);
-    return rc;
+        *out_complete = *out_complete && (found.seen[i] || !bsk_fits_applies(layout, i));
+    return BSK_OK;
 }

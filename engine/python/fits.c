@@ -48,10 +48,13 @@ static bool look_at_runtime(struct bsk_fits *fits)
 {
     enum { INTERPRETERS_MAX = 1 << 20 };
     const struct bsk_layout *layout = fits->look.layout;
-    uint64_t list[3]; /* head, main, next_id */
+    uint64_t list[3] = { 1, 1, 1 }; /* head, main, next_id */
     bool read = bsk_look_bytes(&fits->look, fits->runtime + layout->runtime.interpreters_head, list,
                                sizeof(list));
-    if (read && list[0] == 0 && list[1] == 0) {
+    /* The number of the next interpreter is -1 or 0 until there is a first one. */
+    bool early = (list[0] == 0 || is_place(list[0])) && (list[1] == 0 || is_place(list[1])) &&
+                 (list[2] == 0 || list[2] == UINT64_MAX);
+    if (read && ((list[0] == 0 && list[1] == 0) || early)) {
         fits->starting = true;
         return false;
     }

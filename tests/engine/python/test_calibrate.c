@@ -111,11 +111,79 @@ static void names_each_place_that_was_moved(void **state)
     }
 }
 
+/* What a target does meanwhile must never look like another build. */
+static void never_refuses_a_busy_python(void **state)
+{
+    (void)state;
+    enum { OPENS = 250 };
+    static const char *const busy[] = { "flutter", "churn", "asyncio", "fresh_code" };
+    for (const char *const *python = all_pythons(); *python; python++) {
+        double longest = 0, all = 0;
+        int complete_count = 0;
+        for (size_t i = 0; i < sizeof(busy) / sizeof(busy[0]); i++) {
+            struct target target = open_target(*python, "busy.py", busy[i]);
+            for (int open = 0; open < OPENS; open++) {
+                struct bsk_error err = { 0 };
+                struct timespec start;
+                bool complete;
+                clock_gettime(CLOCK_MONOTONIC, &start);
+                int rc = bsk_calibrate(target.process, &target.layout, target.found.runtime,
+                                       target.found.version, &complete, &err);
+                double took = ms_since(&start);
+                assert_string_equal(err.message, "");
+                assert_int_equal(rc, BSK_OK);
+                complete_count += complete;
+                longest = took > longest ? took : longest;
+                all += took;
+            }
+            close_target(&target);
+        }
+        print_message("  %d opens, %d complete, %.2f ms each, at most %.1f ms\n", 4 * OPENS,
+                      complete_count, all / (4 * OPENS), longest);
+        assert_true(complete_count > 3 * OPENS);
+    }
+}
+
+/* From the moment of its exec on, until it can be opened: not a Python yet, or starting, or there.
+ */
+static void waits_for_a_python_that_starts(void **state)
+{
+    (void)state;
+    enum { STARTS = 25, TRIES_MAX = 1000000 };
+    for (const char *const *python = all_pythons(); *python; python++) {
+        int not_yet = 0, starting = 0;
+        for (int i = 0; i < STARTS; i++) {
+            struct child child = start_fixture(*python, "known.py", "nested");
+            int rc = BSK_E_TORN;
+            for (int try = 0; rc != BSK_OK && try < TRIES_MAX; try++) {
+                struct bsk_error err = { 0 };
+                struct bsk_process *process = NULL;
+                struct bsk_python *opened = NULL;
+                rc = bsk_process_open(child.pid, &process, &err);
+                if (rc == BSK_OK)
+                    rc = bsk_python_open(process, &opened, &err);
+                if (rc != BSK_OK && rc != BSK_E_FORMAT && rc != BSK_E_TORN && rc != BSK_E_GONE)
+                    fail_msg("%s: %d %s", *python, rc, err.message);
+                not_yet += rc == BSK_E_FORMAT || rc == BSK_E_GONE;
+                starting += rc == BSK_E_TORN;
+                bsk_python_close(opened);
+                bsk_process_close(process);
+            }
+            assert_int_equal(rc, BSK_OK);
+            stop_child(&child);
+        }
+        print_message("  %s: %d looks before it was a Python, %d while it started\n", *python,
+                      not_yet, starting);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fits_every_python),
         cmocka_unit_test(names_each_place_that_was_moved),
+        cmocka_unit_test(never_refuses_a_busy_python),
+        cmocka_unit_test(waits_for_a_python_that_starts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
