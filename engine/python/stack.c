@@ -320,7 +320,7 @@ static bool settle(struct bsk_python *python, struct bsk_python_thread *thread, 
     memory->how = 2;
     if (proven < memory->path_count) {
         prove(python, thread);
-    memory->how = 3;
+        memory->how = 3;
         proven = bsk_path_proven(python, memory);
     }
     if (proven == 0)
