@@ -177,7 +177,7 @@ static void fill(struct bsk_sampler *sampler, struct bsk_thread_sample *sample,
     else if (!sample->counted)
         sample->state = BSK_THREAD_IDLE; /* it has let go of the GIL since */
     sample->name = thread->name ? thread->name : "";
-    sample->interpreter = thread->interpreter_id;
+    sample->interpreter_id = thread->interpreter_id;
     sample->has_stack = thread->has_stack;
     sample->torn = thread->torn;
     sample->truncated = thread->truncated;
