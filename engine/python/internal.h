@@ -25,6 +25,9 @@ struct bsk_python {
         uint64_t next;
         uint64_t gil[2]; /* last holder; locked, an int */
         int32_t collecting;
+        uint8_t window[1024]; /* all of these words at once, and the head of its threads */
+        uint32_t window_at;   /* where in the interpreter it begins */
+        size_t window_piece;
         size_t gil_piece, collecting_piece;
         uint64_t holder; /* the thread state that holds its GIL, or 0: of the last reading */
         bool collects;
