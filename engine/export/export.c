@@ -8,6 +8,7 @@
 static const struct bsk_exporter *const exporters[] = {
     &bsk_export_speedscope,
     &bsk_export_cpuprofile,
+    &bsk_export_flamegraph,
     &bsk_export_raw,
 };
 

@@ -18,6 +18,7 @@ struct bsk_exporter {
 
 extern const struct bsk_exporter bsk_export_speedscope;
 extern const struct bsk_exporter bsk_export_cpuprofile;
+extern const struct bsk_exporter bsk_export_flamegraph;
 extern const struct bsk_exporter bsk_export_raw;
 
 /* By name, or NULL. */
