@@ -155,7 +155,7 @@ static void say_text(struct page *page, const char *classes, const char *text)
 static const char *const kind_colours[BSK_CODE_KINDS] = { "u", "l", "p", "n", "s" };
 static const char *const kind_names[BSK_CODE_KINDS] = { "your code", "standard library",
                                                         "site-packages", "native code",
-                                                        "not code: (...)" };
+                                                        "special (in brackets)" };
 
 /* What each kind of code used itself: the legend with the answer in it. */
 static void say_kinds(struct page *page)
@@ -333,7 +333,11 @@ static void write_box(struct page *page, const struct bsk_box *box)
     double x = SIDE + (double)box->start * page->unit, width = (double)box->total * page->unit;
     if (box->level == 0 && width <= 0)
         width = WIDTH - 2 * SIDE; /* an empty profile has its outermost box all the same */
-    bsk_stream_text(out, asleep ? "<g class=\"z\">" : "<g>");
+    bool thin = width < 3;        /* a border would hide it */
+    bsk_stream_text(out, thin && asleep ? "<g class=\"z thin\">"
+                         : thin         ? "<g class=\"thin\">"
+                         : asleep       ? "<g class=\"z\">"
+                                        : "<g>");
     write_title(page, box);
     bsk_stream_text(out, "<rect class=\"");
     bsk_stream_text(out, colour);

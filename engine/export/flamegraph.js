@@ -82,6 +82,7 @@
     box.rect.setAttribute("x", (from + LEFT).toFixed(2));
     box.rect.setAttribute("width", (to - from).toFixed(2));
     box.g.classList.toggle("out", box.level < zoomed.level);
+    box.g.classList.toggle("thin", to - from < 3);
     const cells = Math.floor((to - from - 6) / cell);
     if (cells < 3 && !box.text) return undefined;
     if (!box.text) {
