@@ -21,13 +21,18 @@ enum {
     MADE_UP_TID = 1 << 30, /* above any thread's number; for tracks that share one */
 };
 
-struct row {       /* a track's open frames */
-    uint32_t node; /* the innermost that is shown; BSK_NO_NODE: nothing is open */
+struct open_frame {
+    uint32_t node, frame;
+    uint64_t start_us;
+};
 
-    uint64_t end_us;  /* up to where it is known */
-    uint64_t *starts; /* by depth - 1 */
-    uint32_t capacity;
+struct row {                 /* a track */
+    struct open_frame *open; /* outermost first; beside the tree, whose nodes lie far apart */
+    uint32_t depth, capacity;
+    uint64_t end_us; /* up to where it is known */
     int64_t tid;
+    char head[64]; /* of its events, as text, up to the time */
+    size_t head_bytes;
 };
 
 struct span { /* of the text of a frame, in `text` */
@@ -50,7 +55,7 @@ struct trace {
 static void trace_free(struct trace *trace)
 {
     for (uint32_t t = 0; trace->rows && t < trace->track_count; t++)
-        free(trace->rows[t].starts);
+        free(trace->rows[t].open);
     free(trace->rows);
     bsk_pairs_free(&trace->frames);
     bsk_buffer_free(&trace->text);
@@ -132,30 +137,25 @@ static void write_event(struct trace *trace, uint32_t track, uint32_t frame, uin
     bsk_json_raw(trace->json, event->data, event->size);
 }
 
-/* Ends what is open in a row down to `depth`. */
 static void close_frames(struct trace *trace, uint32_t track, uint32_t depth)
 {
     struct row *row = &trace->rows[track];
-    while (row->node != BSK_NO_NODE && node_at(trace, row->node)->depth > depth) {
-        const struct bsk_node *node = node_at(trace, row->node);
-        write_event(trace, track, trace->frame_of[row->node], row->starts[node->depth - 1],
-                    row->end_us);
-        row->node = node->parent;
+    while (row->depth > depth) {
+        const struct open_frame *frame = &row->open[--row->depth];
+        write_event(trace, track, frame->frame, frame->start_us, row->end_us);
     }
-    if (row->node != BSK_NO_NODE && node_at(trace, row->node)->depth == 0)
-        row->node = BSK_NO_NODE;
 }
 
-static uint32_t common_depth(const struct trace *trace, uint32_t a, uint32_t b)
+static bool make_room(struct row *row, uint32_t depth)
 {
-    while (a != b) {
-        uint32_t depth_a = node_at(trace, a)->depth, depth_b = node_at(trace, b)->depth;
-        if (depth_a >= depth_b)
-            a = node_at(trace, a)->parent;
-        if (depth_b >= depth_a)
-            b = node_at(trace, b)->parent;
-    }
-    return node_at(trace, a)->depth;
+    if (depth <= row->capacity)
+        return true;
+    struct open_frame *open = realloc(row->open, depth * sizeof(*open));
+    if (!open)
+        return false;
+    row->open = open;
+    row->capacity = depth;
+    return true;
 }
 
 static bool take_run(struct trace *trace, const struct bsk_run *run)
@@ -170,24 +170,27 @@ static bool take_run(struct trace *trace, const struct bsk_run *run)
         start_us = row->end_us; /* starts are rounded; events of a thread must nest */
     if (end_us < start_us)
         end_us = start_us;
-    bool paused = start_us > row->end_us + GAP_US;
-    uint32_t shared = 0;
-    if (row->node != BSK_NO_NODE && !paused) {
-        shared = common_depth(trace, row->node, node);
-        row->end_us = start_us;
+    if (!make_room(row, depth))
+        return false;
+    uint32_t shared = depth;
+    if (start_us > row->end_us + GAP_US) {
+        shared = 0;
+    } else {
+        if (row->depth > 0)
+            row->end_us = start_us;
+        for (uint32_t at = node; shared > 0; shared--) {
+            if (shared <= row->depth && row->open[shared - 1].node == at)
+                break;
+            at = node_at(trace, at)->parent;
+        }
     }
     close_frames(trace, run->track, shared);
-    row->end_us = end_us;
-    if (depth > row->capacity) {
-        uint64_t *starts = realloc(row->starts, depth * sizeof(*starts));
-        if (!starts)
-            return false;
-        row->starts = starts;
-        row->capacity = depth;
+    for (uint32_t d = depth; d > shared; d--) {
+        row->open[d - 1] = (struct open_frame){ node, trace->frame_of[node], start_us };
+        node = node_at(trace, node)->parent;
     }
-    for (uint32_t d = shared; d < depth; d++)
-        row->starts[d] = start_us;
-    row->node = depth > 0 ? node : BSK_NO_NODE;
+    row->depth = depth;
+    row->end_us = end_us;
     return true;
 }
 
@@ -196,7 +199,6 @@ static bool walk(struct trace *trace)
     struct bsk_run run;
     trace->events = trace->left_out = 0;
     for (uint32_t t = 0; t < trace->track_count; t++) {
-        trace->rows[t].node = BSK_NO_NODE;
         trace->rows[t].end_us = 0;
     }
     for (size_t at = 0; bsk_profile_next_run(trace->profile, &at, &run);) {
@@ -220,6 +222,10 @@ static bool write_names(struct trace *trace)
         done = bsk_pair(&pids, (uint32_t)track.pid, 0) != UINT32_MAX &&
                bsk_pair(&tids, (uint32_t)track.pid, (uint32_t)track.tid) != UINT32_MAX;
         trace->rows[t].tid = tids.count > tid_count ? track.tid : MADE_UP_TID + (int64_t)t;
+        struct row *row = &trace->rows[t];
+        row->head_bytes = (size_t)snprintf(
+            row->head, sizeof(row->head),
+            "{\"ph\":\"X\",\"pid\":%d,\"tid\":%lld,\"ts\":", (int)track.pid, (long long)row->tid);
         for (int thread = pids.count > pid_count ? 0 : 1; thread < 2; thread++) {
             bsk_json_begin(trace->json, '{');
             bsk_json_field_text(trace->json, "ph", "M");

@@ -72,10 +72,11 @@ int main(void)
         if (!file || !exporter)
             return 1;
         start = now_ms();
+        clock_t cpu = clock();
         int rc = exporter->write(clone, file, NULL);
         fflush(file);
-        printf("%-11s %7.1f ms  %.1f MB  (%d)\n", names[i], now_ms() - start,
-               (double)ftell(file) / 1e6, rc);
+        printf("%-11s %7.1f ms  %7.1f ms CPU  %.1f MB  (%d)\n", names[i], now_ms() - start,
+               (double)(clock() - cpu) * 1e3 / CLOCKS_PER_SEC, (double)ftell(file) / 1e6, rc);
         fclose(file);
     }
     bsk_profile_free(clone);
