@@ -43,11 +43,12 @@ struct trace {
     const struct bsk_profile *profile;
     struct row *rows; /* by track */
     uint32_t track_count, max_depth;
-    uint64_t events, left_out; /* written, or only counted when `json` is NULL */
-    struct bsk_pairs frames;   /* (function, line) */
-    struct bsk_buffer text;    /* of all frames: what follows the numbers in an event */
-    struct span *spans;        /* by frame */
-    uint32_t *frame_of;        /* by node */
+    uint64_t left_out;                 /* runs of which frames are left out */
+    uint64_t events_at[DEPTH_MAX + 1]; /* by depth; while `json` is NULL events are only counted */
+    struct bsk_pairs frames;           /* (function, line) */
+    struct bsk_buffer text;            /* of all frames: what follows the numbers in an event */
+    struct span *spans;                /* by frame */
+    uint32_t *frame_of;                /* by node */
     struct bsk_json *json;
     struct bsk_buffer event;
 };
@@ -122,9 +123,6 @@ static void add_uint(struct bsk_buffer *out, const char *key, uint64_t value)
 static void write_event(struct trace *trace, uint32_t track, uint32_t frame, uint64_t start_us,
                         uint64_t end_us)
 {
-    trace->events++;
-    if (!trace->json)
-        return;
     struct bsk_buffer *event = &trace->event;
     const struct span *span = &trace->spans[frame];
     event->size = 0;
@@ -141,8 +139,12 @@ static void close_frames(struct trace *trace, uint32_t track, uint32_t depth)
 {
     struct row *row = &trace->rows[track];
     while (row->depth > depth) {
-        const struct open_frame *frame = &row->open[--row->depth];
-        write_event(trace, track, frame->frame, frame->start_us, row->end_us);
+        const struct open_frame *frame = &row->open[row->depth - 1];
+        if (trace->json)
+            write_event(trace, track, frame->frame, frame->start_us, row->end_us);
+        else
+            trace->events_at[row->depth]++;
+        row->depth--;
     }
 }
 
@@ -197,7 +199,7 @@ static bool take_run(struct trace *trace, const struct bsk_run *run)
 static bool walk(struct trace *trace)
 {
     struct bsk_run run;
-    trace->events = trace->left_out = 0;
+    trace->left_out = 0;
     for (uint32_t t = 0; t < trace->track_count; t++) {
         trace->rows[t].end_us = 0;
     }
@@ -250,12 +252,19 @@ static bool plan(struct trace *trace)
     trace->rows = calloc((size_t)trace->track_count + 1, sizeof(*trace->rows));
     if (!trace->rows || !name_frames(trace))
         return false;
-    for (trace->max_depth = DEPTH_MAX;; trace->max_depth = trace->max_depth * 2 / 3) {
-        if (!walk(trace))
-            return false;
-        if (trace->events <= EVENTS_MAX || trace->max_depth <= DEPTH_MIN)
-            return true;
+    trace->max_depth = DEPTH_MAX;
+    if (!walk(trace))
+        return false;
+    /* What is above a level does not depend on whether that level is shown. */
+    uint64_t events = 0;
+    for (uint32_t depth = 1; depth <= DEPTH_MAX; depth++) {
+        events += trace->events_at[depth];
+        if (events > EVENTS_MAX && depth > DEPTH_MIN) {
+            trace->max_depth = depth - 1;
+            break;
+        }
     }
+    return true;
 }
 
 static int write_chrometrace(const struct bsk_profile *profile, FILE *out, struct bsk_error *err)
@@ -265,18 +274,17 @@ static int write_chrometrace(const struct bsk_profile *profile, FILE *out, struc
     struct bsk_json json = { .out = &buffer, .file = out };
     bool done = plan(&trace);
     if (done) {
-        uint64_t left_out = trace.left_out;
         trace.json = &json;
         bsk_json_begin(&json, '{');
         bsk_json_field_text(&json, "displayTimeUnit", "ms");
-        bsk_export_about(profile, &json);
-        bsk_json_field_uint(&json, "shownDepth", trace.max_depth);
-        bsk_json_field_uint(&json, "stretchesCut", left_out);
-        bsk_json_end(&json, '}');
         bsk_json_key(&json, "traceEvents");
         bsk_json_begin(&json, '[');
         done = write_names(&trace) && walk(&trace);
         bsk_json_end(&json, ']');
+        bsk_export_about(profile, &json);
+        bsk_json_field_uint(&json, "shownDepth", trace.max_depth);
+        bsk_json_field_uint(&json, "stretchesCut", trace.left_out);
+        bsk_json_end(&json, '}');
         bsk_json_end(&json, '}');
         bsk_buffer_append(&buffer, "\n", 1);
     }
