@@ -101,14 +101,21 @@ static void deflate_all(struct pprof *p, const void *bytes, size_t size, int flu
 
 /* protobuf */
 
-static void add_varint(struct bsk_buffer *out, uint64_t value)
+enum { VARINT_BYTES = 10 };
+
+static size_t put_varint(char out[VARINT_BYTES], uint64_t value)
 {
-    char bytes[10];
     size_t size = 0;
     for (; value >= 0x80; value >>= 7)
-        bytes[size++] = (char)(value | 0x80);
-    bytes[size++] = (char)value;
-    bsk_buffer_append(out, bytes, size);
+        out[size++] = (char)(value | 0x80);
+    out[size++] = (char)value;
+    return size;
+}
+
+static void add_varint(struct bsk_buffer *out, uint64_t value)
+{
+    char bytes[VARINT_BYTES];
+    bsk_buffer_append(out, bytes, put_varint(bytes, value));
 }
 
 static void add_field(struct bsk_buffer *out, unsigned field, uint64_t value)
@@ -129,13 +136,12 @@ static void add_bytes(struct bsk_buffer *out, unsigned field, const void *bytes,
 /* What is in `message` becomes a field of the profile. */
 static void write_message(struct pprof *p, unsigned field)
 {
-    struct bsk_buffer head = { 0 };
-    add_varint(&head, (uint64_t)field << 3 | 2);
-    add_varint(&head, p->message.size);
-    p->failed |= head.failed || p->message.failed;
-    deflate_all(p, head.data, head.size, Z_NO_FLUSH);
+    char head[2 * VARINT_BYTES];
+    size_t size = put_varint(head, (uint64_t)field << 3 | 2);
+    size += put_varint(head + size, p->message.size);
+    p->failed |= p->message.failed;
+    deflate_all(p, head, size, Z_NO_FLUSH);
     deflate_all(p, p->message.data, p->message.size, Z_NO_FLUSH);
-    bsk_buffer_free(&head);
     bsk_buffer_clear(&p->message);
 }
 

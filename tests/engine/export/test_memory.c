@@ -87,11 +87,15 @@ static void live(FILE *file)
         bsk_heat_changes(NULL, heat, ignore, cache);
     if (clone) {
         assert_int_equal(bsk_profile_cpu_ns(clone), given_ns);
-        struct bsk_error err = { 0 };
-        int rc = bsk_export_speedscope.write(clone, file, &err);
-        assert_true(rc == BSK_OK || rc == BSK_E_MEMORY);
-        rc = bsk_export_cpuprofile.write(clone, file, &err);
-        assert_true(rc == BSK_OK || rc == BSK_E_MEMORY);
+        static const struct bsk_exporter *const exporters[] = {
+            &bsk_export_speedscope, &bsk_export_cpuprofile,  &bsk_export_flamegraph,
+            &bsk_export_raw,        &bsk_export_chrometrace, &bsk_export_pprof,
+        };
+        for (size_t i = 0; i < sizeof(exporters) / sizeof(exporters[0]); i++) {
+            struct bsk_error err = { 0 };
+            int rc = exporters[i]->write(clone, file, &err);
+            assert_true(rc == BSK_OK || rc == BSK_E_MEMORY);
+        }
     }
     bsk_source_cache_free(cache);
     bsk_heat_free(heat);
