@@ -155,6 +155,7 @@ static bool make_room(struct row *row, uint32_t depth)
     struct open_frame *open = realloc(row->open, depth * sizeof(*open));
     if (!open)
         return false;
+    memset(open + row->capacity, 0, (depth - row->capacity) * sizeof(*open));
     row->open = open;
     row->capacity = depth;
     return true;
