@@ -14,10 +14,10 @@
 #include <string.h>
 
 enum {
-    EVENTS_MAX = 1000000,  /* about 130 MB: frames too far in are left out until it fits */
-    DEPTH_MIN = 8,         /* but not frames above this */
-    DEPTH_MAX = 500,       /* Perfetto does not show 512 levels */
-    GAP_US = 10,           /* starts are rounded: a shorter pause is none */
+    EVENTS_MAX = 1000000, /* about 130 MB: frames too far in are left out until it fits */
+    DEPTH_MIN = 8,        /* but not frames above this */
+    DEPTH_MAX = 500,      /* Perfetto does not show 512 levels */
+    GAP_US = 10,          /* a shorter pause of a thread is none, in a recording of up to an hour */
     MADE_UP_TID = 1 << 30, /* above any thread's number; for tracks that share one */
 };
 
@@ -43,6 +43,7 @@ struct trace {
     const struct bsk_profile *profile;
     struct row *rows; /* by track */
     uint32_t track_count, max_depth;
+    uint64_t gap_us;                   /* a shorter pause is none */
     uint64_t left_out;                 /* runs of which frames are left out */
     uint64_t events_at[DEPTH_MAX + 1]; /* by depth; while `json` is NULL events are only counted */
     struct bsk_pairs frames;           /* (function, line) */
@@ -170,13 +171,13 @@ static bool take_run(struct trace *trace, const struct bsk_run *run)
     for (; depth > trace->max_depth; depth--)
         node = node_at(trace, node)->parent;
     if (start_us < row->end_us)
-        start_us = row->end_us; /* starts are rounded; events of a thread must nest */
+        start_us = row->end_us; /* events of a thread nest, whatever the timeline says */
     if (end_us < start_us)
         end_us = start_us;
     if (!make_room(row, depth))
         return false;
     uint32_t shared = depth;
-    if (start_us > row->end_us + GAP_US) {
+    if (start_us > row->end_us + trace->gap_us) {
         shared = 0;
     } else {
         if (row->depth > 0)
@@ -253,6 +254,8 @@ static bool plan(struct trace *trace)
     trace->rows = calloc((size_t)trace->track_count + 1, sizeof(*trace->rows));
     if (!trace->rows || !name_frames(trace))
         return false;
+    /* starts are rounded to a 2^32nd of the recording */
+    trace->gap_us = GAP_US + (bsk_profile_meta_const(trace->profile)->duration_ns / 1000 >> 31);
     trace->max_depth = DEPTH_MAX;
     if (!walk(trace))
         return false;

@@ -65,22 +65,19 @@ int main(int argc, char **argv)
     struct bsk_totals *totals = bsk_totals_new(clone);
     printf("totals      %7.1f ms\n", now_ms() - start);
     bsk_totals_free(totals);
-    static const char *const names[] = { "speedscope", "cpuprofile",  "flamegraph",
-                                         "raw",        "chrometrace", "pprof" };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        const struct bsk_exporter *exporter = bsk_exporter_named(names[i]);
+    for (size_t i = 0; bsk_exporter_at(i); i++) {
+        const struct bsk_exporter *exporter = bsk_exporter_at(i);
         char path[4096] = "";
         if (argc > 1)
-            snprintf(path, sizeof(path), "%s/bench%s", argv[1],
-                     exporter ? exporter->extension : "");
+            snprintf(path, sizeof(path), "%s/bench%s", argv[1], exporter->extension);
         FILE *file = argc > 1 ? fopen(path, "w+e") : tmpfile();
-        if (!file || !exporter)
+        if (!file)
             return 1;
         start = now_ms();
         clock_t cpu = clock();
         int rc = exporter->write(clone, file, NULL);
         fflush(file);
-        printf("%-11s %7.1f ms  %7.1f ms CPU  %.1f MB  (%d)\n", names[i], now_ms() - start,
+        printf("%-11s %7.1f ms  %7.1f ms CPU  %.1f MB  (%d)\n", exporter->name, now_ms() - start,
                (double)(clock() - cpu) * 1e3 / CLOCKS_PER_SEC, (double)ftell(file) / 1e6, rc);
         fclose(file);
     }

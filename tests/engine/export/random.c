@@ -90,6 +90,10 @@ struct bsk_profile *random_profile(uint32_t seed)
         tracks[t] = bsk_profile_track(profile, (pid_t)pid, (pid_t)(pid + next(&state, 60)),
                                       pick(&state), pick(&state));
     }
+    /* past 71 minutes the timeline's starts are rounded to more than a microsecond */
+    uint64_t begin_ns = next(&state, 3) == 0 ? 4 * 3600 * 1000000000ULL : 0;
+    for (uint32_t t = 0; t < 100; t++)
+        starts[t] = begin_ns;
     for (uint32_t f = 0; f < 40; f++) {
         const char *path = paths[next(&state, sizeof(paths) / sizeof(paths[0]))];
         functions[f] = bsk_profile_function(profile, pick(&state), path, next(&state, 50),

@@ -53,14 +53,10 @@ static void write_facts(const struct bsk_profile *profile, FILE *file)
 
 static int write_profile(const struct bsk_profile *profile, const char *folder, const char *name)
 {
-    static const char *const formats[] = { "speedscope", "cpuprofile",  "flamegraph",
-                                           "raw",        "chrometrace", "pprof" };
     char path[4096];
-    for (size_t e = 0; e < sizeof(formats) / sizeof(formats[0]); e++) {
-        const struct bsk_exporter *exporter = bsk_exporter_named(formats[e]);
+    for (size_t e = 0; bsk_exporter_at(e); e++) {
+        const struct bsk_exporter *exporter = bsk_exporter_at(e);
         struct bsk_error err = { 0 };
-        if (!exporter)
-            abort();
         snprintf(path, sizeof(path), "%s/%s%s", folder, name, exporter->extension);
         if (bsk_export_file(exporter, profile, path, &err) < 0) {
             fprintf(stderr, "%s: %s\n", path, err.message);
