@@ -111,7 +111,8 @@ struct bsk_profile_meta {
     uint64_t stopped;     /* times that a thread was stopped for a sample */
     enum bsk_clock clock;
     enum bsk_method method;
-    uint64_t missed; /* sweeps left out because the clock ran late */
+    uint64_t missed;     /* sweeps left out because the clock ran late */
+    bool full_filenames; /* asked for: formats that shorten paths for people do not */
 };
 
 /* Returns NULL when out of memory. `max_runs` 0: the default ceiling of the timeline; others are
