@@ -19,6 +19,11 @@ const struct bsk_exporter *bsk_exporter_named(const char *name)
     return NULL;
 }
 
+const struct bsk_exporter *bsk_exporter_at(size_t index)
+{
+    return index < sizeof(exporters) / sizeof(exporters[0]) ? exporters[index] : NULL;
+}
+
 int bsk_export_file(const struct bsk_exporter *exporter, const struct bsk_profile *profile,
                     const char *path, struct bsk_error *err)
 {

@@ -22,6 +22,9 @@ extern const struct bsk_exporter bsk_export_cpuprofile;
 /* By name, or NULL. */
 const struct bsk_exporter *bsk_exporter_named(const char *name);
 
+/* The table, for lists of names: NULL past its end. */
+const struct bsk_exporter *bsk_exporter_at(size_t index);
+
 /* Writes `profile` under `path` in one step (base/publish.h). */
 int bsk_export_file(const struct bsk_exporter *exporter, const struct bsk_profile *profile,
                     const char *path, struct bsk_error *err);
