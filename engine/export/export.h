@@ -18,6 +18,10 @@ struct bsk_exporter {
 
 extern const struct bsk_exporter bsk_export_speedscope;
 extern const struct bsk_exporter bsk_export_cpuprofile;
+extern const struct bsk_exporter bsk_export_flamegraph;
+extern const struct bsk_exporter bsk_export_raw;
+extern const struct bsk_exporter bsk_export_chrometrace;
+extern const struct bsk_exporter bsk_export_pprof;
 
 /* By name, or NULL. */
 const struct bsk_exporter *bsk_exporter_named(const char *name);
