@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 from conftest import BASILISK
 
@@ -41,6 +42,19 @@ def start(*arguments, cwd=None, **options):
 def finish(process, timeout=60):
     out, err = process.communicate(timeout=timeout)
     return Run(subprocess.CompletedProcess([], process.returncode, out or b"", err or b""))
+
+
+def exists_soon(path, process):
+    """Waits for the first early file: it records, and has samples."""
+    end = time.monotonic() + 60
+    while not os.path.exists(str(path)) and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.005)
+    assert os.path.exists(str(path)), "no early file"
+
+
+def plain(shown):
+    """What is left of a terminal's text without moves of the cursor."""
+    return re.sub(r"\r|\x1b\[K", "", shown)
 
 
 def line_of(stream):
