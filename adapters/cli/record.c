@@ -46,7 +46,7 @@ struct record {
     char name[256];
     bool interrupted, time_up, early_asked, stretch_asked;
     unsigned stretches;
-    uint64_t start_ns, early_ns, early_pause_ns, progress_ns, stretch_ns, asked_ns;
+    uint64_t start_ns, early_ns, progress_ns, stretch_ns, asked_ns;
 };
 
 static uint64_t now_ns(void)
@@ -265,7 +265,6 @@ static bool begin(struct record *record)
     }
     record->start_ns = now_ns();
     record->early_ns = record->start_ns + EARLY_FIRST_MS * 1000000ULL;
-    record->early_pause_ns = EARLY_MIN_MS * 1000000ULL;
     record->progress_ns = record->start_ns;
     record->stretch_ns = record->options.every_seconds > 0
                              ? record->start_ns + (uint64_t)(record->options.every_seconds * 1e9)
@@ -290,7 +289,9 @@ static void write_early(struct record *record, struct bsk_profile *profile)
     int64_t cost_ns =
         (int64_t)(after.tv_sec - before.tv_sec) * 1000000000 + (after.tv_nsec - before.tv_nsec);
     uint64_t pause_ns = cost_ns > 0 ? (uint64_t)cost_ns * EARLY_COST : 0;
-    if (pause_ns < EARLY_MIN_MS * 1000000ULL)
+    if (bsk_profile_samples(profile) == 0) /* nothing to write yet */
+        pause_ns = EARLY_FIRST_MS * 1000000ULL;
+    else if (pause_ns < EARLY_MIN_MS * 1000000ULL)
         pause_ns = EARLY_MIN_MS * 1000000ULL;
     if (pause_ns > EARLY_MAX_MS * 1000000ULL)
         pause_ns = EARLY_MAX_MS * 1000000ULL;

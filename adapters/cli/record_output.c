@@ -257,13 +257,14 @@ static int no_samples(const struct cli_output *output, const struct bsk_profile 
 {
     const struct bsk_profile_meta *meta = bsk_profile_meta_const(profile);
     double seconds = (double)meta->duration_ns / 1e9;
+    unsigned long long failed = meta->errors + meta->torn;
     if (loss->samples)
         return bsk_fail(err, BSK_E_STATE, "ask for other paths",
                         "No samples: --only and --exclude leave out all %llu",
                         (unsigned long long)loss->samples);
-    if (meta->errors + meta->torn > 0)
+    if (failed > 0)
         return bsk_fail(err, BSK_E_STATE, NULL, "No samples: none of %llu stacks could be read",
-                        (unsigned long long)(meta->errors + meta->torn));
+                        failed);
     if (output->options->gil)
         return bsk_fail(err, BSK_E_STATE, "without --gil all of its CPU time counts",
                         "No samples: it did not run with the GIL held in %.1f s", seconds);

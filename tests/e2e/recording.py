@@ -53,8 +53,8 @@ def exists_soon(path, process):
 
 
 def plain(shown):
-    """What is left of a terminal's text without moves of the cursor."""
-    return re.sub(r"\r|\x1b\[K", "", shown)
+    """A terminal's text with a line for each time that a line was begun anew."""
+    return shown.replace("\r\x1b[K", "\n").replace("\r", "")
 
 
 def line_of(stream):
