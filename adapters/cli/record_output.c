@@ -147,6 +147,17 @@ bool cli_output_has_early(const struct cli_output *output)
 /* ---- writing ----------------------------------------------------------------------------------
  */
 
+/* The other formats have no order in time at all: there is nothing to make coarser. */
+static bool shows_time(const struct bsk_exporter *exporter)
+{
+    static const char *const sums[] = { "flamegraph", "raw", "pprof" };
+    for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
+        if (strcmp(exporter->name, sums[i]) == 0)
+            return false;
+    }
+    return true;
+}
+
 /* As it was asked for: `profile` itself where nothing changes it, else a new one; see release(). */
 static struct bsk_profile *reshaped(const struct cli_output *output, struct bsk_profile *profile,
                                     const struct bsk_profile *since, size_t max_runs,
@@ -154,7 +165,8 @@ static struct bsk_profile *reshaped(const struct cli_output *output, struct bsk_
 {
     const struct cli_record_options *options = output->options;
     bsk_profile_meta(profile)->full_filenames = options->full_filenames;
-    bool short_enough = max_runs == 0 || bsk_profile_samples(profile) <= max_runs;
+    bool short_enough =
+        max_runs == 0 || bsk_profile_samples(profile) <= max_runs || !shows_time(options->exporter);
     if (short_enough && !since && !options->by_function && !options->no_lines &&
         !options->threads && !options->only.count && !options->exclude.count)
         return profile;
