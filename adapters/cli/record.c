@@ -30,6 +30,7 @@ enum {
     PROGRESS_MS = 250,
     LOOK_MIN_MS = 10, /* for a Python in what was started, ever more rarely */
     LOOK_MAX_MS = 250,
+    END_PATIENCE_MS = 1000,
 };
 
 struct record {
@@ -447,8 +448,16 @@ static int end_program(struct record *record, int code)
     bool asked = record->time_up && !record->interrupted && !cli_program_ended(record->program);
     if (asked)
         cli_program_signal(record->program, SIGTERM);
-    while (!cli_program_ended(record->program))
-        wait_until(record, UINT64_MAX / 2);
+    uint64_t patience_ns = now_ns() + END_PATIENCE_MS * 1000000ULL;
+    while (!cli_program_ended(record->program)) {
+        wait_until(record, patience_ns);
+        if (now_ns() < patience_ns || cli_program_ended(record->program))
+            continue;
+        fprintf(stderr, "basilisk: %s (PID %d) goes on%s; its end is waited for\n",
+                record->options.command[0], (int)cli_program_pid(record->program),
+                asked ? " after SIGTERM" : "");
+        patience_ns = UINT64_MAX;
+    }
     int program_code = cli_program_wait(record->program);
     if (program_code != 0)
         show_captured(record);

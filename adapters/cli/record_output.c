@@ -5,15 +5,20 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { EARLY_RUNS = 8192 }; /* about a millisecond of writing */
+enum {
+    EARLY_RUNS = 8192, /* about a millisecond of writing */
+    OLD_SECONDS = 10,  /* a draft is written in less than one */
+};
 
 static const char default_folder[] = "basilisk-profiles";
 
@@ -28,7 +33,8 @@ struct cli_output {
 /* ---- before the recording ---------------------------------------------------------------------
  */
 
-/* A recording that was killed while it wrote left its draft; its PID is in the name. */
+/* A recording that was killed while it wrote left its draft; its PID is in the name. A young one
+ * may be of a container that shares the folder. */
 static void remove_old_drafts(const char *path)
 {
     char folder[PATH_MAX], start[NAME_MAX + 2];
@@ -37,14 +43,18 @@ static void remove_old_drafts(const char *path)
              slash ? path : ".");
     if (snprintf(start, sizeof(start), ".%s.", slash ? slash + 1 : path) >= (int)sizeof(start))
         return;
+    time_t now = time(NULL);
     DIR *listing = opendir(folder);
     for (const struct dirent *entry; listing && (entry = readdir(listing));) {
         char *end;
+        struct stat status;
         if (!bsk_starts_with(entry->d_name, start))
             continue;
         long pid = strtol(entry->d_name + strlen(start), &end, 10);
         if (pid > 0 && pid <= INT_MAX && strcmp(end, ".draft") == 0 && kill((pid_t)pid, 0) != 0 &&
-            errno == ESRCH)
+            errno == ESRCH &&
+            fstatat(dirfd(listing), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            status.st_mtim.tv_sec + OLD_SECONDS < now)
             unlinkat(dirfd(listing), entry->d_name, 0);
     }
     if (listing)

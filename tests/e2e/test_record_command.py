@@ -134,6 +134,22 @@ def test_time_is_up_for_the_program_too(tmp_path):
     assert done.code == 1 and "Not a Python process" in done.err
 
 
+def test_a_program_that_goes_on_after_its_recording_is_waited_for(tmp_path):
+    text = ("import signal, sys, time\ngot = []\nsignal.signal(signal.SIGTERM, lambda *_: got.append(1))\n"
+            "print('up', flush=True)\nwhile not got: sum(range(1000))\nsys.stdin.read()\nsys.exit(6)\n")
+    process = start(*OUT, "--", *PYTHON_C, text, cwd=tmp_path, stdin=subprocess.PIPE)
+    line_of(process.stdout)
+    exists_soon(tmp_path / "out", process)
+    process.send_signal(signal.SIGTERM)
+    said = ""
+    while "goes on" not in said:
+        said = line_of(process.stderr)
+    assert re.search(r"\(PID \d+\) goes on; its end is waited for", said)
+    assert about(str(tmp_path / "out"))["reason"] == "stopped"
+    done = finish(process)  # closes its input
+    assert done.code == 6
+
+
 # ---- a terminal
 
 def test_ctrl_c_reaches_the_program_once_and_ends_the_recording(tmp_path):

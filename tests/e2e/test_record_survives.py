@@ -60,6 +60,14 @@ def test_drafts_of_the_dead_are_cleared_away(busy, tmp_path):
     (tmp_path / (".out.%d.draft" % dead.pid)).write_text("half")
     (tmp_path / (".out.%d.draft" % os.getpid())).write_text("of one that lives")
     (tmp_path / (".other.%d.draft" % dead.pid)).write_text("of another file")
+    (tmp_path / (".out.%d.draft" % dead.pid)).rename(tmp_path / ".old")
+    (tmp_path / (".out.%d.draft" % dead.pid)).write_text("young")
+    done = record("-p", busy.pid, "-d", "0.4", *OUT, cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert (tmp_path / (".out.%d.draft" % dead.pid)).exists()  # of a PID that another container may have
+    (tmp_path / ".old").rename(tmp_path / (".out.%d.draft" % dead.pid))
+    for name in os.listdir(str(tmp_path)):
+        os.utime(str(tmp_path / name), (0, 0))
     done = record("-p", busy.pid, "-d", "0.4", *OUT, cwd=tmp_path)
     assert done.code == 0, done.err
     assert sorted(os.listdir(str(tmp_path))) == sorted([
