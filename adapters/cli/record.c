@@ -427,7 +427,8 @@ static int write_final(struct record *record)
         if (cli_output_has_early(record->output))
             fprintf(stderr, "basilisk: %s is whole, and lacks the end of the recording\n",
                     cli_output_path(record->output));
-        return 1;
+        /* a program that was over too soon may have done what it should */
+        return rc == BSK_E_STATE && record->program ? 0 : 1;
     }
     if (record->loss.samples)
         fprintf(stderr, "%llu samples were of other files alone (--only, --exclude)\n",
