@@ -149,6 +149,24 @@ const char *cli_output_path(const struct cli_output *output)
     return output->options->output ? output->options->output : output->path;
 }
 
+const char *cli_output_how_to_look(const struct cli_output *output)
+{
+    const char *format = output->options->exporter->name;
+    static const char *const ways[][2] = {
+        { "flamegraph", "open it in a browser" },
+        { "raw", "a line is a stack and its samples; https://www.speedscope.app draws it" },
+        { "speedscope", "open it at https://www.speedscope.app" },
+        { "chrometrace", "open it at https://ui.perfetto.dev" },
+        { "cpuprofile", "open it in VS Code, or in the Performance panel of Chrome's DevTools" },
+        { "pprof", "look at it with `go tool pprof -http=: FILE`" },
+    };
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        if (strcmp(ways[i][0], format) == 0)
+            return ways[i][1];
+    }
+    return "open it with a viewer of that format";
+}
+
 bool cli_output_has_early(const struct cli_output *output)
 {
     return output->has_early;
