@@ -9,8 +9,8 @@ import sys
 import pytest
 
 import profiles
-from conftest import BASILISK, PYTHON, fixture_path
-from recording import BUSY, PYTHON_C, SUMMARY, Terminal, about, exists_soon, finish, line_of, plain, record, start
+from conftest import BASILISK, PYTHON, fixture_path, report
+from recording import BUSY, PYTHON_C, SUMMARY, Terminal, about, exists_soon, finish, line_of, names, plain, record, start
 
 OUT = ["-f", "speedscope", "-o", "out"]
 ENDLESS = ("import sys\nprint('up', flush=True)\nwhile True:\n    sum(range(1000))\n")
@@ -86,6 +86,20 @@ def test_captured_output_is_shown_only_if_the_program_fails(tmp_path):
     assert done.code == 0 and "busy" not in done.out + done.err
     done = record(*OUT, "--capture", "--", *PYTHON_C, BUSY % 0.2 + "raise ValueError('why')", cwd=tmp_path)
     assert done.code == 1 and "busy" in done.err and "ValueError: why" in done.err and done.out == ""
+
+
+def test_every_python_of_this_machine(pythons, tmp_path):
+    recorded = []
+    for minor, (python, _) in pythons.items():
+        if not python:
+            continue
+        done = record(*OUT, "-d", "unlimited", "--", python, fixture_path("shares.py"), "--seconds", "0.3", cwd=tmp_path)
+        assert done.code == 0, (minor, done.err)
+        document = profiles.check_speedscope(str(tmp_path / "out"))
+        assert document["basilisk"]["python"].startswith(minor) and "heavy" in names(document)
+        recorded.append(minor)
+    assert recorded
+    report("record -- CMD: Python %s" % ", ".join(recorded))
 
 
 # ---- signals
