@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 
+import pytest
+
 from conftest import BASILISK
 
 SUMMARY = re.compile(r"^samples: (\d+)  errors: (\d+)  torn: (\d+)  rate: ([\d.]+) Hz  wrote: (.+)$", re.M)
@@ -33,10 +35,32 @@ def record(*arguments, cwd=None, input=None, timeout=120, **options):
                               cwd=cwd and str(cwd), input=input, timeout=timeout, **options))
 
 
+started = []
+
+
 def start(*arguments, cwd=None, **options):
     options.setdefault("stdout", subprocess.PIPE)
     options.setdefault("stderr", subprocess.PIPE)
-    return subprocess.Popen([BASILISK, "record", *map(str, arguments)], cwd=cwd and str(cwd), **options)
+    process = subprocess.Popen([BASILISK, "record", *map(str, arguments)], cwd=cwd and str(cwd), **options)
+    started.append(process)
+    return process
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    """Import it: what a failed test left running is ended, the programs of `record` with it."""
+    yield
+    while started:
+        process = started.pop()
+        if process.poll() is None:
+            with open("/proc/%d/task/%d/children" % (process.pid, process.pid)) as file:
+                children = [int(pid) for pid in file.read().split()]
+            for pid in children + [process.pid]:
+                os.kill(pid, signal.SIGKILL)
+            process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream:
+                stream.close()
 
 
 def finish(process, timeout=60):
@@ -138,6 +162,7 @@ class Terminal:
 
         self.process = subprocess.Popen(command, stdin=slave, stdout=stdout or slave, stderr=stderr or slave,
                                         preexec_fn=begin, **options)
+        started.append(self.process)
         os.close(slave)
         self.shown = b""
         self.news = threading.Condition()

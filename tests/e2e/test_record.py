@@ -13,7 +13,10 @@ import pytest
 
 import profiles
 from conftest import BASILISK, PYTHON, fixture_path
-from recording import BUSY, FORMATS, PYTHON_C, about, exists_soon, finish, line_of, names, pprof_strings, raw, record, speedscope, start
+from recording import (  # noqa: F401
+    BUSY, FORMATS, PYTHON_C, about, exists_soon, finish, line_of, names, nothing_is_left, pprof_strings, raw,
+    record, speedscope, start,
+)
 
 SHARES = fixture_path("shares.py")
 THREADS = fixture_path("threads.py")

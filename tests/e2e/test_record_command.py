@@ -10,7 +10,10 @@ import pytest
 
 import profiles
 from conftest import BASILISK, PYTHON, fixture_path, report
-from recording import BUSY, PYTHON_C, SUMMARY, Terminal, about, exists_soon, finish, line_of, names, plain, record, start
+from recording import (  # noqa: F401
+    BUSY, PYTHON_C, SUMMARY, Terminal, about, exists_soon, finish, line_of, names, nothing_is_left, plain,
+    record, start,
+)
 
 OUT = ["-f", "speedscope", "-o", "out"]
 ENDLESS = ("import sys\nprint('up', flush=True)\nwhile True:\n    sum(range(1000))\n")

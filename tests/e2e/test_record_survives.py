@@ -11,7 +11,7 @@ import pytest
 
 import profiles
 from conftest import BASILISK, report
-from recording import BUSY, PYTHON_C, about, exists_soon, finish, line_of, record, start
+from recording import BUSY, PYTHON_C, about, exists_soon, finish, line_of, nothing_is_left, record, start  # noqa: F401
 
 KILLS = int(os.environ.get("BASILISK_KILLS", "50"))
 AT_ONCE = 10
@@ -128,8 +128,8 @@ def test_a_full_disk_keeps_what_was_written_before(growing, tmp_path):
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(disk)], stderr=subprocess.PIPE)
     if mounted.returncode:
         pytest.skip("no small file system can be mounted: %s" % mounted.stderr.decode().strip())
+    process = start("-p", growing.pid, "-r", "200", *OUT, cwd=disk)
     try:
-        process = start("-p", growing.pid, "-r", "200", *OUT, cwd=disk)
         assert "No space left on device" in line_of(process.stderr)  # it goes on: there may be room again
         process.send_signal(signal.SIGINT)
         done = finish(process)
@@ -138,6 +138,8 @@ def test_a_full_disk_keeps_what_was_written_before(growing, tmp_path):
         assert os.listdir(str(disk)) == ["out"]
         profiles.check_speedscope(str(disk / "out"))
     finally:
+        process.kill()  # its folder is there
+        process.wait()
         subprocess.run(["umount", str(disk)], check=True)
 
 
