@@ -9,6 +9,8 @@ enum { FLUSH_BYTES = 64 << 10 };
 static void flush(struct bsk_stream *stream)
 {
     struct bsk_buffer *held = &stream->held;
+    if (!stream->file)
+        return;
     if (held->size > 0 && fwrite(held->data, 1, held->size, stream->file) != held->size &&
         !stream->io_errno)
         stream->io_errno = errno ? errno : EIO;

@@ -19,7 +19,7 @@
 #include <stdio.h>
 
 struct bsk_stream {
-    FILE *file;
+    FILE *file; /* NULL: everything stays in `held`, whose owner is the caller then */
     struct bsk_buffer held;
     int io_errno; /* of the first write that failed, or 0 */
 };
