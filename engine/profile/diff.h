@@ -25,6 +25,7 @@ struct bsk_diff_function {
     const char *name, *path; /* as the second profile has them, else the first */
     enum bsk_function_kind kind;
     enum bsk_code_origin origin;
+    uint32_t number; /* that bsk_match_make() gives it */
     bool in_before, in_after;
     struct bsk_share self, total; /* total: with what it called; recursion counts once */
 };
