@@ -145,11 +145,13 @@ static void find_warnings(struct cli_diff *shown)
                  (double)side->samples / side->inflation);
     }
     if (diff->visible_points > 2)
-        warn(shown,
-             "few samples (%llu and %llu): a shift below %.1f points of a function of 10 percent "
-             "cannot be told from noise; record longer or at a higher rate",
-             (unsigned long long)diff->before.samples, (unsigned long long)diff->after.samples,
-             diff->visible_points);
+        warn(
+            shown,
+            "%s%llu and %llu samples: a shift below %.1f points of a function of 10 percent cannot "
+            "be told from noise; record longer or at a higher rate",
+            diff->before.samples < 5000 || diff->after.samples < 5000 ? "few samples, " : "",
+            (unsigned long long)diff->before.samples, (unsigned long long)diff->after.samples,
+            diff->visible_points);
 }
 
 static void copy_print(char *out, size_t size, const char *text)

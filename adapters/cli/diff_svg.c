@@ -21,6 +21,8 @@ enum {
     MARGIN = 10,
     ROW_HEIGHT = 18,
     GONE_SHOWN = 5,
+    LINE_HEIGHT = 16,
+    LINE_CHARACTERS = 160, /* of text across the page */
 };
 static const double cell = 7.0;      /* of 12 px monospace */
 static const double narrowest = 0.3; /* pixels */
@@ -44,6 +46,7 @@ struct graph {
     uint32_t *order; /* children, while they are sorted */
     const struct bsk_diff_function **by_number;
     uint32_t levels, drawn, left_out;
+    bool dry;         /* lines are counted, not written */
     double strongest; /* shift, in points: full colour */
 };
 
@@ -289,11 +292,31 @@ static void walk(struct graph *graph, double top)
     }
 }
 
-static void write_line(struct graph *graph, double y, const char *class, const char *text)
+/* One line, or several where it is too long for the page. Returns where the last one stands. */
+static double write_line(struct graph *graph, double y, const char *class, const char *text)
 {
-    bsk_stream_printf(&graph->out, "<text class=\"%s\" x=\"%d\" y=\"%.0f\">", class, MARGIN, y);
-    escaped(&graph->out, text, strlen(text));
-    bsk_stream_text(&graph->out, "</text>\n");
+    size_t left = strlen(text);
+    for (;;) {
+        size_t taken = left;
+        if (taken > LINE_CHARACTERS) {
+            taken = LINE_CHARACTERS;
+            while (taken > LINE_CHARACTERS / 2 && text[taken] != ' ')
+                taken--;
+        }
+        while (taken < left && ((unsigned char)text[taken] & 0xc0) == 0x80)
+            taken++; /* not within a character */
+        if (!graph->dry) {
+            bsk_stream_printf(&graph->out, "<text class=\"%s\" x=\"%d\" y=\"%.0f\">", class, MARGIN,
+                              y);
+            escaped(&graph->out, text, taken);
+            bsk_stream_text(&graph->out, "</text>\n");
+        }
+        text += taken;
+        left -= taken;
+        if (left == 0)
+            return y;
+        y += LINE_HEIGHT;
+    }
 }
 
 /* What A did and B does no more has no width here: it is said in words. */
@@ -309,8 +332,7 @@ static double write_gone(struct graph *graph, double y)
         snprintf(line, sizeof(line),
                  "in A only: %.250s, %.2f percent itself, %.2f with what it calls",
                  plain(graph, f->name), f->self.before, f->total.before);
-        write_line(graph, y, "dim", line);
-        y += 16;
+        y = write_line(graph, y + LINE_HEIGHT, "dim", line);
         written++;
     }
     return y;
@@ -329,39 +351,46 @@ static const char style[] =
     ".sure rect, g:hover rect { stroke: #1f2329; stroke-width: 1; }\n"
     "</style>\n";
 
-static void write_page(struct graph *graph)
+/* Returns where it ends. */
+static double write_head(struct graph *graph, bool dry)
 {
     const struct cli_diff *shown = graph->shown;
     char line[1800], about[1400];
-    size_t notes = shown->warning_count;
-    double head = 96 + 16 * (double)(notes + GONE_SHOWN), y = 28;
+    graph->dry = dry;
+    double y = write_line(graph, 28, "name", "What changed from A to B") + 4;
+    for (size_t i = 0; i < 2; i++) {
+        cli_diff_describe(shown, i, about, sizeof(about));
+        snprintf(line, sizeof(line), "%s  %.300s: %s", i ? "B" : "A", plain(graph, shown->paths[i]),
+                 about);
+        y = write_line(graph, y + LINE_HEIGHT, "dim", line);
+    }
+    for (size_t i = 0; i < shown->warning_count; i++) {
+        snprintf(line, sizeof(line), "warning: %s", shown->warnings[i]);
+        y = write_line(graph, y + LINE_HEIGHT, "", line);
+    }
+    snprintf(
+        line, sizeof(line),
+        "Widths are B's. Red: the share grew; blue: it shrank; full colour: by %.1f points. "
+        "Bold, outlined: the function's shift is significant (%zu are). %u narrower boxes left "
+        "out.",
+        graph->strongest, shown->diff->significant, graph->left_out);
+    y = write_line(graph, y + LINE_HEIGHT, "", line);
+    return write_gone(graph, y);
+}
+
+static void write_page(struct graph *graph)
+{
     walk(graph, -1);
     graph->strongest = fmax(graph->strongest, 1);
-    double height = head + graph->levels * ROW_HEIGHT + MARGIN;
+    double top = write_head(graph, true) + MARGIN;
+    double height = top + graph->levels * ROW_HEIGHT + MARGIN;
     bsk_stream_printf(&graph->out,
                       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/"
                       "2000/svg\" viewBox=\"0 0 %d %.0f\" width=\"%d\" height=\"%.0f\">\n",
                       PAGE_WIDTH, height, PAGE_WIDTH, height);
     bsk_stream_text(&graph->out, style);
-    write_line(graph, y, "name", "What changed from A to B");
-    for (size_t i = 0; i < 2; i++) {
-        cli_diff_describe(shown, i, about, sizeof(about));
-        snprintf(line, sizeof(line), "%s  %.300s: %s", i ? "B" : "A", plain(graph, shown->paths[i]),
-                 about);
-        write_line(graph, y += 18, "dim", line);
-    }
-    for (size_t i = 0; i < notes; i++) {
-        snprintf(line, sizeof(line), "warning: %s", shown->warnings[i]);
-        write_line(graph, y += 16, "", line);
-    }
-    snprintf(
-        line, sizeof(line),
-        "Widths are B's. Red: the share grew; blue: it shrank; full colour: by %.1f points. Bold, "
-        "outlined: the function's shift is significant (%zu are). %u narrower boxes left out.",
-        graph->strongest, shown->diff->significant, graph->left_out);
-    write_line(graph, y += 18, "", line);
-    write_gone(graph, y + 16);
-    walk(graph, head);
+    write_head(graph, false);
+    walk(graph, top);
     bsk_stream_text(&graph->out, "</svg>\n");
 }
 

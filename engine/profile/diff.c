@@ -207,10 +207,10 @@ static int by_value(const void *left, const void *right)
 }
 
 /* Of what is judged at all, what is in the middle. */
-static double median(double *values, size_t count)
+static double median(double *values, size_t count, double otherwise)
 {
     if (count == 0)
-        return 1;
+        return otherwise;
     qsort(values, count, sizeof(*values), by_value);
     return values[count / 2];
 }
@@ -319,6 +319,22 @@ static int by_shift(const void *left, const void *right)
     return order ? order : strcmp(a->path, b->path);
 }
 
+/* An absolute path says more than one that was shortened. */
+static enum bsk_code_origin origin_of(const struct side sides[2], const struct bsk_match *match,
+                                      uint32_t i)
+{
+    const uint32_t in[2] = { match->in_before[i], match->in_after[i] };
+    const char *path = "";
+    for (size_t side = 0; side < 2; side++) {
+        if (in[side] == NONE)
+            continue;
+        const char *its = bsk_profile_function_at(sides[side].profile, in[side]).path;
+        if (path[0] != '/')
+            path = its;
+    }
+    return bsk_code_origin(path);
+}
+
 static bool fill(struct bsk_diff *diff, const struct side sides[2], const struct bsk_match *match,
                  const struct bsk_judged *judged)
 {
@@ -339,7 +355,8 @@ static bool fill(struct bsk_diff *diff, const struct side sides[2], const struct
         at[2 * diff->count + 1] = text.size;
         bsk_buffer_append(&text, function.path, strlen(function.path) + 1);
         out->kind = function.kind;
-        out->origin = bsk_code_origin(function.path);
+        out->number = i;
+        out->origin = origin_of(sides, match, i);
         out->in_before = match->in_before[i] != NONE;
         out->in_after = match->in_after[i] != NONE;
         out->self = share_of(&judged[2 * i], diff->least_points);
@@ -360,17 +377,20 @@ static bool fill(struct bsk_diff *diff, const struct side sides[2], const struct
 static void describe(struct bsk_diff_side *out, const struct side *side,
                      const struct bsk_judged *judged, bool after)
 {
-    double values[512];
+    double values[512], phases[512];
     size_t count = 0;
     for (uint32_t i = 0; i < side->count * 2 && count < 512; i++) {
         double share = (judged[i].before + judged[i].after) / 2;
-        if (share > 0.02 && share < 0.98)
-            values[count++] =
-                after ? judged[i].noise_after.inflation : judged[i].noise_before.inflation;
+        if (share < 0.02 || share > 0.98)
+            continue;
+        const struct bsk_noise *noise = after ? &judged[i].noise_after : &judged[i].noise_before;
+        values[count] = noise->inflation;
+        phases[count++] = noise->phases;
     }
     *out = (struct bsk_diff_side){ .samples = (uint64_t)side->samples,
                                    .weight_ns = side->weight,
-                                   .inflation = median(values, count),
+                                   .inflation = median(values, count, 1),
+                                   .phases = median(phases, count, side->noise.phases),
                                    .from_order = side->block_count > 0,
                                    .busy = side->noise.busy };
 }
@@ -405,6 +425,8 @@ struct bsk_diff *bsk_diff_new(const struct bsk_profile *before, bool before_orde
     describe(&diff->after, &sides[1], judged, true);
     sides[0].noise.inflation = diff->before.inflation;
     sides[1].noise.inflation = diff->after.inflation;
+    sides[0].noise.phases = diff->before.phases;
+    sides[1].noise.phases = diff->after.phases;
     diff->least_points = least_points;
     diff->visible_points =
         fmax(least_points, 100 * bsk_noise_visible(0.1, &sides[0].noise, &sides[1].noise,

@@ -35,6 +35,7 @@ struct bsk_diff_side { /* what is known of the noise of one profile */
     double weight_ns;
     double inflation; /* of the variance: the median of what is judged; 1 where samples are as good
                          as independent */
+    double phases;    /* the same: 0 when shares are the same all along (noise.h) */
     bool from_order;  /* it was measured; else it is the default */
     bool busy;        /* the machine had other work: more than 3 percent of the samples were late */
 };
