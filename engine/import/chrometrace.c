@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_THREADS = 10000, GUESSED_SAMPLE_NS = 10000000 };
+enum { MAX_WHOLES = 20000000, MAX_THREADS = 10000, GUESSED_SAMPLE_NS = 10000000 };
 
 struct thread {
     int64_t pid, tid;
@@ -20,8 +20,15 @@ struct thread {
     size_t depth, capacity;
 };
 
+struct whole { /* an "X" event */
+    uint32_t thread, function, line, index;
+    double start_us, end_us;
+};
+
 struct trace {
     struct bsk_build *build;
+    struct whole *wholes;
+    size_t whole_count, whole_capacity;
     struct thread *threads;
     size_t count, newest;
     struct bsk_buffer name, path, kind;
@@ -33,7 +40,7 @@ struct trace {
 struct event {
     char phase;
     int64_t pid, tid;
-    double us;
+    double us, lasts_us;
     uint32_t line;
 };
 
@@ -90,9 +97,8 @@ static bool add_time(struct trace *file, struct bsk_pull *pull, struct thread *t
     return true;
 }
 
-static bool enter(struct trace *file, struct bsk_pull *pull, struct thread *thread, uint32_t line)
+static bool push(struct bsk_pull *pull, struct thread *thread, uint32_t function, uint32_t line)
 {
-    const char *name = bsk_buffer_text(&file->name), *path = bsk_buffer_text(&file->path);
     if (thread->depth >= BSK_IMPORT_MAX_DEPTH)
         return bsk_pull_fail(pull, BSK_E_LIMIT, "a stack has more than %d frames",
                              BSK_IMPORT_MAX_DEPTH);
@@ -104,14 +110,100 @@ static bool enter(struct trace *file, struct bsk_pull *pull, struct thread *thre
         thread->frames = frames;
         thread->capacity = capacity;
     }
-    uint32_t function = UINT32_MAX;
-    if (path[0] || !bsk_build_is_track(file->build, name)) {
-        function = bsk_build_function(file->build, name, path, 0);
-        if (function == UINT32_MAX)
-            return bsk_pull_fail(pull, BSK_E_MEMORY, "out of memory");
-    }
     thread->frames[thread->depth++] = (struct bsk_profile_frame){ function, line };
     return true;
+}
+
+/* What the event just read names; UINT32_MAX and true: a process or a thread, no function. */
+static bool function_of(struct trace *file, struct bsk_pull *pull, uint32_t *out_function)
+{
+    const char *name = bsk_buffer_text(&file->name), *path = bsk_buffer_text(&file->path);
+    *out_function = UINT32_MAX;
+    if (!path[0] && bsk_build_is_track(file->build, name))
+        return true;
+    *out_function = bsk_build_function(file->build, name, path, 0);
+    return *out_function != UINT32_MAX || bsk_pull_fail(pull, BSK_E_MEMORY, "out of memory");
+}
+
+static bool enter(struct trace *file, struct bsk_pull *pull, struct thread *thread, uint32_t line)
+{
+    uint32_t function;
+    return function_of(file, pull, &function) && push(pull, thread, function, line);
+}
+
+static bool keep_whole(struct trace *file, struct bsk_pull *pull, const struct thread *thread,
+                       const struct event *event)
+{
+    uint32_t function;
+    if (!function_of(file, pull, &function))
+        return false;
+    if (file->whole_count == MAX_WHOLES)
+        return bsk_pull_fail(pull, BSK_E_LIMIT, "more than %d events", MAX_WHOLES);
+    if (file->whole_count == file->whole_capacity) {
+        size_t capacity = file->whole_capacity * 2 + 256;
+        struct whole *wholes = realloc(file->wholes, capacity * sizeof(*wholes));
+        if (!wholes)
+            return bsk_pull_fail(pull, BSK_E_MEMORY, "out of memory");
+        file->wholes = wholes;
+        file->whole_capacity = capacity;
+    }
+    file->wholes[file->whole_count++] = (struct whole){
+        (uint32_t)(thread - file->threads), function,  event->line,
+        (uint32_t)file->whole_count,        event->us, event->us + event->lasts_us
+    };
+    return true;
+}
+
+static int by_start(const void *left, const void *right)
+{
+    const struct whole *a = left, *b = right;
+    if (a->thread != b->thread)
+        return a->thread < b->thread ? -1 : 1;
+    if (a->start_us != b->start_us)
+        return a->start_us < b->start_us ? -1 : 1;
+    if (a->end_us != b->end_us)
+        return a->end_us > b->end_us ? -1 : 1;
+    return a->index > b->index ? -1 : a->index < b->index; /* the outer one is written later */
+}
+
+/* Leaves all that ends by `us`; `ends` has the ends of the thread's frames. */
+static bool leave_until(struct trace *file, struct bsk_pull *pull, struct thread *thread,
+                        const double *ends, double us)
+{
+    while (thread->depth > 0 && ends[thread->depth - 1] <= us) {
+        double end = fmax(ends[thread->depth - 1], thread->last_us);
+        if (!add_time(file, pull, thread, end))
+            return false;
+        thread->last_us = end;
+        thread->depth--;
+    }
+    return true;
+}
+
+static bool play_wholes(struct trace *file, struct bsk_pull *pull)
+{
+    double *ends = calloc(BSK_IMPORT_MAX_DEPTH + 1, sizeof(*ends));
+    if (!ends)
+        return bsk_pull_fail(pull, BSK_E_MEMORY, "out of memory");
+    if (file->whole_count > 0)
+        qsort(file->wholes, file->whole_count, sizeof(*file->wholes), by_start);
+    for (size_t i = 0; i < file->whole_count && !pull->failed; i++) {
+        const struct whole *whole = &file->wholes[i];
+        struct thread *thread = &file->threads[whole->thread];
+        if (!leave_until(file, pull, thread, ends, whole->start_us) ||
+            !add_time(file, pull, thread, fmax(whole->start_us, thread->last_us)))
+            break;
+        thread->last_us = fmax(whole->start_us, thread->last_us);
+        /* one that outlasts what it is in, by a rounding, ends with it */
+        double end =
+            thread->depth > 0 ? fmin(whole->end_us, ends[thread->depth - 1]) : whole->end_us;
+        if (push(pull, thread, whole->function, whole->line))
+            ends[thread->depth - 1] = end;
+        if (i + 1 == file->whole_count || file->wholes[i + 1].thread != whole->thread)
+            leave_until(file, pull, thread, ends, INFINITY);
+    }
+    free(ends);
+    return !pull->failed;
 }
 
 static void read_args(struct trace *file, struct bsk_pull *pull, struct event *event)
@@ -160,12 +252,14 @@ static void read_event(struct trace *file, struct bsk_pull *pull)
             event.tid = id_of(pull);
         else if (bsk_pull_is(key, "ts"))
             event.us = bsk_pull_number(pull);
+        else if (bsk_pull_is(key, "dur"))
+            event.lasts_us = bsk_pull_number(pull);
         else if (bsk_pull_is(key, "args") && bsk_pull_peek(pull) == '{')
             read_args(file, pull, &event);
         else
             bsk_pull_skip(pull);
     }
-    if (pull->failed || (event.phase != 'B' && event.phase != 'E'))
+    if (pull->failed || (event.phase != 'B' && event.phase != 'E' && event.phase != 'X'))
         return; /* names of threads, counters and the like */
     struct thread *thread = thread_of(file, pull, &event);
     if (!thread)
@@ -173,6 +267,16 @@ static void read_event(struct trace *file, struct bsk_pull *pull)
     if (!file->has_first)
         file->first_us = event.us;
     file->has_first = true;
+    if (event.phase == 'X') {
+        if (fabs(event.us) > 4e15 || !(event.lasts_us >= 0 && event.lasts_us <= 4e15)) {
+            pull->at = begin.at;
+            bsk_pull_fail(pull, BSK_E_FORMAT, "this event is at no time, or lasts for none");
+            return;
+        }
+        file->first_us = fmin(file->first_us, event.us);
+        keep_whole(file, pull, thread, &event);
+        return;
+    }
     if (fabs(event.us) > 4e15 || (thread->started && event.us < thread->last_us)) {
         pull->at = begin.at;
         bsk_pull_fail(pull, BSK_E_FORMAT, "this event comes before the one that it follows");
@@ -200,6 +304,13 @@ static void read_events(struct trace *file, struct bsk_pull *pull)
     bsk_pull_array(pull);
     while (bsk_pull_item(pull))
         read_event(file, pull);
+    if (!pull->failed && file->whole_count > 0) {
+        for (size_t i = 0; i < file->count; i++) {
+            file->threads[i].depth = 0; /* events of the other kind that were never left */
+            file->threads[i].last_us = file->first_us;
+        }
+        play_wholes(file, pull);
+    }
 }
 
 int bsk_read_chrometrace(struct bsk_build *build, const char *bytes, size_t size)
@@ -233,6 +344,7 @@ int bsk_read_chrometrace(struct bsk_build *build, const char *bytes, size_t size
     for (size_t i = 0; i < file.count; i++)
         free(file.threads[i].frames);
     free(file.threads);
+    free(file.wholes);
     bsk_buffer_free(&file.name);
     bsk_buffer_free(&file.path);
     bsk_buffer_free(&file.kind);

@@ -13,6 +13,10 @@
  * have a significant shift (noise.h). */
 static const double least_judged = 0.0025;
 
+enum {
+    MAX_STEPS = 400000000
+}; /* frames of all runs together: past it stretches are not looked at */
+
 struct side { /* one profile, by the numbers of its functions in the match */
     const struct bsk_profile *profile;
     const uint32_t *of; /* by function: which one it is */
@@ -23,7 +27,8 @@ struct side { /* one profile, by the numbers of its functions in the match */
     double weight, samples;
     float *blocks; /* of those that are judged: [2 * place + (0 self, 1 total)][block] */
     size_t block_count;
-    struct bsk_noise noise; /* what all of its functions have in common */
+    struct bsk_stretches *stretches; /* of those that are judged: [2 * place + (0, 1)] */
+    struct bsk_noise noise;          /* what all of its functions have in common */
 };
 
 static void side_free(struct side *side)
@@ -32,6 +37,7 @@ static void side_free(struct side *side)
     free(side->self);
     free(side->total);
     free(side->blocks);
+    free(side->stretches);
 }
 
 /* Which frames are the outermost of their function: only those add to its total. */
@@ -191,12 +197,101 @@ static bool cut(struct side *side, const uint32_t *place, size_t judged)
     return done;
 }
 
-static struct bsk_noise noise_of(const struct side *side, uint32_t place, bool total)
+/* A stretch that goes on, of one function in the track that is walked. */
+struct open {
+    uint64_t step; /* the last run that it was in, counted over all; 0: none */
+    double length;
+};
+
+static void close_stretch(const struct side *side, uint32_t row, struct open *open)
+{
+    struct bsk_stretches *sums = &side->stretches[row];
+    double length = open->length / side->weight * side->samples;
+    sums->sum += length;
+    sums->squares += length * length;
+    if (length > side->samples / (double)side->block_count) {
+        sums->long_sum += length;
+        sums->long_squares += length * length;
+    }
+    open->length = 0;
+}
+
+static void extend(const struct side *side, uint32_t row, struct open *opens, uint64_t step,
+                   double length)
+{
+    struct open *open = &opens[row];
+    if (open->step + 1 != step && open->length > 0)
+        close_stretch(side, row, open);
+    open->step = step;
+    open->length += length;
+}
+
+/* Walks a track's runs in order: in how long stretches each judged function comes. */
+static void walk_track(const struct side *side, const struct bsk_run *runs, size_t count,
+                       const uint32_t *place, struct open *opens, uint64_t *step)
+{
+    (*step)++; /* what another track did last is no neighbour */
+    for (size_t i = 0; i < count; i++) {
+        const struct bsk_node *node = bsk_profile_node_at(side->profile, runs[i].node);
+        double length = (double)runs[i].cpu_ns;
+        if (length <= 0)
+            continue;
+        (*step)++;
+        if (node->depth > 0 && place[side->of[node->function]] != NONE)
+            extend(side, 2 * place[side->of[node->function]], opens, *step, length);
+        for (uint32_t at = runs[i].node; bsk_profile_node_at(side->profile, at)->depth > 0;
+             at = bsk_profile_node_at(side->profile, at)->parent) {
+            uint32_t number = side->of[bsk_profile_node_at(side->profile, at)->function];
+            if (side->outermost[at] && place[number] != NONE)
+                extend(side, 2 * place[number] + 1, opens, *step, length);
+        }
+    }
+}
+
+static bool find_stretches(struct side *side, const uint32_t *place, size_t judged)
+{
+    size_t tracks = bsk_profile_track_count(side->profile), total = 0, steps = 0;
+    struct bsk_run run;
+    if (side->block_count == 0)
+        return true;
+    size_t *begin = calloc(tracks + 2, sizeof(*begin));
+    struct open *opens = calloc(judged * 2 + 1, sizeof(*opens));
+    side->stretches = calloc(judged * 2 + 1, sizeof(*side->stretches));
+    struct bsk_run *runs = NULL;
+    uint64_t step = 1;
+    bool done = begin && opens && side->stretches;
+    for (size_t at = 0; done && bsk_profile_next_run(side->profile, &at, &run); total++) {
+        begin[run.track + 2]++;
+        steps += bsk_profile_node_at(side->profile, run.node)->depth;
+    }
+    runs = done && steps < MAX_STEPS ? malloc((total + 1) * sizeof(*runs)) : NULL;
+    for (size_t t = 2; runs && t < tracks + 2; t++)
+        begin[t] += begin[t - 1];
+    for (size_t at = 0; runs && bsk_profile_next_run(side->profile, &at, &run);)
+        runs[begin[run.track + 1]++] = run;
+    for (size_t t = 0; runs && t < tracks; t++)
+        walk_track(side, runs + begin[t], begin[t + 1] - begin[t], place, opens, &step);
+    for (uint32_t row = 0; runs && row < judged * 2; row++) {
+        if (opens[row].length > 0)
+            close_stretch(side, row, &opens[row]);
+    }
+    done = done && (runs || steps >= MAX_STEPS);
+    free(begin);
+    free(opens);
+    free(runs);
+    return done;
+}
+
+static struct bsk_noise noise_of(const struct side *side, uint32_t place, bool total, double share,
+                                 bool course)
 {
     struct bsk_noise noise = side->noise;
-    if (place != NONE && side->block_count > 0)
-        bsk_noise_from_blocks(side->blocks + ((size_t)place * 2 + total) * side->block_count,
-                              side->block_count, side->samples / (double)side->block_count, &noise);
+    if (place == NONE || side->block_count == 0)
+        return noise;
+    size_t row = (size_t)place * 2 + total;
+    bsk_noise_from_blocks(side->blocks + row * side->block_count, side->block_count,
+                          side->samples / (double)side->block_count, course, &noise);
+    bsk_noise_from_stretches(&side->stretches[row], share, course, &noise);
     return noise;
 }
 
@@ -227,17 +322,21 @@ static bool judge(struct side *before, struct side *after, struct bsk_judged *ju
                        (before->samples + after->samples);
         place[i] = share >= least_judged ? places++ : NONE;
     }
-    if (!cut(before, place, places) || !cut(after, place, places))
+    if (!cut(before, place, places) || !cut(after, place, places) ||
+        !find_stretches(before, place, places) || !find_stretches(after, place, places))
         goto out;
+    bool course = before->block_count > 0 && after->block_count > 0 &&
+                  bsk_noise_same_course(before->blocks, before->block_count, after->blocks,
+                                        after->block_count, places, 2);
     for (uint32_t i = 0; i < count; i++) {
         for (uint32_t total = 0; total < 2; total++) {
             struct bsk_judged *item = &judged[2 * i + total];
             *item = (struct bsk_judged){
                 .before = total ? before->total[i] : before->self[i],
                 .after = total ? after->total[i] : after->self[i],
-                .noise_before = noise_of(before, place[i], total),
-                .noise_after = noise_of(after, place[i], total),
             };
+            item->noise_before = noise_of(before, place[i], total, item->before, course);
+            item->noise_after = noise_of(after, place[i], total, item->after, course);
         }
     }
     done = true;
@@ -270,7 +369,8 @@ static bool decide(struct bsk_judged *judged, size_t count, double least_points,
     struct question *questions = malloc((count + 1) * sizeof(*questions));
     struct bsk_judged *asked = malloc((count + 1) * sizeof(*asked));
     size_t different = 0;
-    if (questions && asked) {
+    bool done = questions && asked;
+    if (done) {
         for (size_t i = 0; i < count; i++)
             questions[i] = (struct question){ judged[i].before, judged[i].after, (uint32_t)i };
         qsort(questions, count, sizeof(*questions), by_shares);
@@ -279,7 +379,7 @@ static bool decide(struct bsk_judged *judged, size_t count, double least_points,
                 questions[i].after != questions[i - 1].after)
                 asked[different++] = judged[questions[i].item];
         }
-        bsk_judge(asked, different, least_points / 100);
+        done = bsk_judge(asked, different, least_points / 100);
         for (size_t i = 0, at = 0; i < count; i++) {
             if (i > 0 && (questions[i].before != questions[i - 1].before ||
                           questions[i].after != questions[i - 1].after))
@@ -287,7 +387,6 @@ static bool decide(struct bsk_judged *judged, size_t count, double least_points,
             judged[questions[i].item] = asked[at];
         }
     }
-    bool done = questions && asked;
     free(questions);
     free(asked);
     *out_different = different;

@@ -26,12 +26,30 @@ struct bsk_noise {
     bool busy;        /* the machine had other work */
 };
 
+/* Whether two recordings, cut into blocks, go through the same course: first this, then that, in
+ * the same order, however long each part lasts. Row r of `a` begins at a[r * stride * a_count] and
+ * has a share for each of its blocks. A program that does the same thing all along has no course.
+ */
+bool bsk_noise_same_course(const float *a, size_t a_count, const float *b, size_t b_count,
+                           size_t rows, size_t stride);
+
 /* From the shares in `count` blocks of the recording, in order, each of `block_samples`: sets
- * inflation and phases. For the first, neighbours are compared, and the largest tenth of the
- * differences is left out, so that the phases of a program (it loads, then it computes) are not
- * taken for noise. */
-void bsk_noise_from_blocks(const float *shares, size_t count, double block_samples,
+ * inflation and phases. With `course`, what differs between the phases of the program (it loads,
+ * then it computes) is no noise: neighbouring blocks are compared, and the largest tenth of their
+ * differences left out. */
+void bsk_noise_from_blocks(const float *shares, size_t count, double block_samples, bool course,
                            struct bsk_noise *out);
+
+/* How a function's time comes: in stretches in which it does not change, lengths in samples. */
+struct bsk_stretches {
+    double sum, squares;           /* of the lengths, and of their squares */
+    double long_sum, long_squares; /* of those longer than a block alone */
+};
+
+/* Raises the inflation where stretches are long: few of them say little, whatever the blocks look
+ * like. With `course`, those longer than a block are phases. */
+void bsk_noise_from_stretches(const struct bsk_stretches *stretches, double share, bool course,
+                              struct bsk_noise *out);
 
 /* Both as they are taken where the order of samples is not known. */
 extern const struct bsk_noise bsk_noise_unordered;
@@ -47,8 +65,9 @@ struct bsk_judged {
 };
 
 /* Fills in the outputs of all, such that with equal programs the chance that any is significant is
- * at most 2 percent. A shift below `least_shift` (as a share) is never significant. */
-void bsk_judge(struct bsk_judged *items, size_t count, double least_shift);
+ * at most 3 percent. A shift below `least_shift` (as a share) is never significant. False: out of
+ * memory. */
+bool bsk_judge(struct bsk_judged *items, size_t count, double least_shift);
 
 /* The shift that is found 95 times in 100, of a function of share `share`, judged beside `count`
  * others. As a share. */

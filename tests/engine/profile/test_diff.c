@@ -256,12 +256,12 @@ static void two_points_are_found_in_ten_thousand_samples(void **state)
         bool ordered;
         int least; /* of 100 */
     } cases[] = {
-        /* 5 percent, and a small one: nearly always. At 10 percent noise is near the limit of any
-         * test that looks at all functions: docs/diff.md. */
+        /* 5 percent, and a small one: nearly always. At 10 percent, beside others, the noise of
+         * independent samples leaves no more: docs/diff.md. */
         { 4, true, 95 },
         { 4, false, 95 },
         { 20, true, 95 },
-        { 2, true, 70 },
+        { 2, true, 85 },
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
