@@ -180,6 +180,24 @@ static bool leave_until(struct trace *file, struct bsk_pull *pull, struct thread
     return true;
 }
 
+/* The events are wall time, which the samples that the file speaks of are spread over. */
+static void count_samples(struct trace *file)
+{
+    double covered_us = 0, end_us = 0;
+    for (size_t i = 0; i < file->whole_count; i++) {
+        const struct whole *whole = &file->wholes[i];
+        bool other = i == 0 || whole->thread != file->wholes[i - 1].thread;
+        if (other || whole->start_us > end_us)
+            end_us = whole->start_us;
+        if (whole->end_us > end_us) {
+            covered_us += whole->end_us - end_us;
+            end_us = whole->end_us;
+        }
+    }
+    if (file->said.samples > 0 && covered_us > 0)
+        file->ns_per_sample = covered_us * 1e3 / (double)file->said.samples;
+}
+
 static bool play_wholes(struct trace *file, struct bsk_pull *pull)
 {
     double *ends = calloc(BSK_IMPORT_MAX_DEPTH + 1, sizeof(*ends));
@@ -187,6 +205,7 @@ static bool play_wholes(struct trace *file, struct bsk_pull *pull)
         return bsk_pull_fail(pull, BSK_E_MEMORY, "out of memory");
     if (file->whole_count > 0)
         qsort(file->wholes, file->whole_count, sizeof(*file->wholes), by_start);
+    count_samples(file);
     for (size_t i = 0; i < file->whole_count && !pull->failed; i++) {
         const struct whole *whole = &file->wholes[i];
         struct thread *thread = &file->threads[whole->thread];

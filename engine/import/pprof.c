@@ -5,7 +5,6 @@
  */
 #include "engine/import/build.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +88,7 @@ struct pprof {
     struct bsk_build *build;
     struct list strings, functions, locations;
     struct bsk_buffer name, path;
+    uint64_t comment; /* the last one: which string */
     size_t value_types;
     struct wire types[8]; /* what the values of a sample are */
     uint64_t period, duration_ns, period_type_unit;
@@ -136,6 +136,12 @@ static int by_id(const void *left, const void *right)
 {
     const struct item *a = left, *b = right;
     return (a->id > b->id) - (a->id < b->id);
+}
+
+static void sort(struct list *list)
+{
+    if (list->count > 0)
+        qsort(list->items, list->count, sizeof(*list->items), by_id);
 }
 
 static const struct item *find(const struct list *list, uint64_t id)
@@ -186,6 +192,8 @@ static int collect(struct pprof *file, struct wire all)
             file->duration_ns = field.value;
         else if (field.number == 12)
             file->period = field.value;
+        else if (field.number == 13 && !field.is_bytes)
+            file->comment = field.value;
         if (rc < 0)
             return rc;
     }
@@ -219,6 +227,26 @@ static void choose_values(struct pprof *file)
             file->time_at = i;
             file->time_ns = units[u].ns;
         }
+    }
+}
+
+/* Ours say what made them in a comment, as the JSON formats do. What is none of ours is no matter.
+ */
+static void read_comment(struct pprof *file)
+{
+    struct wire body = string(file, file->comment);
+    struct bsk_pull pull = bsk_build_pull(file->build, body.at, (size_t)(body.end - body.at));
+    struct bsk_span key;
+    struct bsk_said said = { 0 };
+    pull.err = NULL;
+    if (!body.at || bsk_pull_peek(&pull) != '{')
+        return;
+    bsk_pull_object(&pull);
+    while (bsk_pull_key(&pull, &key)) {
+        if (bsk_pull_is(key, "basilisk"))
+            bsk_build_about(file->build, &pull, &said);
+        else
+            bsk_pull_skip(&pull);
     }
 }
 
@@ -330,9 +358,10 @@ int bsk_read_pprof(struct bsk_build *build, const char *bytes, size_t size)
         rc = bsk_fail(build->err, BSK_E_FORMAT, NULL,
                       "%.200s: this is no profile, or a pprof profile without names", build->name);
     if (rc == BSK_OK) {
-        qsort(file.functions.items, file.functions.count, sizeof(struct item), by_id);
-        qsort(file.locations.items, file.locations.count, sizeof(struct item), by_id);
+        sort(&file.functions);
+        sort(&file.locations);
         choose_values(&file);
+        read_comment(&file);
         rc = name_functions(&file);
     }
     struct field field;
@@ -342,8 +371,10 @@ int bsk_read_pprof(struct bsk_build *build, const char *bytes, size_t size)
     }
     if (rc == BSK_OK) {
         build->out->has_time = file.time_at != SIZE_MAX;
-        meta->duration_ns = file.duration_ns < INT64_MAX ? file.duration_ns : 0;
-        if (file.period > 0 && file.period < 100000000000 && build->out->has_time)
+        if (file.duration_ns > 0 && file.duration_ns < INT64_MAX)
+            meta->duration_ns = file.duration_ns;
+        if (meta->rate_hz <= 0 && file.period > 0 && file.period < 100000000000 &&
+            build->out->has_time)
             meta->rate_hz = 1e9 / (double)file.period;
     }
     free(file.strings.items);
