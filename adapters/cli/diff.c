@@ -169,7 +169,7 @@ void cli_diff_describe(const struct cli_diff *shown, size_t side, char *out, siz
     const struct bsk_profile_meta *meta = bsk_profile_meta_const(imported->profile);
     double weight = (double)bsk_profile_cpu_ns(imported->profile) / 1e9;
     char name[256], python[128] = "", rate[32] = "", took[64] = "", commit[32] = "";
-    copy_print(name, sizeof(name), meta->name[0] ? meta->name : "a program without a name");
+    copy_print(name, sizeof(name), meta->name[0] ? meta->name : "a program");
     if (meta->python[0]) {
         char version[64];
         copy_print(version, sizeof(version), meta->python);

@@ -13,7 +13,7 @@ enum {
     NUMBERS_CELLS = 55, /* of a row, before the function's name */
     NAME_LEAST_CELLS = 16,
 };
-static const double least_row = 0.05; /* a shift that rounds to something */
+static const double least_row = 0.1; /* points: smaller shifts are of no interest */
 
 struct row {
     struct bsk_share self, total;
@@ -237,7 +237,7 @@ static void put_foot(const struct table *table, size_t left_out)
         fprintf(table->out, "%zu more, none of them significant; --all shows them\n", left_out);
     fputc('\n', table->out);
     if (diff->significant > 0)
-        fprintf(table->out, "* significant: at most 2 of 100 pairs of equal runs show any such "
+        fprintf(table->out, "* significant: at most 3 of 100 pairs of equal runs show any such "
                             "shift. The others may "
                             "be noise.\n");
     else

@@ -15,6 +15,8 @@ enum {
 
 struct bsk_pull bsk_build_pull(struct bsk_build *build, const void *bytes, size_t size)
 {
+    if (size == 0)
+        bytes = ""; /* of nothing there may be no address */
     return (struct bsk_pull){ .start = bytes,
                               .at = bytes,
                               .end = (const char *)bytes + size,

@@ -4,7 +4,7 @@
  *
  * Shares are in percent of all weight of their profile, shifts in points (after minus before).
  * Functions are matched as match.h says. A shift is significant when two equal programs show any
- * such shift in at most 2 of 100 pairs (noise.h); docs/diff.md has the reasons and the figures.
+ * such shift in at most 3 of 100 pairs (noise.h); docs/diff.md has the reasons and the figures.
  *
  * Ownership: bsk_diff_new() gives an immutable result to the caller, which shares nothing with the
  * profiles.

@@ -46,6 +46,8 @@ enum bsk_code_origin bsk_code_origin(const char *path)
         return BSK_ORIGIN_PACKAGE;
     if (bsk_starts_with(path, "<frozen ") || (path[0] == '/' && below_python(path)))
         return BSK_ORIGIN_LIBRARY;
+    if (path[0] != '/' && bsk_is_library_file(path))
+        return BSK_ORIGIN_LIBRARY;
     return BSK_ORIGIN_USER;
 }
 

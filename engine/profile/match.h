@@ -36,4 +36,7 @@ enum bsk_code_origin {
  * user's unless their name says otherwise. */
 enum bsk_code_origin bsk_code_origin(const char *path);
 
+/* Whether a relative path is one of the standard library's: "json/decoder.py", "abc.py". */
+bool bsk_is_library_file(const char *path);
+
 #endif
