@@ -250,7 +250,7 @@ static void look_at_terminal(struct cli_diff *shown, bool to_file)
     shown->colour = terminal && !(none && *none) && !(term && strcmp(term, "dumb") == 0);
     if (terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         shown->width = size.ws_col;
-    else if (!to_file && columns && atoi(columns) > 0)
+    else if (terminal && columns && atoi(columns) > 0)
         shown->width = atoi(columns);
 }
 

@@ -1,4 +1,4 @@
-/* The difference as JSON: docs/protocol/diff.schema.json says what is in it. */
+/* The difference as JSON: docs/diff.schema.json says what is in it. */
 #include "adapters/cli/diff_show.h"
 
 #include "engine/base/json.h"

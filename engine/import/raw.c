@@ -72,7 +72,7 @@ static bool split(const char *begin, const char **end, uint64_t *out_count)
 {
     const char *at = *end;
     uint64_t count = 0, unit = 1;
-    while (at > begin && at[-1] >= '0' && at[-1] <= '9' && unit < 1000000000000) {
+    while (at > begin && at[-1] >= '0' && at[-1] <= '9' && unit < 1000000000000000000) {
         count += (uint64_t)(*--at - '0') * unit;
         unit *= 10;
     }
