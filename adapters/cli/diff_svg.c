@@ -56,7 +56,7 @@ static bool place(struct graph *graph, size_t side, uint32_t **out_box_of)
     const struct bsk_profile *profile = graph->shown->sides[side].profile;
     const uint32_t *of = side ? graph->match.of_after : graph->match.of_before;
     uint32_t nodes = (uint32_t)bsk_profile_node_count(profile);
-    uint32_t *box_of = malloc(((size_t)nodes + 1) * sizeof(*box_of));
+    uint32_t *box_of = calloc((size_t)nodes + 1, sizeof(*box_of));
     *out_box_of = box_of;
     for (uint32_t i = 0; box_of && i < nodes; i++) {
         const struct bsk_node *node = bsk_profile_node_at(profile, i);
@@ -99,7 +99,7 @@ static bool build(struct graph *graph)
         box->level = outer ? graph->boxes[outer - 1].level + 1 : 0;
         box->first_child = box->next_sibling = NONE;
     }
-    for (size_t side = 0; done && side < 2; side++)
+    for (size_t side = 0; done && side < 2 && box_of[side]; side++)
         weigh(graph, side, box_of[side]);
     for (uint32_t i = graph->pairs.count; done && i-- > 1;) {
         struct box *box = &graph->boxes[i], *parent = &graph->boxes[box->parent];

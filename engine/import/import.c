@@ -145,7 +145,7 @@ int bsk_import_bytes(const char *name, const void *bytes, size_t size, struct bs
     struct bsk_error ignored;
     struct bsk_buffer unpacked = { 0 };
     struct bsk_build build = { .name = name, .out = out, .err = err ? err : &ignored };
-    bsk_reader *reader;
+    bsk_reader *reader = NULL;
     const unsigned char *magic = bytes;
     int rc = BSK_OK;
     *out = (struct bsk_imported){ .format = "" };
@@ -159,7 +159,7 @@ int bsk_import_bytes(const char *name, const void *bytes, size_t size, struct bs
     }
     if (rc == BSK_OK)
         rc = choose(name, bytes, size, &reader, &out->format, build.err);
-    if (rc == BSK_OK) {
+    if (rc == BSK_OK && reader) {
         out->profile = bsk_profile_new(MAX_RUNS);
         rc = out->profile ? reader(&build, bytes, size)
                           : bsk_fail(build.err, BSK_E_MEMORY, NULL, "out of memory");

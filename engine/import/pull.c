@@ -217,8 +217,10 @@ const char *bsk_pull_text(struct bsk_pull *pull, struct bsk_buffer *room)
 {
     struct bsk_span span;
     bsk_buffer_clear(room);
-    if (bsk_pull_peek(pull) == 'n')
-        return literal(pull, "null") ? "" : "";
+    if (bsk_pull_peek(pull) == 'n') {
+        literal(pull, "null");
+        return "";
+    }
     if (pull->failed || !quoted(pull, &span))
         return "";
     const char *end = span.text + span.size;
@@ -252,8 +254,10 @@ double bsk_pull_number(struct bsk_pull *pull)
     size_t size = 0;
     if (pull->failed)
         return 0;
-    if (c == 'n')
-        return literal(pull, "null") ? 0 : 0;
+    if (c == 'n') {
+        literal(pull, "null");
+        return 0;
+    }
     while (pull->at + size < pull->end && size <= NUMBER_MAX_BYTES && pull->at[size] &&
            strchr("+-.0123456789eE", pull->at[size]))
         size++;

@@ -98,7 +98,7 @@ int bsk_read_raw(struct bsk_build *build, const char *bytes, size_t size)
         number++;
         if (stop > at && stop[-1] == '\r')
             stop--;
-        uint64_t count;
+        uint64_t count = 0;
         if (stop == at)
             continue;
         if (memchr(at, '\0', (size_t)(stop - at)))

@@ -143,9 +143,9 @@ static bool read_stack(struct speedscope *file, struct bsk_pull *pull, uint32_t 
     bsk_pull_array(pull);
     while (bsk_pull_item(pull)) {
         uint64_t index = bsk_pull_index(pull, file->count ? file->count - 1 : 0, "a frame");
-        if (!pull->failed && file->count == 0)
+        if (!pull->failed && !file->frames)
             bsk_pull_fail(pull, BSK_E_FORMAT, "a stack names a frame, but there are none");
-        if (pull->failed)
+        if (pull->failed || !file->frames)
             return false;
         const struct frame *frame = &file->frames[index];
         if (frame->is_track)
