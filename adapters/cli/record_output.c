@@ -5,15 +5,20 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { EARLY_RUNS = 8192 }; /* about a millisecond of writing */
+enum {
+    EARLY_RUNS = 8192, /* about a millisecond of writing */
+    OLD_SECONDS = 10,  /* a draft is written in less than one */
+};
 
 static const char default_folder[] = "basilisk-profiles";
 
@@ -28,7 +33,8 @@ struct cli_output {
 /* ---- before the recording ---------------------------------------------------------------------
  */
 
-/* A recording that was killed while it wrote left its draft; its PID is in the name. */
+/* A recording that was killed while it wrote left its draft; its PID is in the name. A young one
+ * may be of a container that shares the folder. */
 static void remove_old_drafts(const char *path)
 {
     char folder[PATH_MAX], start[NAME_MAX + 2];
@@ -37,14 +43,18 @@ static void remove_old_drafts(const char *path)
              slash ? path : ".");
     if (snprintf(start, sizeof(start), ".%s.", slash ? slash + 1 : path) >= (int)sizeof(start))
         return;
+    time_t now = time(NULL);
     DIR *listing = opendir(folder);
     for (const struct dirent *entry; listing && (entry = readdir(listing));) {
         char *end;
+        struct stat status;
         if (!bsk_starts_with(entry->d_name, start))
             continue;
         long pid = strtol(entry->d_name + strlen(start), &end, 10);
         if (pid > 0 && pid <= INT_MAX && strcmp(end, ".draft") == 0 && kill((pid_t)pid, 0) != 0 &&
-            errno == ESRCH)
+            errno == ESRCH &&
+            fstatat(dirfd(listing), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            status.st_mtim.tv_sec + OLD_SECONDS < now)
             unlinkat(dirfd(listing), entry->d_name, 0);
     }
     if (listing)
@@ -139,6 +149,24 @@ const char *cli_output_path(const struct cli_output *output)
     return output->options->output ? output->options->output : output->path;
 }
 
+const char *cli_output_how_to_look(const struct cli_output *output)
+{
+    const char *format = output->options->exporter->name;
+    static const char *const ways[][2] = {
+        { "flamegraph", "open it in a browser" },
+        { "raw", "a line is a stack and its samples; https://www.speedscope.app draws it" },
+        { "speedscope", "open it at https://www.speedscope.app" },
+        { "chrometrace", "open it at https://ui.perfetto.dev" },
+        { "cpuprofile", "open it in VS Code, or in the Performance panel of Chrome's DevTools" },
+        { "pprof", "look at it with `go tool pprof -http=: FILE`" },
+    };
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        if (strcmp(ways[i][0], format) == 0)
+            return ways[i][1];
+    }
+    return "open it with a viewer of that format";
+}
+
 bool cli_output_has_early(const struct cli_output *output)
 {
     return output->has_early;
@@ -147,22 +175,31 @@ bool cli_output_has_early(const struct cli_output *output)
 /* ---- writing ----------------------------------------------------------------------------------
  */
 
+/* The other formats have no order in time at all: there is nothing to make coarser. */
+static bool shows_time(const struct bsk_exporter *exporter)
+{
+    static const char *const sums[] = { "flamegraph", "raw", "pprof" };
+    for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
+        if (strcmp(exporter->name, sums[i]) == 0)
+            return false;
+    }
+    return true;
+}
+
 /* As it was asked for: `profile` itself where nothing changes it, else a new one; see release(). */
 static struct bsk_profile *reshaped(const struct cli_output *output, struct bsk_profile *profile,
-                                    const struct bsk_profile *since, size_t max_runs,
+                                    const struct bsk_profile *since,
                                     struct bsk_reshape_loss *out_loss)
 {
     const struct cli_record_options *options = output->options;
     bsk_profile_meta(profile)->full_filenames = options->full_filenames;
-    bool short_enough = max_runs == 0 || bsk_profile_samples(profile) <= max_runs;
-    if (short_enough && !since && !options->by_function && !options->no_lines &&
-        !options->threads && !options->only.count && !options->exclude.count)
+    if (!since && !options->by_function && !options->no_lines && !options->threads &&
+        !options->only.count && !options->exclude.count)
         return profile;
     const struct bsk_reshape how = {
         .by_function = options->by_function,
         .no_lines = options->no_lines,
         .thread_frames = options->threads,
-        .max_runs = max_runs,
         .only = (const char *const *)options->only.items,
         .only_count = options->only.count,
         .exclude = (const char *const *)options->exclude.items,
@@ -212,7 +249,9 @@ int cli_output_early(struct cli_output *output, struct bsk_profile *profile, str
 {
     if (output->direct || bsk_profile_samples(profile) == 0)
         return BSK_OK;
-    struct bsk_profile *other = reshaped(output, profile, NULL, EARLY_RUNS, NULL);
+    if (shows_time(output->options->exporter))
+        bsk_profile_coarsen(profile, EARLY_RUNS);
+    struct bsk_profile *other = reshaped(output, profile, NULL, NULL);
     if (!other)
         return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
     int rc = BSK_OK;
@@ -244,7 +283,7 @@ int cli_output_stretch(struct cli_output *output, struct bsk_profile *profile,
     char path[PATH_MAX];
     if (!stretch_path(output, number, path, sizeof(path)))
         return bsk_fail(err, BSK_E_LIMIT, NULL, "the path %.200s… is too long", output->path);
-    struct bsk_profile *other = reshaped(output, profile, since, 0, NULL);
+    struct bsk_profile *other = reshaped(output, profile, since, NULL);
     if (!other)
         return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
     int rc = bsk_profile_samples(other) > 0 ? write_file(output, other, path, false, err) : BSK_OK;
@@ -257,13 +296,14 @@ static int no_samples(const struct cli_output *output, const struct bsk_profile 
 {
     const struct bsk_profile_meta *meta = bsk_profile_meta_const(profile);
     double seconds = (double)meta->duration_ns / 1e9;
+    unsigned long long failed = meta->errors + meta->torn;
     if (loss->samples)
         return bsk_fail(err, BSK_E_STATE, "ask for other paths",
                         "No samples: --only and --exclude leave out all %llu",
                         (unsigned long long)loss->samples);
-    if (meta->errors + meta->torn > 0)
+    if (failed > 0)
         return bsk_fail(err, BSK_E_STATE, NULL, "No samples: none of %llu stacks could be read",
-                        (unsigned long long)(meta->errors + meta->torn));
+                        failed);
     if (output->options->gil)
         return bsk_fail(err, BSK_E_STATE, "without --gil all of its CPU time counts",
                         "No samples: it did not run with the GIL held in %.1f s", seconds);
@@ -277,7 +317,7 @@ static int no_samples(const struct cli_output *output, const struct bsk_profile 
 int cli_output_final(struct cli_output *output, struct bsk_profile *profile,
                      struct bsk_reshape_loss *out_loss, struct bsk_error *err)
 {
-    struct bsk_profile *other = reshaped(output, profile, NULL, 0, out_loss);
+    struct bsk_profile *other = reshaped(output, profile, NULL, out_loss);
     if (!other)
         return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
     int rc = bsk_profile_samples(other) == 0 ? no_samples(output, profile, out_loss, err)

@@ -261,11 +261,11 @@ uint32_t bsk_profile_stack(struct bsk_profile *p, uint32_t track,
     return node;
 }
 
-uint32_t bsk_profile_child(struct bsk_profile *p, uint32_t node, struct bsk_profile_frame frame)
+uint32_t bsk_profile_step(struct bsk_profile *p, uint32_t parent, uint32_t function, uint32_t line)
 {
-    if (node >= p->node_count || frame.function >= p->function_count)
+    if (parent >= p->node_count || function >= p->function_count)
         return BSK_NO_NODE;
-    return child(p, p->node_tracks[node], node, frame.function, frame.line);
+    return child(p, p->node_tracks[parent], parent, function, line);
 }
 
 void bsk_profile_name_track(struct bsk_profile *p, uint32_t track, const char *thread)
@@ -310,6 +310,12 @@ void bsk_profile_add_run(struct bsk_profile *p, uint32_t node, uint64_t start_ns
         p->lost += samples ? samples : 1;
 }
 
+void bsk_profile_coarsen(struct bsk_profile *p, size_t max_runs)
+{
+    const struct bsk_timeline_tree tree = { p->nodes, p->node_tracks, p->node_count };
+    bsk_timeline_limit(&p->timeline, &tree, max_runs);
+}
+
 struct bsk_profile *bsk_profile_new(size_t max_runs)
 {
     struct bsk_profile *p = calloc(1, sizeof(*p));
@@ -324,9 +330,9 @@ struct bsk_profile *bsk_profile_new(size_t max_runs)
     return p;
 }
 
-struct bsk_profile *bsk_profile_like(const struct bsk_profile *profile, size_t max_runs)
+struct bsk_profile *bsk_profile_like(const struct bsk_profile *profile)
 {
-    struct bsk_profile *p = bsk_profile_new(max_runs ? max_runs : profile->timeline.max_runs);
+    struct bsk_profile *p = bsk_profile_new(profile->timeline.max_runs);
     if (!p)
         return NULL;
     p->meta = profile->meta;

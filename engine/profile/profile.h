@@ -119,9 +119,9 @@ struct bsk_profile_meta {
  * held between 16 and 2^31. */
 struct bsk_profile *bsk_profile_new(size_t max_runs);
 struct bsk_profile *bsk_profile_clone(const struct bsk_profile *profile);
-/* An empty one that says of itself (meta, lost, window) what `profile` does; `max_runs` 0: with its
- * ceiling. NULL: out of memory. */
-struct bsk_profile *bsk_profile_like(const struct bsk_profile *profile, size_t max_runs);
+/* An empty one that says of itself (meta, lost, window) what `profile` does. NULL: out of
+ * memory. */
+struct bsk_profile *bsk_profile_like(const struct bsk_profile *profile);
 void bsk_profile_free(struct bsk_profile *profile); /* accepts NULL */
 
 struct bsk_profile_meta *bsk_profile_meta(struct bsk_profile *profile);
@@ -138,9 +138,9 @@ uint32_t bsk_profile_track(struct bsk_profile *profile, pid_t pid, pid_t tid, co
 uint32_t bsk_profile_stack(struct bsk_profile *profile, uint32_t track,
                            const struct bsk_profile_frame *frames, size_t depth);
 
-/* The node of one more frame on top of `node`; BSK_NO_NODE when that is none, or out of memory. */
-uint32_t bsk_profile_child(struct bsk_profile *profile, uint32_t node,
-                           struct bsk_profile_frame frame);
+/* The node of one more frame above `parent`; BSK_NO_NODE stays what it is. */
+uint32_t bsk_profile_step(struct bsk_profile *profile, uint32_t parent, uint32_t function,
+                          uint32_t line);
 
 /* Names a track's thread anew, when the name became known later. */
 void bsk_profile_name_track(struct bsk_profile *profile, uint32_t track, const char *thread);
@@ -155,6 +155,9 @@ void bsk_profile_add(struct bsk_profile *profile, uint32_t node, uint64_t start_
  * over node by node. */
 void bsk_profile_add_run(struct bsk_profile *profile, uint32_t node, uint64_t start_ns,
                          uint64_t wall_ns, uint64_t cpu_ns, uint32_t samples);
+
+/* Lowers the ceiling of the timeline, which becomes coarser where it does not fit; weights stay. */
+void bsk_profile_coarsen(struct bsk_profile *profile, size_t max_runs);
 
 /* Adds what the thread did with this stack, beside its CPU time; BSK_NO_NODE is allowed. */
 void bsk_profile_add_states(struct bsk_profile *profile, uint32_t node, uint64_t gil_ns,

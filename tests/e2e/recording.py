@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 from conftest import BASILISK
 
@@ -41,6 +42,19 @@ def start(*arguments, cwd=None, **options):
 def finish(process, timeout=60):
     out, err = process.communicate(timeout=timeout)
     return Run(subprocess.CompletedProcess([], process.returncode, out or b"", err or b""))
+
+
+def exists_soon(path, process):
+    """Waits for the first early file: it records, and has samples."""
+    end = time.monotonic() + 60
+    while not os.path.exists(str(path)) and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.005)
+    assert os.path.exists(str(path)), "no early file"
+
+
+def plain(shown):
+    """A terminal's text with a line for each time that a line was begun anew."""
+    return shown.replace("\r\x1b[K", "\n").replace("\r", "")
 
 
 def line_of(stream):

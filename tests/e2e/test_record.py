@@ -13,7 +13,7 @@ import pytest
 
 import profiles
 from conftest import BASILISK, PYTHON, fixture_path
-from recording import BUSY, FORMATS, PYTHON_C, about, finish, line_of, names, pprof_strings, raw, record, speedscope, start
+from recording import BUSY, FORMATS, PYTHON_C, about, exists_soon, finish, line_of, names, pprof_strings, raw, record, speedscope, start
 
 SHARES = fixture_path("shares.py")
 THREADS = fixture_path("threads.py")
@@ -182,7 +182,8 @@ def test_lines_functions_and_threads(program, tmp_path):
     _, found = frames_of(tmp_path, program, "-tF")
     assert all(stack[0].startswith("thread (") for stack in found), found
     assert "thread (%d): MainThread" % program.pid in {stack[0] for stack in found}
-    assert any(re.fullmatch(r"thread \(\d+\): second", stack[0]) for stack in found)
+    assert any(re.fullmatch(r"thread \(\d+\)(: second)?", stack[0]) for stack in found), found
+    assert len({stack[0] for stack in found}) == 2
 
 
 def test_frames_by_their_paths(program, tmp_path):
@@ -238,6 +239,25 @@ def test_idle_and_gil_are_taken(busy, tmp_path):
     for option in ("-i", "-g", "--blocking", "--nonblocking"):
         done = record("-p", busy.pid, "-d", "0.5", "-f", "speedscope", "-o", "out", option, cwd=tmp_path)
         assert done.code == 0 and done.summary["samples"] > 0, (option, done.err)
+
+
+def test_idle_shows_where_a_program_waits(background, tmp_path):
+    sleeper = background.start([PYTHON, fixture_path("sleeper.py")])
+    line_of(sleeper.stdout)
+    done = record("-p", sleeper.pid, "-i", "-d", "1", "-f", "raw", "-o", "out", cwd=tmp_path)
+    assert done.code == 0, done.err
+    found = raw(str(tmp_path / "out"))
+    assert list(found) == [("<module> (sleeper.py:8)",)] and found[("<module> (sleeper.py:8)",)] > 50
+
+
+def test_gil_counts_one_thread_at_a_time(background, tmp_path):
+    threads = background.start([PYTHON, THREADS, "--busy", "3", "--idle", "0", "--seconds", "60"])
+    document = {}
+    for options in [], ["-g"]:
+        done = record("-p", threads.pid, "-d", "1", "-f", "speedscope", "-o", "out", *options, cwd=tmp_path)
+        assert done.code == 0, done.err
+        document = about(str(tmp_path / "out"))
+    assert document["cpuSeconds"] <= document["seconds"] * 1.05
 
 
 # ---- where it goes
@@ -341,7 +361,7 @@ def test_a_file_of_options_that_is_wrong_says_where(text, code, reason, tmp_path
 def test_a_signal_ends_a_recording_and_writes_it(number, busy, tmp_path):
     out = tmp_path / "out"
     process = start("-p", busy.pid, "-f", "speedscope", "-o", "out", cwd=tmp_path)
-    wait_for_file(out, process)
+    exists_soon(out, process)
     process.send_signal(number)
     done = finish(process)
     assert done.code == 0, done.err
@@ -353,7 +373,7 @@ def test_a_signal_that_a_shell_ignores_for_us_is_heard(busy, tmp_path):
     script = "\"$0\" record -p %d -f speedscope -o out 2>err & echo $!; wait $!" % busy.pid
     shell = subprocess.Popen(["sh", "-c", script, BASILISK], cwd=str(tmp_path), stdout=subprocess.PIPE)
     pid = int(line_of(shell.stdout))
-    wait_for_file(tmp_path / "out", shell)
+    exists_soon(tmp_path / "out", shell)
     os.kill(pid, signal.SIGINT)
     assert shell.wait(30) == 0, (tmp_path / "err").read_text()
     shell.stdout.close()
@@ -363,18 +383,9 @@ def test_the_end_of_the_program_ends_a_recording(background, tmp_path):
     program = background.start([*PYTHON_C, BUSY % 1000])
     line_of(program.stdout)
     process = start("-p", program.pid, "-f", "speedscope", "-o", "out", cwd=tmp_path)
-    wait_for_file(tmp_path / "out", process)
+    exists_soon(tmp_path / "out", process)
     program.kill()
     program.wait()
     done = finish(process)
     assert done.code == 0, done.err
     assert profiles.check_speedscope(str(tmp_path / "out"))["basilisk"]["reason"] == "the program ended"
-
-
-def wait_for_file(path, process, seconds=30):
-    import time
-    for _ in range(seconds * 100):
-        if path.exists() or process.poll() is not None:
-            break
-        time.sleep(0.01)
-    assert path.exists(), "no early file"
