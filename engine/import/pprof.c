@@ -88,7 +88,8 @@ struct pprof {
     struct bsk_build *build;
     struct list strings, functions, locations;
     struct bsk_buffer name, path;
-    uint64_t comment; /* the last one: which string */
+    uint64_t comments[4]; /* the first ones: which strings */
+    size_t comment_count;
     size_t value_types;
     struct wire types[8]; /* what the values of a sample are */
     uint64_t period, duration_ns, period_type_unit;
@@ -192,8 +193,8 @@ static int collect(struct pprof *file, struct wire all)
             file->duration_ns = field.value;
         else if (field.number == 12)
             file->period = field.value;
-        else if (field.number == 13 && !field.is_bytes)
-            file->comment = field.value;
+        else if (field.number == 13 && !field.is_bytes && file->comment_count < 4)
+            file->comments[file->comment_count++] = field.value;
         if (rc < 0)
             return rc;
     }
@@ -230,23 +231,48 @@ static void choose_values(struct pprof *file)
     }
 }
 
-/* Ours say what made them in a comment, as the JSON formats do. What is none of ours is no matter.
- */
-static void read_comment(struct pprof *file)
+/* What follows `key` up to two blanks, in `out`; "" where the key is not there. */
+static void said(const char *line, const char *key, char *out, size_t size)
 {
-    struct wire body = string(file, file->comment);
-    struct bsk_pull pull = bsk_build_pull(file->build, body.at, (size_t)(body.end - body.at));
-    struct bsk_span key;
-    struct bsk_said said = { 0 };
-    pull.err = NULL;
-    if (!body.at || bsk_pull_peek(&pull) != '{')
+    const char *at = strstr(line, key);
+    out[0] = '\0';
+    if (!at)
         return;
-    bsk_pull_object(&pull);
-    while (bsk_pull_key(&pull, &key)) {
-        if (bsk_pull_is(key, "basilisk"))
-            bsk_build_about(file->build, &pull, &said);
-        else
-            bsk_pull_skip(&pull);
+    at += strlen(key);
+    const char *end = strstr(at, "  ");
+    size_t length = end ? (size_t)(end - at) : strlen(at);
+    snprintf(out, size, "%.*s", (int)(length < size ? length : size - 1), at);
+}
+
+/* Ours say in comments what made them: "basilisk 0.1.0: python app.py", "python: 3.13.0  rate: 100
+ * Hz  clock: cpu  …", "samples: 200  …  missed: 0  …". Others' are no matter. */
+static void read_comment(struct pprof *file, uint64_t index)
+{
+    struct bsk_imported *out = file->build->out;
+    struct bsk_profile_meta *meta = bsk_profile_meta(out->profile);
+    const char *line = text(file, index, &file->name);
+    char value[64];
+    if (strncmp(line, "basilisk ", 9) == 0) {
+        const char *colon = strstr(line, ": ");
+        size_t maker = colon ? (size_t)(colon - line) : strlen(line);
+        snprintf(out->maker, sizeof(out->maker), "%.*s", (int)(maker < 60 ? maker : 60), line);
+        snprintf(meta->command, sizeof(meta->command), "%.1000s", colon ? colon + 2 : "");
+    } else if (!out->maker[0]) {
+        return;
+    } else if (strncmp(line, "python: ", 8) == 0) {
+        said(line, "python: ", meta->python, sizeof(meta->python));
+        said(line, "rate: ", value, sizeof(value));
+        meta->rate_hz = strtod(value, NULL);
+        if (!(meta->rate_hz > 0 && meta->rate_hz < 1e9))
+            meta->rate_hz = 0;
+        said(line, "clock: ", value, sizeof(value));
+        meta->clock = strcmp(value, "wall") == 0  ? BSK_CLOCK_WALL
+                      : strcmp(value, "gil") == 0 ? BSK_CLOCK_GIL
+                                                  : BSK_CLOCK_CPU;
+        out->clock_known = value[0] != '\0';
+    } else if (strncmp(line, "samples: ", 9) == 0) {
+        said(line, "missed: ", value, sizeof(value));
+        meta->missed = strtoull(value, NULL, 10);
     }
 }
 
@@ -361,7 +387,8 @@ int bsk_read_pprof(struct bsk_build *build, const char *bytes, size_t size)
         sort(&file.functions);
         sort(&file.locations);
         choose_values(&file);
-        read_comment(&file);
+        for (size_t i = 0; i < file.comment_count; i++)
+            read_comment(&file, file.comments[i]);
         rc = name_functions(&file);
     }
     struct field field;
