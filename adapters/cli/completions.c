@@ -5,6 +5,7 @@
  */
 #include "adapters/cli/commands.h"
 
+#include "engine/base/strings.h"
 #include "engine/python/python.h"
 
 #include <ctype.h>
@@ -321,7 +322,7 @@ static int print_pids(void)
     }
     for (size_t i = 0; i < count; i++) {
         char line[64]; /* what a menu has room for, and no control characters */
-        snprintf(line, sizeof(line), "%s", items[i].command);
+        bsk_utf8_copy(line, sizeof(line), items[i].command);
         for (char *at = line; *at; at++)
             if ((unsigned char)*at < ' ')
                 *at = ' ';

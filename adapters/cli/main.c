@@ -4,7 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct cli_command *const cli_commands[] = { &cli_dap, &cli_replay, NULL };
+const struct cli_command *const cli_commands[] = {
+    &cli_dap,
+    &cli_top,
+    &cli_completions,
+    &cli_replay,
+    NULL,
+};
 
 static void print_help(void)
 {
