@@ -63,7 +63,8 @@ static bool takes_program(const struct cli_command *command)
 static void bash_answer(const struct cli_option *option)
 {
     if (chooses(option, "PID"))
-        puts("            COMPREPLY=($(compgen -W \"$(\"$1\" completions pids 2>/dev/null | cut -f 1)\" "
+        puts("            COMPREPLY=($(compgen -W \"$(\"$1\" completions pids 2>/dev/null | cut -f "
+             "1)\" "
              "-- \"$word\")) ;;");
     else if (chooses(option, "FILE"))
         puts("            compopt -o filenames; COMPREPLY=($(compgen -f -- \"$word\")) ;;");
@@ -126,7 +127,8 @@ static void print_bash(void)
          "        if [ \"${COMP_WORDS[i]}\" = -- ]; then\n"
          "            compopt -o filenames\n"
          "            COMPREPLY=($(compgen -f -- \"$word\"))\n"
-         "            [ \"$i\" -eq $((COMP_CWORD - 1)) ] && COMPREPLY+=($(compgen -c -- \"$word\"))\n"
+         "            [ \"$i\" -eq $((COMP_CWORD - 1)) ] && COMPREPLY+=($(compgen -c -- "
+         "\"$word\"))\n"
          "            return\n"
          "        fi\n"
          "    done\n"

@@ -5,11 +5,7 @@
 #include <string.h>
 
 const struct cli_command *const cli_commands[] = {
-    &cli_dap,
-    &cli_top,
-    &cli_completions,
-    &cli_replay,
-    NULL,
+    &cli_dap, &cli_top, &cli_doctor, &cli_completions, &cli_replay, NULL,
 };
 
 static void print_help(void)

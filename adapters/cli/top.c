@@ -30,8 +30,8 @@
 enum {
     DELAY_LEAST_MS = 50, /* faster is no picture any more */
     DELAY_MOST_S = 86400,
-    FIRST_MS = 250,      /* the first picture comes sooner than the delay says */
-    START_WAIT_S = 30,   /* for `-- CMD` to become a Python */
+    FIRST_MS = 250,    /* the first picture comes sooner than the delay says */
+    START_WAIT_S = 30, /* for `-- CMD` to become a Python */
     START_PAUSE_MS = 20,
     END_WAIT_MS = 3000, /* between SIGTERM and SIGKILL, for a program of ours */
 };
@@ -132,7 +132,8 @@ static int start_program(struct top *top, struct bsk_error *err)
     int rc, kept[3];
     snprintf(top->output, sizeof(top->output), "%.80s/basilisk-top-XXXXXX",
              folder && *folder ? folder : "/tmp");
-    int output = mkostemp(top->output, O_CLOEXEC), nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int output = mkostemp(top->output, O_CLOEXEC),
+        nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (output < 0 || nothing < 0) {
         rc = bsk_fail(err, BSK_E_IO, "set TMPDIR to a folder that can be written to",
                       "no file for the program's output: %s: %s", top->output, strerror(errno));

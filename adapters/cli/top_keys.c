@@ -144,48 +144,80 @@ enum top_deed top_key(struct top_state *state, const struct top_rows *rows, int 
         return sort_by(state, (enum top_column)(key - '1'));
     switch (key) {
     case 'q':
-    case 'Q': return TOP_QUIT;
+    case 'Q':
+        return TOP_QUIT;
     case '?':
     case 'h':
-    case KEY_F(1): state->help = true; return TOP_REDRAW;
+    case KEY_F(1):
+        state->help = true;
+        return TOP_REDRAW;
     case '<':
-    case KEY_LEFT: return sort_beside(state, -1);
+    case KEY_LEFT:
+        return sort_beside(state, -1);
     case '>':
-    case KEY_RIGHT: return sort_beside(state, 1);
+    case KEY_RIGHT:
+        return sort_beside(state, 1);
     case 'r':
-    case 'R': state->reverse = !state->reverse; return to_top(state);
+    case 'R':
+        state->reverse = !state->reverse;
+        return to_top(state);
     case 't':
-    case 'T': return show(state, TOP_THREADS);
+    case 'T':
+        return show(state, TOP_THREADS);
     case 'l':
-    case 'L': return show(state, TOP_LINES);
+    case 'L':
+        return show(state, TOP_LINES);
     case 'a':
-    case 'A': state->unfold = !state->unfold; return to_top(state);
+    case 'A':
+        state->unfold = !state->unfold;
+        return to_top(state);
     case 'g':
-    case 'G': return weigh(state, TOP_GIL);
+    case 'G':
+        return weigh(state, TOP_GIL);
     case 'i':
-    case 'I': return weigh(state, TOP_WALL);
-    case '%': state->of_cpu = !state->of_cpu; return TOP_REDRAW;
-    case '/': state->editing = true; return TOP_REDRAW;
+    case 'I':
+        return weigh(state, TOP_WALL);
+    case '%':
+        state->of_cpu = !state->of_cpu;
+        return TOP_REDRAW;
+    case '/':
+        state->editing = true;
+        return TOP_REDRAW;
     case 'p':
     case 'P':
-    case ' ': state->paused = !state->paused; return TOP_REDRAW;
+    case ' ':
+        state->paused = !state->paused;
+        return TOP_REDRAW;
     case 'z':
-    case 'Z': return TOP_ZERO;
+    case 'Z':
+        return TOP_ZERO;
     case KEY_UP:
-    case 'k': return go(state, rows, -1);
+    case 'k':
+        return go(state, rows, -1);
     case KEY_DOWN:
-    case 'j': return go(state, rows, 1);
-    case KEY_PPAGE: return page(state, rows, false);
-    case KEY_NPAGE: return page(state, rows, true);
-    case KEY_HOME: state->cursor = state->first = 0; return TOP_REDRAW;
-    case KEY_END: return go(state, rows, (long)rows->count);
+    case 'j':
+        return go(state, rows, 1);
+    case KEY_PPAGE:
+        return page(state, rows, false);
+    case KEY_NPAGE:
+        return page(state, rows, true);
+    case KEY_HOME:
+        state->cursor = state->first = 0;
+        return TOP_REDRAW;
+    case KEY_END:
+        return go(state, rows, (long)rows->count);
     case '\r':
     case '\n':
-    case KEY_ENTER: return enter(state, rows);
+    case KEY_ENTER:
+        return enter(state, rows);
     case KEY_ESCAPE:
     case KEY_BACKSPACE:
-    case KEY_DELETE: return leave(state);
-    case KEY_CTRL_L: clear(); return TOP_REDRAW;
-    default: return TOP_NOTHING;
+    case KEY_DELETE:
+        return leave(state);
+    case KEY_CTRL_L:
+        clear();
+        return TOP_REDRAW;
+    default:
+        return TOP_NOTHING;
     }
 }

@@ -22,10 +22,10 @@ struct work {
     struct top_rows *rows;
     struct package *packages; /* becomes rows->memory: names point into it */
     size_t package_count;
-    uint32_t *package_of;  /* by function: index + 1; 0: not folded */
-    uint32_t *function_row; /* by function: index + 1 */
-    uint32_t *line_slots;   /* open addressing: row + 1 */
-    size_t line_slot_count; /* a power of two */
+    uint32_t *package_of;    /* by function: index + 1; 0: not folded */
+    uint32_t *function_row;  /* by function: index + 1 */
+    uint32_t *line_slots;    /* open addressing: row + 1 */
+    size_t line_slot_count;  /* a power of two */
     uint32_t *line_function; /* by row: for the lines' table */
     uint32_t *node_row;      /* by node */
     uint32_t *active;        /* by row: how often it is on the path that is walked */
@@ -231,13 +231,20 @@ static int by_number(uint64_t a, uint64_t b)
 static uint64_t measure(const struct top_row *row, enum top_column column)
 {
     switch (column) {
-    case TOP_TOTAL: return row->total_ns;
-    case TOP_OWN_TIME: return row->all_own_ns;
-    case TOP_TOTAL_TIME: return row->all_total_ns;
-    case TOP_GIL_PERCENT: return row->gil_ns;
-    case TOP_WAIT: return row->wait_ns;
-    case TOP_IDLE: return row->idle_ns;
-    default: return row->own_ns;
+    case TOP_TOTAL:
+        return row->total_ns;
+    case TOP_OWN_TIME:
+        return row->all_own_ns;
+    case TOP_TOTAL_TIME:
+        return row->all_total_ns;
+    case TOP_GIL_PERCENT:
+        return row->gil_ns;
+    case TOP_WAIT:
+        return row->wait_ns;
+    case TOP_IDLE:
+        return row->idle_ns;
+    default:
+        return row->own_ns;
     }
 }
 

@@ -64,10 +64,10 @@ struct top_row {
 struct top_rows {
     struct top_row *items;
     size_t count;
-    uint64_t interval_ns;              /* wall time between before and now */
-    uint64_t cpu_ns, gil_ns, wait_ns;  /* of all threads in the interval */
-    size_t threads, threads_on_cpu;    /* alive; that used CPU time in the interval */
-    void *memory;                      /* owned */
+    uint64_t interval_ns;             /* wall time between before and now */
+    uint64_t cpu_ns, gil_ns, wait_ns; /* of all threads in the interval */
+    size_t threads, threads_on_cpu;   /* alive; that used CPU time in the interval */
+    void *memory;                     /* owned */
 };
 
 struct top_rows *top_rows_new(const struct top_question *question); /* NULL: out of memory */

@@ -18,9 +18,9 @@ struct column {
 static const struct column columns[TOP_COLUMNS] = {
     [TOP_OWN] = { "%Own", "%CPU", 7, 0 },
     [TOP_TOTAL] = { "%Total", NULL, 8, 1 },
-    [TOP_OWN_TIME] = { "OwnTime", "CPUTime", 10, 3 },
-    [TOP_TOTAL_TIME] = { "TotalTime", NULL, 11, 4 },
-    [TOP_GIL_PERCENT] = { "%GIL", "%GIL", 7, 2 },
+    [TOP_OWN_TIME] = { "OwnTime", "CPUTime", 10, 2 },
+    [TOP_TOTAL_TIME] = { "TotalTime", NULL, 11, 3 },
+    [TOP_GIL_PERCENT] = { "%GIL", "%GIL", 7, 4 },
     [TOP_WAIT] = { "%Wait", "%Wait", 7, 6 },
     [TOP_IDLE] = { "%Idle", "%Idle", 7, 5 },
     [TOP_NAME] = { "Function", "Thread", 0, 0 },
@@ -36,11 +36,13 @@ enum {
 
 const enum top_column *top_columns(enum top_view view)
 {
-    static const enum top_column all[] = { TOP_OWN,  TOP_TOTAL, TOP_OWN_TIME, TOP_TOTAL_TIME,
-                                           TOP_GIL_PERCENT, TOP_WAIT,  TOP_IDLE,     TOP_NAME,
-                                           TOP_PLACE, TOP_COLUMNS };
-    static const enum top_column threads[] = { TOP_OWN,  TOP_OWN_TIME, TOP_GIL_PERCENT, TOP_WAIT,
-                                               TOP_IDLE, TOP_NAME,     TOP_PLACE,       TOP_COLUMNS };
+    static const enum top_column all[] = { TOP_OWN,        TOP_TOTAL,       TOP_OWN_TIME,
+                                           TOP_TOTAL_TIME, TOP_GIL_PERCENT, TOP_WAIT,
+                                           TOP_IDLE,       TOP_NAME,        TOP_PLACE,
+                                           TOP_COLUMNS };
+    static const enum top_column threads[] = {
+        TOP_OWN, TOP_OWN_TIME, TOP_GIL_PERCENT, TOP_WAIT, TOP_IDLE, TOP_NAME, TOP_PLACE, TOP_COLUMNS
+    };
     return view == TOP_THREADS ? threads : all;
 }
 
@@ -244,8 +246,8 @@ static void lay_out(const struct top_rows *rows, const struct top_state *state, 
     for (int rank = RANKS; rank >= 0 && COLS - used - 1 < wanted + PLACE_LEAST + 1; rank--) {
         for (int c = 0; c < TOP_NAME; c++) {
             bool small = rank <= 1; /* the last two make room for a name only */
-            if (!out->shown[c] || columns[c].rank != rank || rank == 0 ||
-                c == (int)state->sort || (small && COLS - used - 1 >= 20))
+            if (!out->shown[c] || columns[c].rank != rank || rank == 0 || c == (int)state->sort ||
+                (small && COLS - used - 1 >= 20))
                 continue;
             out->shown[c] = false;
             used -= columns[c].width;
@@ -282,7 +284,9 @@ static void draw_titles(const struct top_state *state, const struct layout *layo
         if (!layout->shown[*c])
             continue;
         snprintf(text, sizeof(text), "%s%s", name,
-                 !sorts ? "" : up ? symbol("\u25b2", "^") : symbol("\u25bc", "v"));
+                 !sorts ? ""
+                 : up   ? symbol("\u25b2", "^")
+                        : symbol("\u25bc", "v"));
         int width = top_text_width(text);
         paint(TOP_PAINT_PLAIN, sorts ? A_REVERSE | A_BOLD : A_REVERSE);
         if (*c == TOP_NAME) {
@@ -320,8 +324,8 @@ static void place_of(const struct top_facts *facts, const struct top_state *stat
 static enum top_paint heat_of(uint64_t part_ns, uint64_t whole_ns)
 {
     static const enum top_paint paints[] = {
-        [BSK_LEVEL_NONE] = TOP_PAINT_PLAIN,   [BSK_LEVEL_COOL] = TOP_PAINT_COOL,
-        [BSK_LEVEL_WARM] = TOP_PAINT_WARM,    [BSK_LEVEL_HOT] = TOP_PAINT_HOT,
+        [BSK_LEVEL_NONE] = TOP_PAINT_PLAIN,        [BSK_LEVEL_COOL] = TOP_PAINT_COOL,
+        [BSK_LEVEL_WARM] = TOP_PAINT_WARM,         [BSK_LEVEL_HOT] = TOP_PAINT_HOT,
         [BSK_LEVEL_CRITICAL] = TOP_PAINT_CRITICAL,
     };
     return paints[whole_ns ? bsk_level_of(100.0 * (double)part_ns / (double)whole_ns)
@@ -332,14 +336,30 @@ static void number_of(const struct top_row *row, enum top_column column, uint64_
                       char out[TOP_NUMBER_BYTES])
 {
     switch (column) {
-    case TOP_OWN: top_percent(row->own_ns, whole_ns, out); break;
-    case TOP_TOTAL: top_percent(row->total_ns, whole_ns, out); break;
-    case TOP_OWN_TIME: top_seconds(row->all_own_ns, out); break;
-    case TOP_TOTAL_TIME: top_seconds(row->all_total_ns, out); break;
-    case TOP_GIL_PERCENT: top_percent(row->gil_ns, whole_ns, out); break;
-    case TOP_WAIT: top_percent(row->wait_ns, whole_ns, out); break;
-    case TOP_IDLE: top_percent(row->idle_ns, whole_ns, out); break;
-    default: out[0] = '\0'; break;
+    case TOP_OWN:
+        top_percent(row->own_ns, whole_ns, out);
+        break;
+    case TOP_TOTAL:
+        top_percent(row->total_ns, whole_ns, out);
+        break;
+    case TOP_OWN_TIME:
+        top_seconds(row->all_own_ns, out);
+        break;
+    case TOP_TOTAL_TIME:
+        top_seconds(row->all_total_ns, out);
+        break;
+    case TOP_GIL_PERCENT:
+        top_percent(row->gil_ns, whole_ns, out);
+        break;
+    case TOP_WAIT:
+        top_percent(row->wait_ns, whole_ns, out);
+        break;
+    case TOP_IDLE:
+        top_percent(row->idle_ns, whole_ns, out);
+        break;
+    default:
+        out[0] = '\0';
+        break;
     }
 }
 
@@ -358,8 +378,8 @@ static void draw_row(const struct top_facts *facts, const struct top_state *stat
         number_of(row, (enum top_column)c, whole_ns, number);
         int width = (int)strlen(number), at = x + columns[c].width - width;
         enum top_paint colour = TOP_PAINT_PLAIN;
-        if (c == TOP_OWN || c == TOP_TOTAL)
-            colour = heat_of(c == TOP_OWN ? row->own_ns : row->total_ns, whole_ns);
+        if (c == TOP_OWN) /* heat is a function's own time (docs/findings.md) */
+            colour = heat_of(row->own_ns, whole_ns);
         else if (c >= TOP_GIL_PERCENT && strcmp(number, "0.0") == 0)
             colour = TOP_PAINT_DIM;
         paint(colour, mark);
@@ -407,9 +427,9 @@ static void draw_table(const struct top_facts *facts, const struct top_rows *row
     if (rows->count == 0 && height > 2) {
         paint(TOP_PAINT_DIM, 0);
         top_text_put(y + 2, 2, COLS - 2,
-                     state->filter[0]  ? "nothing has this in its name"
+                     state->filter[0] ? "nothing has this in its name"
                      : facts->samples ? "nothing used the CPU since counting began"
-                                       : "waiting for the program to use the CPU",
+                                      : "waiting for the program to use the CPU",
                      false);
     }
 }
@@ -420,9 +440,9 @@ static void draw_table(const struct top_facts *facts, const struct top_rows *row
 static void draw_footer(const struct top_rows *rows, const struct top_state *state, int y)
 {
     static const char *const keys[][2] = {
-        { "q", "quit" },    { "?", "help" },     { "t", "threads" }, { "l", "lines" },
-        { "/", "filter" },  { "a", "library" },  { "<>", "sort" },   { "r", "reverse" },
-        { "p", "pause" },   { "z", "zero" },     { "g", "GIL" },     { "i", "idle" },
+        { "q", "quit" },   { "?", "help" },    { "t", "threads" }, { "l", "lines" },
+        { "/", "filter" }, { "a", "library" }, { "<>", "sort" },   { "r", "reverse" },
+        { "p", "pause" },  { "z", "zero" },    { "g", "GIL" },     { "i", "idle" },
         { "%", "of CPU" },
     };
     int x = 0;

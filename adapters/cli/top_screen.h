@@ -27,11 +27,11 @@ struct top_state {
 
 /* What the recording says, as text is made of it. */
 struct top_facts {
-    const char *program; /* its command line */
-    const char *python;  /* "3.13.0" */
-    const char *method;  /* how it is read: "read from outside" */
-    const char *thread;  /* the name of state.track, or NULL */
-    const char *output;  /* the file that a program of ours writes to, or NULL */
+    const char *program;      /* its command line */
+    const char *python;       /* "3.13.0" */
+    const char *method;       /* how it is read: "read from outside" */
+    const char *thread;       /* the name of state.track, or NULL */
+    const char *output;       /* the file that a program of ours writes to, or NULL */
     const char *folder, *cwd; /* for short file names; may be "" */
     pid_t pid;
     uint32_t rate_hz, processes;
