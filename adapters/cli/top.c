@@ -245,6 +245,16 @@ static void find_folder(struct top *top)
     }
 }
 
+/* Its command line without the interpreter's folder: the script is what tells programs apart. */
+static void find_program_line(struct top *top)
+{
+    char line[sizeof(top->program_line)];
+    bsk_process_command((pid_t)top->pid, line, sizeof(line));
+    size_t first = strcspn(line, " ");
+    const char *slash = memrchr(line, '/', first);
+    snprintf(top->program_line, sizeof(top->program_line), "%s", slash ? slash + 1 : line);
+}
+
 static void learn(struct top *top)
 {
     struct bsk_recording_status status;
@@ -477,7 +487,7 @@ static int watch(struct top *top)
         end_program(top);
         return print_error(&err);
     }
-    bsk_process_command((pid_t)top->pid, top->program_line, sizeof(top->program_line));
+    find_program_line(top);
     bsk_recording_python(top->recording, top->python, sizeof(top->python));
     find_folder(top);
     top->facts = (struct top_facts){ .program = top->program_line,
