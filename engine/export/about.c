@@ -38,6 +38,12 @@ static void script_of(const struct bsk_profile *profile, char *out, size_t size)
 
 void bsk_export_about(const struct bsk_profile *profile, struct bsk_json *json)
 {
+    static const char *const clocks[] = {
+        [BSK_CLOCK_CPU] = "cpu", [BSK_CLOCK_WALL] = "wall", [BSK_CLOCK_GIL] = "gil"
+    };
+    static const char *const methods[] = {
+        [BSK_METHOD_READ] = "read", [BSK_METHOD_TICK] = "tick", [BSK_METHOD_STOP] = "stop"
+    };
     const struct bsk_profile_meta *meta = bsk_profile_meta_const(profile);
     char script[PATH_MAX], commit[BSK_COMMIT_BYTES], started[32] = "";
     time_t seconds = (time_t)(meta->started_unix_ns / 1000000000);
@@ -61,10 +67,15 @@ void bsk_export_about(const struct bsk_profile *profile, struct bsk_json *json)
     bsk_json_field_uint(json, "sweeps", meta->sweeps);
     bsk_json_field_uint(json, "errors", meta->errors);
     bsk_json_field_uint(json, "torn", meta->torn);
+    bsk_json_field_uint(json, "filled", meta->filled);
+    bsk_json_field_uint(json, "unread", meta->unread);
+    bsk_json_field_uint(json, "stopped", meta->stopped);
     bsk_json_field_uint(json, "missed", meta->missed);
     bsk_json_field_uint(json, "lost", bsk_profile_lost(profile));
     bsk_json_field_double(json, "timelineWindowSeconds",
                           (double)bsk_profile_window_ns(profile) / 1e9, 3);
+    bsk_json_field_text(json, "clock", clocks[meta->clock]);
+    bsk_json_field_text(json, "method", methods[meta->method]);
     bsk_json_field_text(json, "reason", meta->reason);
     if (commit[0])
         bsk_json_field_text(json, "commit", commit);

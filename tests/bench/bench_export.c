@@ -64,13 +64,15 @@ int main(void)
     struct bsk_totals *totals = bsk_totals_new(clone);
     printf("totals      %7.1f ms\n", now_ms() - start);
     bsk_totals_free(totals);
-    static const char *const names[] = { "speedscope", "cpuprofile" };
-    for (int i = 0; i < 2; i++) {
+    static const char *const names[] = { "speedscope", "cpuprofile",  "flamegraph",
+                                         "raw",        "chrometrace", "pprof" };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const struct bsk_exporter *exporter = bsk_exporter_named(names[i]);
         FILE *file = tmpfile();
-        if (!file)
+        if (!file || !exporter)
             return 1;
         start = now_ms();
-        int rc = bsk_exporter_named(names[i])->write(clone, file, NULL);
+        int rc = exporter->write(clone, file, NULL);
         fflush(file);
         printf("%-11s %7.1f ms  %.1f MB  (%d)\n", names[i], now_ms() - start,
                (double)ftell(file) / 1e6, rc);

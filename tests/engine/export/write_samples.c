@@ -50,8 +50,8 @@ static void write_facts(const struct bsk_profile *profile, FILE *file)
 
 int main(int argc, char **argv)
 {
-    static const struct bsk_exporter *const exporters[] = { &bsk_export_speedscope,
-                                                            &bsk_export_cpuprofile };
+    static const char *const formats[] = { "speedscope", "cpuprofile",  "flamegraph",
+                                           "raw",        "chrometrace", "pprof" };
     if (argc != 2) {
         fprintf(stderr, "usage: write_samples FOLDER\n");
         return 2;
@@ -59,11 +59,14 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sample_profile_count; i++) {
         struct bsk_profile *profile = sample_profiles[i].make();
         char path[4096];
-        for (size_t e = 0; e < 2; e++) {
+        for (size_t e = 0; e < sizeof(formats) / sizeof(formats[0]); e++) {
+            const struct bsk_exporter *exporter = bsk_exporter_named(formats[e]);
             struct bsk_error err = { 0 };
+            if (!exporter)
+                continue;
             snprintf(path, sizeof(path), "%s/%s%s", argv[1], sample_profiles[i].name,
-                     exporters[e]->extension);
-            if (bsk_export_file(exporters[e], profile, path, &err) < 0) {
+                     exporter->extension);
+            if (bsk_export_file(exporter, profile, path, &err) < 0) {
                 fprintf(stderr, "%s: %s\n", path, err.message);
                 return 1;
             }
