@@ -7,10 +7,10 @@
  */
 #include "adapters/cli/commands.h"
 #include "adapters/cli/program.h"
+#include "adapters/cli/record_target.h"
 #include "adapters/cli/top_keys.h"
 #include "adapters/cli/top_terminal.h"
 #include "engine/process/process.h"
-#include "engine/python/python.h"
 #include "engine/recording/recording.h"
 
 #include <curses.h>
@@ -181,40 +181,49 @@ static void ring(void *user)
     (void)ignored;
 }
 
-static int start_recording(struct top *top, pid_t pid, struct bsk_error *err)
+static struct bsk_recording_options recording_options(struct top *top)
 {
-    const struct bsk_recording_options options = {
+    return (struct bsk_recording_options){
         .rate_hz = (uint32_t)top->rate_hz,
         .idle_stacks = true,
         .subprocesses = top->subprocesses,
         .bell = ring,
         .user = top,
     };
-    return bsk_recording_start(pid, &options, &top->recording, err);
 }
 
-/* `-- CMD` may be a launcher that becomes, or starts, the Python in a moment. */
+static int start_recording(struct top *top, struct bsk_error *err)
+{
+    struct bsk_recording_options options = recording_options(top);
+    char name[256];
+    cli_target_name((pid_t)top->pid, name, sizeof(name));
+    options.name = name;
+    return bsk_recording_start((pid_t)top->pid, &options, &top->recording, err);
+}
+
+/* A program of ours may be a launcher that becomes, or starts, the Python in a moment. */
 static int start_with_program(struct top *top, struct bsk_error *err)
 {
+    const struct bsk_recording_options options = recording_options(top);
     uint64_t until = clock_ms() + START_WAIT_S * 1000ULL;
     for (;;) {
         pid_t python = 0;
-        int rc = bsk_python_find_below(cli_program_pid(top->program), &python, err);
-        if (rc == BSK_OK)
-            rc = start_recording(top, python, err);
+        int rc = cli_target_try(top->program, &options, &top->recording, &python, err);
         if (rc == BSK_OK) {
             top->pid = python;
             return rc;
         }
-        if (cli_program_ended(top->program)) {
-            int code = cli_program_wait(top->program);
-            return bsk_fail(err, BSK_E_GONE, "what it wrote is in that file",
-                            "the program ended (exit code %d) before it could be watched; output: "
-                            "%s",
-                            code, top->output);
-        }
-        if (rc == BSK_E_PERMISSION || clock_ms() > until || top_terminal_signal() != 0)
+        if (cli_program_ended(top->program))
+            return bsk_fail(err, BSK_E_GONE, NULL,
+                            "%s ended with exit code %d before a Python could be read in it or "
+                            "below it; its output is in %s",
+                            top->command[0], cli_program_wait(top->program), top->output);
+        if ((rc != BSK_E_FORMAT && rc != BSK_E_TORN && rc != BSK_E_GONE) || clock_ms() > until)
             return rc;
+        top->ended_by = top_terminal_signal();
+        if (top->ended_by)
+            return bsk_fail(err, BSK_E_STATE, NULL, "interrupted while %s was starting",
+                            top->command[0]);
         poll(NULL, 0, START_PAUSE_MS);
     }
 }
@@ -479,10 +488,11 @@ static void top_free(struct top *top)
 static int watch(struct top *top)
 {
     struct bsk_error err = { 0 };
-    int rc = top->command ? start_program(top, &err) : BSK_OK;
+    int rc = top_terminal_catch(&err); /* first, so that no program of ours is left behind */
+    if (rc == BSK_OK && top->command)
+        rc = start_program(top, &err);
     if (rc == BSK_OK)
-        rc = top->command ? start_with_program(top, &err)
-                          : start_recording(top, (pid_t)top->pid, &err);
+        rc = top->command ? start_with_program(top, &err) : start_recording(top, &err);
     if (rc < 0) {
         end_program(top);
         return print_error(&err);
@@ -513,18 +523,16 @@ static int run_top(const struct cli_command *command, int argc, char **argv)
                        .delay_s = 1.0,
                        .bell_fd = -1,
                        .state = { .track = UINT32_MAX } };
-    int plain = 0, rest = 0;
-    int rc = cli_parse(command, argc, argv, take, &top, &plain, &rest);
+    int rest = argc;
+    int rc = cli_parse_program(command, argc, argv, take, &top, &rest);
     if (rc)
         return rc;
-    if (plain > 0)
-        return cli_usage("a program stands behind --: basilisk top -- %s", argv[0]);
     if (rest < argc)
         top.command = argv + rest;
     if (!top.pid && !top.command)
-        return cli_usage("top wants -p PID or -- CMD");
+        return cli_usage("top wants --pid PID, or a command to run");
     if (top.pid && top.command)
-        return cli_usage("top takes -p PID or -- CMD, not both");
+        return cli_usage("top wants --pid or a command, not both");
     if (top.native) {
         fprintf(stderr, "basilisk: -n: native stacks are not in this build yet; Python's are shown "
                         "without it\n");

@@ -54,20 +54,27 @@ static void remember(const char *capability)
     farewell_bytes += bytes;
 }
 
-static void catch_signals(void)
+int top_terminal_catch(struct bsk_error *err)
 {
-    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART }, before;
+    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+    if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+        return bsk_fail(err, BSK_E_IO, NULL, "no pipe: %s", strerror(errno));
     sigfillset(&action.sa_mask);
     for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
         sigaction(ends[i], &action, NULL);
-    action.sa_handler = on_crash;
-    action.sa_flags = (int)SA_RESETHAND;
+    signal(SIGPIPE, SIG_IGN); /* a terminal that went away is an error of write() */
+    return BSK_OK;
+}
+
+static void catch_crashes(void)
+{
+    struct sigaction action = { .sa_handler = on_crash, .sa_flags = (int)SA_RESETHAND }, before;
+    sigfillset(&action.sa_mask);
     for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++) {
         /* A sanitizer's own handler says more than ours. */
         if (sigaction(crashes[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
             sigaction(crashes[i], &action, NULL);
     }
-    signal(SIGPIPE, SIG_IGN); /* a terminal that went away is an error of write() */
 }
 
 static void choose_colours(void)
@@ -104,10 +111,7 @@ int top_terminal_open(struct bsk_error *err)
     setlocale(LC_ALL, "");
     utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
     const char *type = getenv("TERM");
-    if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
-        return bsk_fail(err, BSK_E_IO, NULL, "no pipe: %s", strerror(errno));
     tcgetattr(STDIN_FILENO, &saved);
-    catch_signals(); /* before curses, which catches what nobody does */
     set_escdelay(50);
     screen = newterm(NULL, stdout, stdin);
     if (!screen)
@@ -117,6 +121,7 @@ int top_terminal_open(struct bsk_error *err)
     remember("rmkx");
     remember("cnorm");
     remember("rmcup");
+    catch_crashes();
     cbreak();
     noecho();
     nonl();

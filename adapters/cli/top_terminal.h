@@ -12,8 +12,11 @@
 
 #include <stdbool.h>
 
-/* Fails with BSK_E_UNSUPPORTED when the type of the terminal ($TERM) is not known. From here on
- * signals that end us, and SIGWINCH, come as numbers through top_terminal_signal(). */
+/* From here on signals that end us, and SIGWINCH, come as numbers through top_terminal_signal(). */
+int top_terminal_catch(struct bsk_error *err);
+
+/* After top_terminal_catch(). Fails with BSK_E_UNSUPPORTED when the type of the terminal ($TERM) is
+ * not known. */
 int top_terminal_open(struct bsk_error *err);
 void top_terminal_close(void); /* twice is harmless */
 
