@@ -242,8 +242,7 @@ static void lay_out(const struct top_rows *rows, const struct top_state *state, 
         int width = at < rows->count ? top_text_width(rows->items[at].name) : 0;
         longest = width > longest ? width : longest;
     }
-    int wanted = longest < NAME_LEAST ? longest : NAME_LEAST;
-    for (int rank = RANKS; rank >= 0 && COLS - used - 1 < wanted + PLACE_LEAST + 1; rank--) {
+    for (int rank = RANKS; rank >= 0 && COLS - used - 1 < NAME_LEAST + PLACE_LEAST + 2; rank--) {
         for (int c = 0; c < TOP_NAME; c++) {
             bool small = rank <= 1; /* the last two make room for a name only */
             if (!out->shown[c] || columns[c].rank != rank || rank == 0 || c == (int)state->sort ||
