@@ -219,8 +219,9 @@ def test_resizing_while_it_runs(watched):
 
 def test_colours_by_heat_and_none_where_they_are_not_wanted(watched):
     terminal, _ = watched()
-    terminal.wait(lambda lines: sum(own(lines)) > 1, "time in functions")
-    assert b"\x1b[38;5;202m" in terminal.raw  # critical
+    terminal.press("%")
+    terminal.wait(lambda lines: max(own(lines) or [0]) > 10, "a critical function")
+    terminal.wait(lambda lines: b"\x1b[38;5;202m" in terminal.raw, "its colour")
     plain, _ = watched(NO_COLOR="1")
     plain.wait(lambda lines: sum(own(lines)) > 1, "time in functions")
     assert not re.search(rb"\x1b\[[\d;]*[34][0-8][;m]", plain.raw)
