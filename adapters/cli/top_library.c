@@ -7,13 +7,15 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What follows "/lib/python3.N/", "/lib64/python3.N/" or "/lib/python3/", or NULL. */
+/* What follows "/lib/python3.N/", "/lib64/python3.Nt/" or "/lib/python3/", or NULL. */
 static const char *behind_library(const char *path)
 {
     for (const char *at = strstr(path, "/python3"); at; at = strstr(at + 1, "/python3")) {
         const char *end = at + strlen("/python3");
-        while (*end == '.' || *end == 't' || isdigit((unsigned char)*end))
-            end++;
+        if (*end == '.')
+            for (end++; isdigit((unsigned char)*end);)
+                end++;
+        end += *end == 't'; /* free-threaded */
         bool in_lib = (at - path >= 4 && memcmp(at - 4, "/lib", 4) == 0) ||
                       (at - path >= 6 && memcmp(at - 6, "/lib64", 6) == 0);
         if (in_lib && *end == '/')
