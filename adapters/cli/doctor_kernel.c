@@ -69,7 +69,7 @@ static int load_program(void)
 {
     const struct bpf_insn program[] = {
         { .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 1, .src_reg = 10 },
-        { .code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = 1, .imm = -8 },
+        { .code = BPF_ALU64 | BPF_ADD, .dst_reg = 1, .imm = -8 },
         { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 2, .imm = 8 },
         { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 3, .imm = 0 },
         { .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_probe_read_user },
@@ -81,7 +81,7 @@ static int load_program(void)
     attr.prog_type = BPF_PROG_TYPE_PERF_EVENT;
     attr.insns = (uint64_t)(uintptr_t)program;
     attr.insn_cnt = sizeof(program) / sizeof(program[0]);
-    attr.license = (uint64_t)(uintptr_t) "GPL"; /* of this program of seven steps; the call asks */
+    attr.license = (uint64_t)(uintptr_t) "Dual MIT/GPL"; /* the call asks for one */
     return (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
 }
 

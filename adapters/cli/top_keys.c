@@ -58,7 +58,7 @@ static enum top_deed sort_beside(struct top_state *state, int step)
     for (; all[count] != TOP_COLUMNS; count++)
         if (all[count] == state->sort)
             at = count;
-    return sort_by(state, all[(at + step + count) % count]);
+    return count ? sort_by(state, all[(at + step + count) % count]) : TOP_NOTHING;
 }
 
 static enum top_deed show(struct top_state *state, enum top_view view)
