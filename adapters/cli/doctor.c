@@ -146,6 +146,8 @@ static int run_doctor(const struct cli_command *command, int argc, char **argv)
     ssize_t got = readlink("/proc/self/exe", doctor->self, sizeof(doctor->self) - 1);
     if (got <= 0)
         snprintf(doctor->self, sizeof(doctor->self), "basilisk");
+    snprintf(doctor->command, sizeof(doctor->command), wishes.pid ? "doctor -p %d" : "doctor",
+             (int)wishes.pid);
     if (wishes.pid)
         doctor_target(doctor, (pid_t)wishes.pid);
     else

@@ -31,7 +31,8 @@ enum { DOCTOR_FINDINGS_MAX = 32 };
 struct doctor {
     struct doctor_finding findings[DOCTOR_FINDINGS_MAX];
     size_t count;
-    char self[4096]; /* our own path, for commands */
+    char self[4096];  /* our own path, for commands */
+    char command[32]; /* what of us is to be run again: "doctor -p 4711" */
 };
 
 /* Adds one; returns it, so that a fix can be put in. Never NULL: past the last the last is

@@ -36,7 +36,7 @@ static bool find_process(struct doctor *doctor, pid_t pid, struct doctor_who *ou
         finding =
             doctor_say(doctor, "process", DOCTOR_BAD, "hidden",
                        "process %d is there, but /proc hides it (mounted with hidepid)", (int)pid);
-        doctor_fix(finding, "sudo %s doctor -p %d", doctor->self, (int)pid);
+        doctor_fix(finding, "sudo %s %s", doctor->self, doctor->command);
         return false;
     }
     struct stat space = { 0 };

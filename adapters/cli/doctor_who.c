@@ -194,7 +194,7 @@ static void explain_yama(struct doctor *doctor, const char *check, const char *w
     }
 }
 
-static void explain_user(struct doctor *doctor, pid_t pid, const char *check, const char *what,
+static void explain_user(struct doctor *doctor, const char *check, const char *what,
                          const struct doctor_who *us, const struct doctor_who *them)
 {
     char name[64];
@@ -209,17 +209,17 @@ static void explain_user(struct doctor *doctor, pid_t pid, const char *check, co
     } else {
         finding = doctor_say(doctor, check, DOCTOR_BAD, "user",
                              "%s cannot be read: it belongs to %s", what, name);
-        doctor_fix(finding, "sudo %s doctor -p %d", doctor->self, (int)pid);
+        doctor_fix(finding, "sudo %s %s", doctor->self, doctor->command);
     }
 }
 
-static void explain_namespace(struct doctor *doctor, pid_t pid, const char *check, const char *what)
+static void explain_namespace(struct doctor *doctor, const char *check, const char *what)
 {
     struct doctor_finding *finding = doctor_say(
         doctor, check, DOCTOR_BAD, "namespace",
         "%s cannot be read: it is in another user namespace, where you have no say", what);
     if (in_first_user_namespace())
-        doctor_fix(finding, "sudo %s doctor -p %d", doctor->self, (int)pid);
+        doctor_fix(finding, "sudo %s %s", doctor->self, doctor->command);
     else
         doctor_fix(finding, "run Basilisk outside this user namespace, on the host");
 }
@@ -242,20 +242,20 @@ void doctor_explain(struct doctor *doctor, pid_t pid, const char *check, const c
                              what, strerror(reading.readv_errno), (int)pid);
         doctor_fix(finding, "docker run --security-opt seccomp=unconfined ...");
     } else if (!ids_match(&us, &them) && !capable) {
-        explain_user(doctor, pid, check, what, &us, &them);
+        explain_user(doctor, check, what, &us, &them);
     } else if (!same_user_namespace(pid)) {
-        explain_namespace(doctor, pid, check, what);
+        explain_namespace(doctor, check, what);
     } else if (!capable && (!is_dumpable(pid, &them) ||
                             (!may_look(pid) && (them.permitted & ~us.effective) == 0))) {
         finding = doctor_say(doctor, check, DOCTOR_BAD, "dumpable",
                              "%s cannot be read: it made itself non-dumpable (setuid, file "
                              "capabilities, or PR_SET_DUMPABLE)",
                              what);
-        doctor_fix(finding, "sudo %s doctor -p %d", doctor->self, (int)pid);
+        doctor_fix(finding, "sudo %s %s", doctor->self, doctor->command);
     } else if (!capable && (them.permitted & ~us.effective)) {
         finding = doctor_say(doctor, check, DOCTOR_BAD, "capability",
                              "%s cannot be read: it has capabilities that you do not have", what);
-        doctor_fix(finding, "sudo %s doctor -p %d", doctor->self, (int)pid);
+        doctor_fix(finding, "sudo %s %s", doctor->self, doctor->command);
     } else if (scope > 0 && (!capable || scope == 3)) {
         explain_yama(doctor, check, what, scope);
     } else {

@@ -79,6 +79,13 @@ class Terminal:
     def wait_text(self, text, timeout=30):
         return self.wait(lambda lines: any(text in line for line in lines), repr(text), timeout)
 
+    def feed_until(self, data, timeout=30):
+        """Until these bytes have come."""
+        end = time.monotonic() + timeout
+        while data not in self.raw:
+            assert time.monotonic() < end, "%r did not come:\n%s" % (data, self.text())
+            self.feed(0.2)
+
     def wait_no_text(self, text):
         return self.wait(lambda lines: not any(text in line for line in lines), "a screen without %r" % text)
 

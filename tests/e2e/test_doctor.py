@@ -383,6 +383,20 @@ def test_ticks_need_capabilities(binary):
 
 
 @root
+@pytest.mark.parametrize("capabilities", ["cap_bpf,cap_perfmon+ep", "cap_sys_ptrace+ep"])
+def test_capabilities_of_our_own_file_do_not_mislead_it(capabilities, binary):
+    """A program with file capabilities cannot be read by its like; programs of the user's can."""
+    setcap = shutil.which("setcap") or "/usr/sbin/setcap"
+    if not os.access(setcap, os.X_OK) or subprocess.run([setcap, capabilities, binary]).returncode != 0:
+        pytest.skip("no file capabilities here")
+    try:
+        answer = doctor(binary, prefix=NOBODY)
+        assert [finding(answer, check)["status"] for check in ("child", "others")] == ["ok", "ok"]
+    finally:
+        subprocess.run([setcap, "-r", binary], check=True)
+
+
+@root
 def test_perf_events_by_the_paranoid_setting(binary):
     path = "/proc/sys/kernel/perf_event_paranoid"
     with open(path) as file:

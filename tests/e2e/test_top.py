@@ -416,6 +416,27 @@ def test_every_end_restores_the_terminal(how, watched):
     assert process.poll() is None
 
 
+def test_ctrl_z_and_back(target, tmp_path):
+    """Below a shell, as job control wants it."""
+    process = target("work")
+    terminal = Terminal(["bash", "--norc", "-i"], 80, 24, tmp_path / "stderr")
+    try:
+        terminal.press("%s top -p %d --delay 0.2\r" % (BASILISK, process.pid))
+        terminal.wait_text("%Own")
+        terminal.press("\x1a")
+        terminal.feed_until(LEAVE_ALTERNATE)
+        terminal.press("stty -a; echo SE''EN\r")
+        terminal.wait_text("SEEN")
+        assert re.search(r" icanon", terminal.text()) and re.search(r" echo ", terminal.text())
+        terminal.press("fg\r")
+        terminal.wait(lambda lines: sum(own(lines)) > 1, "the picture again")
+        terminal.press("q")
+        terminal.press("exit\r")
+        terminal.wait_end()
+    finally:
+        terminal.close()
+
+
 def test_the_end_of_the_program_is_told(watched):
     terminal, process = watched()
     process.stdin.close()
