@@ -5,7 +5,7 @@
 #include <string.h>
 
 const struct cli_command *const cli_commands[] = {
-    &cli_record, &cli_top, &cli_doctor, &cli_dap, &cli_completions, &cli_replay, NULL,
+    &cli_record, &cli_top, &cli_dump, &cli_doctor, &cli_dap, &cli_completions, &cli_replay, NULL,
 };
 
 static void print_help(void)

@@ -4,6 +4,7 @@
  * One loop over descriptors: signals, the recording's bell, the end of the program. What is not
  * worth ending for (a file that cannot be written now) is said once and tried again.
  */
+#include "adapters/cli/capture.h"
 #include "adapters/cli/commands.h"
 #include "adapters/cli/record_options.h"
 #include "adapters/cli/record_output.h"
@@ -11,7 +12,6 @@
 #include "adapters/cli/record_target.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
@@ -30,6 +30,7 @@ enum {
     PROGRESS_MS = 250,
     LOOK_MIN_MS = 10, /* for a Python in what was started, ever more rarely */
     LOOK_MAX_MS = 250,
+    END_PATIENCE_MS = 1000,
 };
 
 struct record {
@@ -41,12 +42,13 @@ struct record {
     struct cli_progress progress;
     struct bsk_error early_error;
     struct bsk_reshape_loss loss;
-    int signals, bell, captured;
+    int signals, bell;
+    struct cli_capture capture;
     char what[300]; /* "app.py (PID 4711)" */
     char name[256];
     bool interrupted, time_up, early_asked, stretch_asked;
     unsigned stretches;
-    uint64_t start_ns, early_ns, early_pause_ns, progress_ns, stretch_ns, asked_ns;
+    uint64_t start_ns, early_ns, progress_ns, stretch_ns, asked_ns;
 };
 
 static uint64_t now_ns(void)
@@ -131,46 +133,6 @@ static void ring(void *user)
     uint64_t one = 1;
     ssize_t ignored = write(record->bell, &one, sizeof(one));
     (void)ignored; /* full: it rings already */
-}
-
-/* ---- what the program writes, kept back -------------------------------------------------------
- */
-
-static int start_program(struct record *record, struct bsk_error *err)
-{
-    int kept[2] = { -1, -1 };
-    FILE *file = NULL;
-    if (record->options.capture) {
-        file = tmpfile();
-        if (!file)
-            return bsk_fail(err, BSK_E_IO, "is TMPDIR writable?", "cannot keep output: %s",
-                            strerror(errno));
-        fflush(stdout);
-        record->captured = fcntl(fileno(file), F_DUPFD_CLOEXEC, 3);
-        for (int i = 0; i < 2; i++) {
-            kept[i] = fcntl(i + 1, F_DUPFD_CLOEXEC, 3);
-            dup2(record->captured, i + 1);
-        }
-        fclose(file);
-    }
-    int rc = cli_program_start(record->options.command, &record->program, err);
-    for (int i = 0; i < 2; i++) {
-        if (kept[i] < 0)
-            continue;
-        dup2(kept[i], i + 1);
-        close(kept[i]);
-    }
-    return rc;
-}
-
-static void show_captured(const struct record *record)
-{
-    char piece[4096];
-    ssize_t bytes;
-    if (record->captured < 0 || lseek(record->captured, 0, SEEK_SET) != 0)
-        return;
-    while ((bytes = read(record->captured, piece, sizeof(piece))) > 0)
-        fwrite(piece, 1, (size_t)bytes, stderr);
 }
 
 /* ---- beginning --------------------------------------------------------------------------------
@@ -265,7 +227,6 @@ static bool begin(struct record *record)
     }
     record->start_ns = now_ns();
     record->early_ns = record->start_ns + EARLY_FIRST_MS * 1000000ULL;
-    record->early_pause_ns = EARLY_MIN_MS * 1000000ULL;
     record->progress_ns = record->start_ns;
     record->stretch_ns = record->options.every_seconds > 0
                              ? record->start_ns + (uint64_t)(record->options.every_seconds * 1e9)
@@ -290,7 +251,9 @@ static void write_early(struct record *record, struct bsk_profile *profile)
     int64_t cost_ns =
         (int64_t)(after.tv_sec - before.tv_sec) * 1000000000 + (after.tv_nsec - before.tv_nsec);
     uint64_t pause_ns = cost_ns > 0 ? (uint64_t)cost_ns * EARLY_COST : 0;
-    if (pause_ns < EARLY_MIN_MS * 1000000ULL)
+    if (bsk_profile_samples(profile) == 0) /* nothing to write yet */
+        pause_ns = EARLY_FIRST_MS * 1000000ULL;
+    else if (pause_ns < EARLY_MIN_MS * 1000000ULL)
         pause_ns = EARLY_MIN_MS * 1000000ULL;
     if (pause_ns > EARLY_MAX_MS * 1000000ULL)
         pause_ns = EARLY_MAX_MS * 1000000ULL;
@@ -391,23 +354,6 @@ static void run(struct record *record)
 /* ---- the end ----------------------------------------------------------------------------------
  */
 
-static const char *how_to_look(const char *format)
-{
-    static const char *const ways[][2] = {
-        { "flamegraph", "open it in a browser" },
-        { "raw", "a line is a stack and its samples; https://www.speedscope.app draws it" },
-        { "speedscope", "open it at https://www.speedscope.app" },
-        { "chrometrace", "open it at https://ui.perfetto.dev" },
-        { "cpuprofile", "open it in VS Code, or in the Performance panel of Chrome's DevTools" },
-        { "pprof", "look at it with `go tool pprof -http=: FILE`" },
-    };
-    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-        if (strcmp(ways[i][0], format) == 0)
-            return ways[i][1];
-    }
-    return "open it with a viewer of that format";
-}
-
 static int write_final(struct record *record)
 {
     struct bsk_error err = { 0 };
@@ -425,7 +371,8 @@ static int write_final(struct record *record)
         if (cli_output_has_early(record->output))
             fprintf(stderr, "basilisk: %s is whole, and lacks the end of the recording\n",
                     cli_output_path(record->output));
-        return 1;
+        /* a program that was over too soon may have done what it should */
+        return rc == BSK_E_STATE && record->program ? 0 : 1;
     }
     if (record->loss.samples)
         fprintf(stderr, "%llu samples were of other files alone (--only, --exclude)\n",
@@ -435,7 +382,7 @@ static int write_final(struct record *record)
             (unsigned long long)(meta->samples - record->loss.samples),
             (unsigned long long)meta->errors, (unsigned long long)meta->torn,
             seconds > 0 ? (double)meta->sweeps / seconds : 0.0, cli_output_path(record->output));
-    fprintf(stderr, "%s\n", how_to_look(record->options.exporter->name));
+    fprintf(stderr, "%s\n", cli_output_how_to_look(record->output));
     return 0;
 }
 
@@ -446,11 +393,19 @@ static int end_program(struct record *record, int code)
     bool asked = record->time_up && !record->interrupted && !cli_program_ended(record->program);
     if (asked)
         cli_program_signal(record->program, SIGTERM);
-    while (!cli_program_ended(record->program))
-        wait_until(record, UINT64_MAX / 2);
+    uint64_t patience_ns = now_ns() + END_PATIENCE_MS * 1000000ULL;
+    while (!cli_program_ended(record->program)) {
+        wait_until(record, patience_ns);
+        if (now_ns() < patience_ns || cli_program_ended(record->program))
+            continue;
+        fprintf(stderr, "basilisk: %s (PID %d) goes on%s; its end is waited for\n",
+                record->options.command[0], (int)cli_program_pid(record->program),
+                asked ? " after SIGTERM" : "");
+        patience_ns = UINT64_MAX;
+    }
     int program_code = cli_program_wait(record->program);
     if (program_code != 0)
-        show_captured(record);
+        cli_capture_show(&record->capture);
     if (asked && program_code == 128 + SIGTERM)
         return code;
     return program_code ? program_code : code;
@@ -468,7 +423,13 @@ static int record_with(struct record *record)
         perror("basilisk");
         return 1;
     }
-    if (record->options.command && start_program(record, &err) != BSK_OK) {
+    int rc = BSK_OK;
+    if (record->options.capture)
+        rc = cli_capture_begin(&record->capture, &err);
+    if (rc == BSK_OK && record->options.command)
+        rc = cli_program_start(record->options.command, &record->program, &err);
+    cli_capture_end(&record->capture);
+    if (rc != BSK_OK) {
         complain(record, &err);
         return 1;
     }
@@ -486,7 +447,9 @@ static int record_with(struct record *record)
 
 static int run_record(const struct cli_command *command, int argc, char **argv)
 {
-    struct record record = { .signals = -1, .bell = -1, .captured = -1, .progress = { .fd = -1 } };
+    struct record record = {
+        .signals = -1, .bell = -1, .capture = { .fd = -1 }, .progress = { .fd = -1 }
+    };
     int code = cli_record_options_read(command, argc, argv, &record.options);
     if (code == 0 && record.options.native) {
         fputs(
@@ -504,11 +467,11 @@ static int run_record(const struct cli_command *command, int argc, char **argv)
     bsk_profile_free(record.stretch_begin);
     cli_output_close(record.output);
     cli_program_free(record.program);
-    for (size_t i = 0; i < 3; i++) {
-        int fd = (int[]){ record.signals, record.bell, record.captured }[i];
-        if (fd >= 0)
-            close(fd);
-    }
+    cli_capture_close(&record.capture);
+    if (record.signals >= 0)
+        close(record.signals);
+    if (record.bell >= 0)
+        close(record.bell);
     cli_record_options_free(&record.options);
     return code;
 }

@@ -5,15 +5,20 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { EARLY_RUNS = 8192 }; /* about a millisecond of writing */
+enum {
+    EARLY_RUNS = 8192, /* about a millisecond of writing */
+    OLD_SECONDS = 10,  /* a draft is written in less than one */
+};
 
 static const char default_folder[] = "basilisk-profiles";
 
@@ -28,7 +33,8 @@ struct cli_output {
 /* ---- before the recording ---------------------------------------------------------------------
  */
 
-/* A recording that was killed while it wrote left its draft; its PID is in the name. */
+/* A recording that was killed while it wrote left its draft; its PID is in the name. A young one
+ * may be of a container that shares the folder. */
 static void remove_old_drafts(const char *path)
 {
     char folder[PATH_MAX], start[NAME_MAX + 2];
@@ -37,14 +43,18 @@ static void remove_old_drafts(const char *path)
              slash ? path : ".");
     if (snprintf(start, sizeof(start), ".%s.", slash ? slash + 1 : path) >= (int)sizeof(start))
         return;
+    time_t now = time(NULL);
     DIR *listing = opendir(folder);
     for (const struct dirent *entry; listing && (entry = readdir(listing));) {
         char *end;
+        struct stat status;
         if (!bsk_starts_with(entry->d_name, start))
             continue;
         long pid = strtol(entry->d_name + strlen(start), &end, 10);
         if (pid > 0 && pid <= INT_MAX && strcmp(end, ".draft") == 0 && kill((pid_t)pid, 0) != 0 &&
-            errno == ESRCH)
+            errno == ESRCH &&
+            fstatat(dirfd(listing), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            status.st_mtim.tv_sec + OLD_SECONDS < now)
             unlinkat(dirfd(listing), entry->d_name, 0);
     }
     if (listing)
@@ -139,6 +149,24 @@ const char *cli_output_path(const struct cli_output *output)
     return output->options->output ? output->options->output : output->path;
 }
 
+const char *cli_output_how_to_look(const struct cli_output *output)
+{
+    const char *format = output->options->exporter->name;
+    static const char *const ways[][2] = {
+        { "flamegraph", "open it in a browser" },
+        { "raw", "a line is a stack and its samples; https://www.speedscope.app draws it" },
+        { "speedscope", "open it at https://www.speedscope.app" },
+        { "chrometrace", "open it at https://ui.perfetto.dev" },
+        { "cpuprofile", "open it in VS Code, or in the Performance panel of Chrome's DevTools" },
+        { "pprof", "look at it with `go tool pprof -http=: FILE`" },
+    };
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        if (strcmp(ways[i][0], format) == 0)
+            return ways[i][1];
+    }
+    return "open it with a viewer of that format";
+}
+
 bool cli_output_has_early(const struct cli_output *output)
 {
     return output->has_early;
@@ -147,6 +175,17 @@ bool cli_output_has_early(const struct cli_output *output)
 /* ---- writing ----------------------------------------------------------------------------------
  */
 
+/* The other formats have no order in time at all: there is nothing to make coarser. */
+static bool shows_time(const struct bsk_exporter *exporter)
+{
+    static const char *const sums[] = { "flamegraph", "raw", "pprof" };
+    for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
+        if (strcmp(exporter->name, sums[i]) == 0)
+            return false;
+    }
+    return true;
+}
+
 /* As it was asked for: `profile` itself where nothing changes it, else a new one; see release(). */
 static struct bsk_profile *reshaped(const struct cli_output *output, struct bsk_profile *profile,
                                     const struct bsk_profile *since, size_t max_runs,
@@ -154,7 +193,8 @@ static struct bsk_profile *reshaped(const struct cli_output *output, struct bsk_
 {
     const struct cli_record_options *options = output->options;
     bsk_profile_meta(profile)->full_filenames = options->full_filenames;
-    bool short_enough = max_runs == 0 || bsk_profile_samples(profile) <= max_runs;
+    bool short_enough =
+        max_runs == 0 || bsk_profile_samples(profile) <= max_runs || !shows_time(options->exporter);
     if (short_enough && !since && !options->by_function && !options->no_lines &&
         !options->threads && !options->only.count && !options->exclude.count)
         return profile;
@@ -257,13 +297,14 @@ static int no_samples(const struct cli_output *output, const struct bsk_profile 
 {
     const struct bsk_profile_meta *meta = bsk_profile_meta_const(profile);
     double seconds = (double)meta->duration_ns / 1e9;
+    unsigned long long failed = meta->errors + meta->torn;
     if (loss->samples)
         return bsk_fail(err, BSK_E_STATE, "ask for other paths",
                         "No samples: --only and --exclude leave out all %llu",
                         (unsigned long long)loss->samples);
-    if (meta->errors + meta->torn > 0)
+    if (failed > 0)
         return bsk_fail(err, BSK_E_STATE, NULL, "No samples: none of %llu stacks could be read",
-                        (unsigned long long)(meta->errors + meta->torn));
+                        failed);
     if (output->options->gil)
         return bsk_fail(err, BSK_E_STATE, "without --gil all of its CPU time counts",
                         "No samples: it did not run with the GIL held in %.1f s", seconds);

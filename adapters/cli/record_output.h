@@ -29,6 +29,9 @@ int cli_output_name(struct cli_output *output, const char *program, struct bsk_e
 
 const char *cli_output_path(const struct cli_output *output); /* "" while it has none */
 
+/* What a person does with the file next: "open it in a browser". */
+const char *cli_output_how_to_look(const struct cli_output *output);
+
 /* The three below write `profile` as the options say; it stays the caller's, and its meta learns
  * how its paths are to be shown. */
 

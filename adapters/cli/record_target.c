@@ -19,6 +19,16 @@ static bool is_interpreter(const char *word)
     return strncmp(last_part(word), "python", 6) == 0;
 }
 
+/* It is shown on a terminal, and a command line may hold anything. */
+static void name(char *out, size_t size, const char *before, const char *text)
+{
+    snprintf(out, size, "%s%s", before, text);
+    for (char *c = out; *c; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+    }
+}
+
 void cli_target_name(pid_t pid, char *out, size_t size)
 {
     char path[64], text[4096];
@@ -33,13 +43,13 @@ void cli_target_name(pid_t pid, char *out, size_t size)
     text[bytes] = '\0';
     const char *end = text + bytes, *word = text;
     if (!is_interpreter(word)) {
-        snprintf(out, size, "%s", last_part(word));
+        name(out, size, "", last_part(word));
         return;
     }
     for (word += strlen(word) + 1; word < end; word += strlen(word) + 1) {
         const char *next = word + strlen(word) + 1;
         if (strcmp(word, "-m") == 0 && next < end) {
-            snprintf(out, size, "python -m %s", next);
+            name(out, size, "python -m ", next);
             return;
         }
         if (strcmp(word, "-c") == 0) {
@@ -47,7 +57,7 @@ void cli_target_name(pid_t pid, char *out, size_t size)
             return;
         }
         if (word[0] != '-') {
-            snprintf(out, size, "%s", last_part(word));
+            name(out, size, "", last_part(word));
             return;
         }
         if ((strcmp(word, "-X") == 0 || strcmp(word, "-W") == 0) && next < end)
@@ -59,9 +69,9 @@ static int try_one(pid_t pid, const struct bsk_recording_options *options,
                    struct bsk_recording **out_recording, struct bsk_error *err)
 {
     struct bsk_recording_options named = *options;
-    char name[256];
-    cli_target_name(pid, name, sizeof(name));
-    named.name = name;
+    char text[256];
+    cli_target_name(pid, text, sizeof(text));
+    named.name = text;
     return bsk_recording_start(pid, &named, out_recording, err);
 }
 

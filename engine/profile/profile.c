@@ -261,11 +261,11 @@ uint32_t bsk_profile_stack(struct bsk_profile *p, uint32_t track,
     return node;
 }
 
-uint32_t bsk_profile_child(struct bsk_profile *p, uint32_t node, struct bsk_profile_frame frame)
+uint32_t bsk_profile_step(struct bsk_profile *p, uint32_t parent, uint32_t function, uint32_t line)
 {
-    if (node >= p->node_count || frame.function >= p->function_count)
+    if (parent >= p->node_count || function >= p->function_count)
         return BSK_NO_NODE;
-    return child(p, p->node_tracks[node], node, frame.function, frame.line);
+    return child(p, p->node_tracks[parent], parent, function, line);
 }
 
 void bsk_profile_name_track(struct bsk_profile *p, uint32_t track, const char *thread)

@@ -138,9 +138,9 @@ uint32_t bsk_profile_track(struct bsk_profile *profile, pid_t pid, pid_t tid, co
 uint32_t bsk_profile_stack(struct bsk_profile *profile, uint32_t track,
                            const struct bsk_profile_frame *frames, size_t depth);
 
-/* The node of one more frame on top of `node`; BSK_NO_NODE when that is none, or out of memory. */
-uint32_t bsk_profile_child(struct bsk_profile *profile, uint32_t node,
-                           struct bsk_profile_frame frame);
+/* The node of one more frame above `parent`; BSK_NO_NODE stays what it is. */
+uint32_t bsk_profile_step(struct bsk_profile *profile, uint32_t parent, uint32_t function,
+                          uint32_t line);
 
 /* Names a track's thread anew, when the name became known later. */
 void bsk_profile_name_track(struct bsk_profile *profile, uint32_t track, const char *thread);

@@ -106,9 +106,8 @@ static bool function_of(struct reshaping *r, uint32_t old, uint32_t *out_functio
 
 static uint32_t special_child(struct reshaping *r, uint32_t node, const char *name)
 {
-    struct bsk_profile_frame frame = { .line = 0 };
-    frame.function = bsk_profile_function(r->to, name, "", 0, BSK_FUNCTION_SPECIAL);
-    return bsk_profile_child(r->to, node, frame);
+    uint32_t function = bsk_profile_function(r->to, name, "", 0, BSK_FUNCTION_SPECIAL);
+    return bsk_profile_step(r->to, node, function, 0);
 }
 
 /* The new node that stands for a track: its root, or the thread's frame on it. */
@@ -155,8 +154,7 @@ static bool map_nodes(struct reshaping *r)
                 uint32_t line = r->how->no_lines                            ? 0
                                 : r->how->by_function && now.first_line > 0 ? now.first_line
                                                                             : node->line;
-                r->nodes[i] = bsk_profile_child(r->to, r->nodes[i],
-                                                (struct bsk_profile_frame){ function, line });
+                r->nodes[i] = bsk_profile_step(r->to, r->nodes[i], function, line);
                 r->kept[i] = true;
             }
         }

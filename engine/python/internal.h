@@ -15,10 +15,12 @@ struct bsk_python {
     struct bsk_python_info info;
     struct bsk_layout layout;
     uint64_t runtime; /* address of _PyRuntime */
+    bool calibrated;  /* every place of the layout has been checked; else the next refresh tries */
 
     uint64_t interpreters_head;
     struct bsk_interpreter {
         uint64_t address;
+        int64_t id;
         uint64_t threads_head, threads_head_now;
         uint64_t next;
         uint64_t gil[2]; /* last holder; locked, an int */
@@ -38,6 +40,10 @@ struct bsk_python {
     size_t thread_count;
     uint32_t pthread_tid_offset; /* of `tid` in the C library's thread descriptor; 0: not found */
 
+    struct bsk_objects *objects; /* objects.c; NULL until first asked for */
+    struct {
+        uint64_t threading, active, name; /* places in their dicts, see thread_names.c */
+    } names;
     struct bsk_codes *codes;
     struct bsk_proof proof;
     uint64_t lot; /* for what is told by chance, see path.c */
@@ -59,6 +65,10 @@ struct bsk_found {
 /* Finds the CPython of a process; failures as bsk_python_open() has them. */
 int bsk_find_python(struct bsk_process *process, struct bsk_found *out_found,
                     struct bsk_error *err);
+
+/* The layout of the CPython that was found, not checked yet. */
+int bsk_layout_choose(struct bsk_process *process, const struct bsk_found *found,
+                      struct bsk_layout *out_layout, struct bsk_error *err);
 
 static inline uint64_t bsk_now_ns(void) /* CLOCK_MONOTONIC */
 {
