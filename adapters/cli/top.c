@@ -288,6 +288,9 @@ static void learn(struct top *top)
         .samples = meta->samples,
         .errors = meta->errors,
         .torn = meta->torn,
+        .filled = meta->filled,
+        .unread = meta->unread,
+        .stopped = meta->stopped,
         .missed = meta->missed,
         .elapsed_ns = meta->duration_ns,
     };

@@ -136,9 +136,17 @@ static void draw_facts(const struct top_facts *facts, int y)
     word_count(&line, facts->errors, "error", true);
     snprintf(text, sizeof(text), "%" PRIu64 " torn", facts->torn);
     word(&line, facts->torn ? TOP_PAINT_WARM : TOP_PAINT_PLAIN, text);
-    if (facts->missed) {
-        snprintf(text, sizeof(text), "%" PRIu64 " missed", facts->missed);
-        word(&line, TOP_PAINT_WARM, text);
+    const struct {
+        uint64_t count;
+        const char *what;
+    } rare[] = { { facts->missed, "missed" },
+                 { facts->unread, "unread" },
+                 { facts->filled, "filled in" },
+                 { facts->stopped, "stops" } };
+    for (size_t i = 0; i < sizeof(rare) / sizeof(rare[0]); i++) {
+        snprintf(text, sizeof(text), "%" PRIu64 " %s", rare[i].count, rare[i].what);
+        if (rare[i].count)
+            word(&line, i == 0 ? TOP_PAINT_WARM : TOP_PAINT_PLAIN, text);
     }
     if (facts->processes != 1)
         snprintf(text, sizeof(text), "%" PRIu32 " processes", facts->processes);

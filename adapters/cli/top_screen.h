@@ -35,7 +35,7 @@ struct top_facts {
     const char *folder, *cwd; /* for short file names; may be "" */
     pid_t pid;
     uint32_t rate_hz, processes;
-    uint64_t samples, errors, torn, missed;
+    uint64_t samples, errors, torn, filled, unread, stopped, missed;
     uint64_t elapsed_ns;
 };
 
