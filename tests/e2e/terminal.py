@@ -19,13 +19,44 @@ KEYS = {"UP": "\x1bOA", "DOWN": "\x1bOB", "RIGHT": "\x1bOC", "LEFT": "\x1bOD", "
         "CTRL-L": "\x0c"}
 
 
+class Screen(pyte.Screen):
+    """With what curses uses of an xterm and pyte does not know: scrolling by lines, repeating a character."""
+
+    last = " "
+
+    def draw(self, data):
+        super().draw(data)
+        self.last = data[-1:] or self.last
+
+    def repeat(self, count=1):
+        self.draw(self.last * (count or 1))
+
+    def _scroll(self, change, count):
+        top = (self.margins or pyte.screens.Margins(0, self.lines - 1)).top
+        x, y = self.cursor.x, self.cursor.y
+        self.cursor.y = top
+        change(count or 1)
+        self.cursor.x, self.cursor.y = x, y
+
+    def scroll_up(self, count=1):
+        self._scroll(self.delete_lines, count)
+
+    def scroll_down(self, count=1):
+        self._scroll(self.insert_lines, count)
+
+
+class Stream(pyte.ByteStream):
+    csi = dict(pyte.ByteStream.csi, S="scroll_up", T="scroll_down", b="repeat")
+    events = pyte.ByteStream.events | {"scroll_up", "scroll_down", "repeat"}
+
+
 class Terminal:
     """Runs a command in a terminal of its own, of which it is the session's leader; stderr goes to a file."""
 
     def __init__(self, command, columns=80, rows=24, stderr=None, **environment):
         self.master, self.slave = pty.openpty()
-        self.screen = pyte.Screen(columns, rows)
-        self.stream = pyte.ByteStream(self.screen)
+        self.screen = Screen(columns, rows)
+        self.stream = Stream(self.screen)
         self.raw = b""
         self.set_size(columns, rows)
         self.before = termios.tcgetattr(self.slave)
