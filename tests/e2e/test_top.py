@@ -583,6 +583,5 @@ def test_py_spys_options(target, top):
     process = target("work")
     terminal = top("--pid=%d" % process.pid, "-r", "200", "-s", "-g", "-i", "--full-filenames", "--nonblocking",
                    "--delay", "0.5", columns=200, rows=30)
-    lines = terminal.wait_text("200 Hz")
-    terminal.wait(lambda lines: any(re.search(r"/prögram\.py:\d+", line) for line in lines), "whole paths")
-    assert any("idle included" in line for line in lines)
+    terminal.wait(lambda lines: "200 Hz" in lines[1] and "idle included" in "".join(lines) and
+                  any(re.search(r"/prögram\.py:\d+", line) for line in lines), "whole paths, sleep, 200 Hz")
