@@ -27,8 +27,8 @@ struct patient {
     bool child;
 };
 
-/* Capabilities that our file gives us (setcap) would make a copy of us one that nobody may read,
- * which no program of the user's is. */
+/* A copy of us has the capabilities that our file gives us (setcap), which programs of the user's
+ * have not; one that has more of them than is in effect in us could not be read. */
 static void become_ordinary(void)
 {
     struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };

@@ -248,8 +248,8 @@ void doctor_explain(struct doctor *doctor, pid_t pid, const char *check, const c
     } else if (!capable && (!is_dumpable(pid, &them) ||
                             (!may_look(pid) && (them.permitted & ~us.effective) == 0))) {
         finding = doctor_say(doctor, check, DOCTOR_BAD, "dumpable",
-                             "%s cannot be read: it made itself non-dumpable (setuid, file "
-                             "capabilities, or PR_SET_DUMPABLE)",
+                             "%s cannot be read: it is non-dumpable (setuid, not readable, or "
+                             "PR_SET_DUMPABLE)",
                              what);
         doctor_fix(finding, "sudo %s %s", doctor->self, doctor->command);
     } else if (!capable && (them.permitted & ~us.effective)) {
