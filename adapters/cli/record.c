@@ -280,11 +280,11 @@ static bool take_profile(struct record *record)
     }
     if (!profile)
         return false;
-    bool stretch = record->stretch_asked;
+    if (record->stretch_asked)
+        write_stretch(record, profile);
     if (record->early_asked)
         write_early(record, profile);
-    if (stretch) {
-        write_stretch(record, profile);
+    if (record->stretch_asked) {
         bsk_profile_free(record->stretch_begin);
         record->stretch_begin = profile;
     } else {

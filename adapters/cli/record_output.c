@@ -188,21 +188,18 @@ static bool shows_time(const struct bsk_exporter *exporter)
 
 /* As it was asked for: `profile` itself where nothing changes it, else a new one; see release(). */
 static struct bsk_profile *reshaped(const struct cli_output *output, struct bsk_profile *profile,
-                                    const struct bsk_profile *since, size_t max_runs,
+                                    const struct bsk_profile *since,
                                     struct bsk_reshape_loss *out_loss)
 {
     const struct cli_record_options *options = output->options;
     bsk_profile_meta(profile)->full_filenames = options->full_filenames;
-    bool short_enough =
-        max_runs == 0 || bsk_profile_samples(profile) <= max_runs || !shows_time(options->exporter);
-    if (short_enough && !since && !options->by_function && !options->no_lines &&
-        !options->threads && !options->only.count && !options->exclude.count)
+    if (!since && !options->by_function && !options->no_lines && !options->threads &&
+        !options->only.count && !options->exclude.count)
         return profile;
     const struct bsk_reshape how = {
         .by_function = options->by_function,
         .no_lines = options->no_lines,
         .thread_frames = options->threads,
-        .max_runs = max_runs,
         .only = (const char *const *)options->only.items,
         .only_count = options->only.count,
         .exclude = (const char *const *)options->exclude.items,
@@ -252,7 +249,9 @@ int cli_output_early(struct cli_output *output, struct bsk_profile *profile, str
 {
     if (output->direct || bsk_profile_samples(profile) == 0)
         return BSK_OK;
-    struct bsk_profile *other = reshaped(output, profile, NULL, EARLY_RUNS, NULL);
+    if (shows_time(output->options->exporter))
+        bsk_profile_coarsen(profile, EARLY_RUNS);
+    struct bsk_profile *other = reshaped(output, profile, NULL, NULL);
     if (!other)
         return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
     int rc = BSK_OK;
@@ -284,7 +283,7 @@ int cli_output_stretch(struct cli_output *output, struct bsk_profile *profile,
     char path[PATH_MAX];
     if (!stretch_path(output, number, path, sizeof(path)))
         return bsk_fail(err, BSK_E_LIMIT, NULL, "the path %.200s… is too long", output->path);
-    struct bsk_profile *other = reshaped(output, profile, since, 0, NULL);
+    struct bsk_profile *other = reshaped(output, profile, since, NULL);
     if (!other)
         return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
     int rc = bsk_profile_samples(other) > 0 ? write_file(output, other, path, false, err) : BSK_OK;
@@ -318,7 +317,7 @@ static int no_samples(const struct cli_output *output, const struct bsk_profile 
 int cli_output_final(struct cli_output *output, struct bsk_profile *profile,
                      struct bsk_reshape_loss *out_loss, struct bsk_error *err)
 {
-    struct bsk_profile *other = reshaped(output, profile, NULL, 0, out_loss);
+    struct bsk_profile *other = reshaped(output, profile, NULL, out_loss);
     if (!other)
         return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
     int rc = bsk_profile_samples(other) == 0 ? no_samples(output, profile, out_loss, err)

@@ -35,7 +35,8 @@ const char *cli_output_how_to_look(const struct cli_output *output);
 /* The three below write `profile` as the options say; it stays the caller's, and its meta learns
  * how its paths are to be shown. */
 
-/* The profile so far. A failure is no end: the next may work. Writes nothing without samples. */
+/* The profile so far; its timeline may be coarser afterwards. A failure is no end: the next may
+ * work. Writes nothing without samples. */
 int cli_output_early(struct cli_output *output, struct bsk_profile *profile, struct bsk_error *err);
 bool cli_output_has_early(const struct cli_output *output);
 

@@ -310,6 +310,12 @@ void bsk_profile_add_run(struct bsk_profile *p, uint32_t node, uint64_t start_ns
         p->lost += samples ? samples : 1;
 }
 
+void bsk_profile_coarsen(struct bsk_profile *p, size_t max_runs)
+{
+    const struct bsk_timeline_tree tree = { p->nodes, p->node_tracks, p->node_count };
+    bsk_timeline_limit(&p->timeline, &tree, max_runs);
+}
+
 struct bsk_profile *bsk_profile_new(size_t max_runs)
 {
     struct bsk_profile *p = calloc(1, sizeof(*p));
@@ -324,9 +330,9 @@ struct bsk_profile *bsk_profile_new(size_t max_runs)
     return p;
 }
 
-struct bsk_profile *bsk_profile_like(const struct bsk_profile *profile, size_t max_runs)
+struct bsk_profile *bsk_profile_like(const struct bsk_profile *profile)
 {
-    struct bsk_profile *p = bsk_profile_new(max_runs ? max_runs : profile->timeline.max_runs);
+    struct bsk_profile *p = bsk_profile_new(profile->timeline.max_runs);
     if (!p)
         return NULL;
     p->meta = profile->meta;

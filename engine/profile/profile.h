@@ -119,9 +119,9 @@ struct bsk_profile_meta {
  * held between 16 and 2^31. */
 struct bsk_profile *bsk_profile_new(size_t max_runs);
 struct bsk_profile *bsk_profile_clone(const struct bsk_profile *profile);
-/* An empty one that says of itself (meta, lost, window) what `profile` does; `max_runs` 0: with its
- * ceiling. NULL: out of memory. */
-struct bsk_profile *bsk_profile_like(const struct bsk_profile *profile, size_t max_runs);
+/* An empty one that says of itself (meta, lost, window) what `profile` does. NULL: out of
+ * memory. */
+struct bsk_profile *bsk_profile_like(const struct bsk_profile *profile);
 void bsk_profile_free(struct bsk_profile *profile); /* accepts NULL */
 
 struct bsk_profile_meta *bsk_profile_meta(struct bsk_profile *profile);
@@ -155,6 +155,9 @@ void bsk_profile_add(struct bsk_profile *profile, uint32_t node, uint64_t start_
  * over node by node. */
 void bsk_profile_add_run(struct bsk_profile *profile, uint32_t node, uint64_t start_ns,
                          uint64_t wall_ns, uint64_t cpu_ns, uint32_t samples);
+
+/* Lowers the ceiling of the timeline, which becomes coarser where it does not fit; weights stay. */
+void bsk_profile_coarsen(struct bsk_profile *profile, size_t max_runs);
 
 /* Adds what the thread did with this stack, beside its CPU time; BSK_NO_NODE is allowed. */
 void bsk_profile_add_states(struct bsk_profile *profile, uint32_t node, uint64_t gil_ns,

@@ -249,7 +249,7 @@ struct bsk_profile *bsk_profile_reshape(const struct bsk_profile *profile,
     struct reshaping r = {
         .from = profile,
         .how = how,
-        .to = bsk_profile_like(profile, how->max_runs),
+        .to = bsk_profile_like(profile),
         .functions = calloc(functions + 1, sizeof(*r.functions)),
         .nodes = calloc(nodes + 1, sizeof(*r.nodes)),
         .kept = calloc(nodes + 1, sizeof(*r.kept)),

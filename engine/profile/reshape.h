@@ -20,11 +20,10 @@
  * Paths of the profile are absolute, but for names such as "<string>".
  */
 struct bsk_reshape {
-    bool by_function;    /* each frame at the line where its function begins */
-    bool no_lines;       /* frames have no line: those of one function are one */
-    bool thread_frames;  /* the outermost frame is the thread: "thread (4711): worker" */
-    bool process_frames; /* and below it the process: "process 4710:\"app.py\"" */
-    size_t max_runs; /* ceiling of the new timeline; 0: as it is. A lower one makes it coarser */
+    bool by_function;        /* each frame at the line where its function begins */
+    bool no_lines;           /* frames have no line: those of one function are one */
+    bool thread_frames;      /* outermost is the thread: "thread (4711): worker" */
+    bool process_frames;     /* outside of all the process: "process 4710:\"app.py\"" */
     const char *const *only; /* patterns: frames of other files are left out, special ones too */
     size_t only_count;
     const char *const *exclude; /* patterns: frames of these files are left out */

@@ -241,6 +241,25 @@ def test_idle_and_gil_are_taken(busy, tmp_path):
         assert done.code == 0 and done.summary["samples"] > 0, (option, done.err)
 
 
+def test_idle_shows_where_a_program_waits(background, tmp_path):
+    sleeper = background.start([PYTHON, fixture_path("sleeper.py")])
+    line_of(sleeper.stdout)
+    done = record("-p", sleeper.pid, "-i", "-d", "1", "-f", "raw", "-o", "out", cwd=tmp_path)
+    assert done.code == 0, done.err
+    found = raw(str(tmp_path / "out"))
+    assert list(found) == [("<module> (sleeper.py:8)",)] and found[("<module> (sleeper.py:8)",)] > 50
+
+
+def test_gil_counts_one_thread_at_a_time(background, tmp_path):
+    threads = background.start([PYTHON, THREADS, "--busy", "3", "--idle", "0", "--seconds", "60"])
+    document = {}
+    for options in [], ["-g"]:
+        done = record("-p", threads.pid, "-d", "1", "-f", "speedscope", "-o", "out", *options, cwd=tmp_path)
+        assert done.code == 0, done.err
+        document = about(str(tmp_path / "out"))
+    assert document["cpuSeconds"] <= document["seconds"] * 1.05
+
+
 # ---- where it goes
 
 def test_a_link_stays_a_link_and_what_is_no_file_is_written_as_it_is(busy, tmp_path):

@@ -247,8 +247,8 @@ static void a_lower_ceiling_makes_only_the_timeline_coarser(void **state)
         uint32_t node = add_stack(profile, track, i % 3 ? "main:3 work:12" : "main:4 lib:30");
         bsk_profile_add(profile, node, (uint64_t)i * MS, MS, MS - i % 7, 1);
     }
-    struct bsk_profile *other =
-        bsk_profile_reshape(profile, &(struct bsk_reshape){ .max_runs = 1000 }, NULL);
+    struct bsk_profile *other = bsk_profile_clone(profile);
+    bsk_profile_coarsen(other, 1000);
     size_t runs = 0;
     uint64_t samples = 0;
     struct bsk_run run;
