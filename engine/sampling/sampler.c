@@ -168,6 +168,10 @@ static int read_all(struct bsk_sampler *sampler, bool *out_again, struct bsk_err
         samples[at].has_stack = thread->has_stack;
         samples[at].torn = thread->torn;
         samples[at].truncated = thread->truncated;
+        samples[at].holds_gil = thread->holds_gil;
+        samples[at].collects = thread->collects;
+        samples[at].filled = thread->filled;
+        samples[at].unread = thread->unread;
         samples[at].frames = thread->frames;
         samples[at].depth = thread->has_stack ? thread->depth : 0;
     }
