@@ -1,5 +1,6 @@
 #include "engine/python/objects.h"
 
+#include "engine/base/strings.h"
 #include "engine/python/internal.h"
 #include "engine/python/text.h"
 
@@ -10,6 +11,7 @@ enum {
     TYPES_MAX = 1024, /* remembered at a time */
     TYPE_MAX_BYTES = 2048,
     NAME_MAX_CHARACTERS = 512,
+    C_STRING_MAX_BYTES = 512,
 };
 
 struct bsk_objects {
@@ -109,19 +111,21 @@ bool bsk_objects_word(struct bsk_objects *objects, uint64_t address, uint64_t *o
 
 void bsk_objects_c_string(struct bsk_objects *objects, uint64_t address, char *out, size_t size)
 {
+    char bytes[C_STRING_MAX_BYTES + 1];
     size_t used = 0;
-    while (address != 0 && used + 1 < size) {
+    bool ended = false;
+    while (address != 0 && used < C_STRING_MAX_BYTES && !ended) {
         size_t part = 64 - (address + used) % 64; /* never past the page that it ends in */
-        if (part > size - 1 - used)
-            part = size - 1 - used;
-        if (!bsk_objects_read(objects, address + used, out + used, part))
+        if (part > C_STRING_MAX_BYTES - used)
+            part = C_STRING_MAX_BYTES - used;
+        if (!bsk_objects_read(objects, address + used, bytes + used, part))
             break;
-        char *end = memchr(out + used, '\0', part);
-        if (end)
-            return;
-        used += part;
+        char *end = memchr(bytes + used, '\0', part);
+        ended = end != NULL;
+        used = end ? (size_t)(end - bytes) : used + part;
     }
-    out[used] = '\0';
+    bytes[used] = '\0';
+    bsk_utf8_copy(out, size, bytes); /* it may be garbage */
 }
 
 static bool read_type(struct bsk_objects *objects, uint64_t address, struct bsk_type *type)

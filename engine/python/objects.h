@@ -59,7 +59,7 @@ bool bsk_objects_may_read(const struct bsk_objects *objects); /* some are left *
 bool bsk_objects_read(struct bsk_objects *objects, uint64_t address, void *dst, size_t size);
 bool bsk_objects_word(struct bsk_objects *objects, uint64_t address, uint64_t *out_word);
 
-/* A C string, as much of it as is readable and fits. */
+/* A C string, as much of it as is readable and fits; bytes that are no UTF-8 as U+FFFD. */
 void bsk_objects_c_string(struct bsk_objects *objects, uint64_t address, char *out, size_t size);
 
 /* The type at `address`; NULL when there is none. Good until bsk_objects_forget(). */
