@@ -8,7 +8,8 @@
 
 enum {
     TAKES_AT_ONCE = 50, /* then with pauses */
-    TAKES_MAX = 500,    /* of a thread that never stands still: half a second */
+    TAKES_MAX = 500,    /* of a thread that never stands still: half a second, */
+    TAKES_SECONDS = 2,  /* or this, where there is much to read each time */
     PAUSE_NS = 1000000,
     OPENS_MAX = 500, /* of a Python that is still starting */
     VALUE_CHARACTERS = 128,
@@ -17,6 +18,13 @@ enum {
 static void pause_a_little(void)
 {
     nanosleep(&(struct timespec){ .tv_nsec = PAUSE_NS }, NULL);
+}
+
+static time_t seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
 }
 
 /* The path from the outermost package that the file is in, as py-spy has it: folders with an
@@ -183,7 +191,10 @@ static int by_tid(const void *a, const void *b)
 static int take_all(struct cli_dump *dump, const struct cli_dump_options *options)
 {
     bool settled = false, has_sample = false;
+    time_t begin = seconds();
     for (int take = 0; take < TAKES_MAX && !settled; take++) {
+        if (has_sample && seconds() - begin > TAKES_SECONDS)
+            break;
         const struct bsk_sample *sample;
         if (take >= TAKES_AT_ONCE)
             pause_a_little();
