@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     TYPES_MAX = 1024, /* remembered at a time */
@@ -20,8 +21,18 @@ struct bsk_objects {
     struct bsk_object_places places;
     struct bsk_type **types; /* each allocated by itself: pointers to them are handed out */
     size_t type_count;
+    uint64_t forgot_ns; /* CLOCK_MONOTONIC */
     size_t reads_left;
 };
+
+static const uint64_t types_good_ns = 50000000;
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 int bsk_objects_of(struct bsk_python *python, struct bsk_objects **out_objects,
                    struct bsk_error *err)
@@ -67,6 +78,13 @@ void bsk_objects_forget(struct bsk_objects *objects)
     for (size_t i = 0; i < objects->type_count; i++)
         free(objects->types[i]);
     objects->type_count = 0;
+    objects->forgot_ns = now_ns();
+}
+
+void bsk_objects_forget_old(struct bsk_objects *objects)
+{
+    if (now_ns() - objects->forgot_ns >= types_good_ns)
+        bsk_objects_forget(objects);
 }
 
 const struct bsk_object_places *bsk_objects_places(const struct bsk_objects *objects)

@@ -47,6 +47,7 @@ int bsk_objects_of(struct bsk_python *python, struct bsk_objects **out_objects,
                    struct bsk_error *err);
 void bsk_objects_free(struct bsk_objects *objects); /* accepts NULL */
 void bsk_objects_forget(struct bsk_objects *objects);
+void bsk_objects_forget_old(struct bsk_objects *objects); /* when that was 50 ms ago or more */
 const struct bsk_object_places *bsk_objects_places(const struct bsk_objects *objects);
 const struct bsk_layout *bsk_objects_layout(const struct bsk_objects *objects);
 struct bsk_process *bsk_objects_process(const struct bsk_objects *objects);

@@ -142,7 +142,7 @@ def test_full_filenames(background):
     assert "(%s:" % WAITING in dump("-p", process.pid, "--full-filenames").out
     package = start(background, PYTHON, "-c", "import concurrent.futures.thread as t\nprint('ready', flush=True)\n"
                     "t.ThreadPoolExecutor(1).submit(input).result()")
-    assert " (concurrent/futures/thread.py:" in dump("-p", package.pid).out
+    dap.wait_until(lambda: " (concurrent/futures/thread.py:" in dump("-p", package.pid).out, what="a thread of the pool")
     assert "/concurrent/futures/thread.py:" in dump("-p", package.pid, "--full-filenames").out
 
 
