@@ -204,10 +204,12 @@ static int read_all(struct bsk_objects *objects, const struct bsk_layout *layout
     int rc = BSK_OK;
     uint64_t *values = calloc(variables->count + 1, sizeof(values[0]));
     locals->items = calloc(variables->count + 1, sizeof(locals->items[0]));
-    if (!values || !locals->items)
-        rc = bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
-    else if (variables->count > 0 &&
-             !bsk_objects_read(objects, frame + layout->frame.size, values, variables->count * 8))
+    if (!values || !locals->items) {
+        free(values);
+        return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
+    }
+    if (variables->count > 0 &&
+        !bsk_objects_read(objects, frame + layout->frame.size, values, variables->count * 8))
         rc = bsk_fail(err, BSK_E_TORN, NULL, "the frame is not readable any more");
     for (size_t i = 0; rc == BSK_OK && i < variables->count; i++) {
         size_t at = variables->order[i];
