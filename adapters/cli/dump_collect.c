@@ -219,8 +219,6 @@ static int take_all(struct cli_dump *dump, const struct cli_dump_options *option
             continue;
         if (rc < 0)
             return rc;
-        if (!has_sample) /* threads may have been given other names since they began */
-            (void)bsk_python_name_threads(bsk_sampler_python(dump->sampler), true, NULL);
         has_sample = true;
         rc = add_sample(dump, options, sample, &settled);
         if (rc < 0)

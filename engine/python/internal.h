@@ -15,10 +15,12 @@ struct bsk_python {
     struct bsk_python_info info;
     struct bsk_layout layout;
     uint64_t runtime; /* address of _PyRuntime */
+    bool calibrated;  /* every place of the layout has been checked; else the next refresh tries */
 
     uint64_t interpreters_head;
     struct bsk_interpreter {
         uint64_t address;
+        int64_t id;
         uint64_t threads_head, threads_head_now;
         uint64_t next;
         uint64_t gil[2]; /* last holder; locked, an int */
@@ -65,6 +67,10 @@ struct bsk_found {
 /* Finds the CPython of a process; failures as bsk_python_open() has them. */
 int bsk_find_python(struct bsk_process *process, struct bsk_found *out_found,
                     struct bsk_error *err);
+
+/* The layout of the CPython that was found, not checked yet. */
+int bsk_layout_choose(struct bsk_process *process, const struct bsk_found *found,
+                      struct bsk_layout *out_layout, struct bsk_error *err);
 
 static inline uint64_t bsk_now_ns(void) /* CLOCK_MONOTONIC */
 {

@@ -101,8 +101,8 @@ struct bsk_stack_memory {
     uint32_t heap_left; /* so many samples are still read as if frames were on the heap */
     bool twice;         /* this reading holds everything twice */
     int how;
-    bool moved;         /* the two readings differ */
-    bool unproven;      /* something was read only once */
+    bool moved;    /* the two readings differ */
+    bool unproven; /* something was read only once */
 };
 
 /* Makes room for one more item; false when out of memory (nothing has changed then). */

@@ -63,10 +63,11 @@ enum { BSK_STACK_MAX_DEPTH = 65536 }; /* of frames; deeper stacks are cut and sa
 struct bsk_stack_memory; /* what reading a thread's stack remembers from sample to sample */
 
 struct bsk_python_thread {
-    pid_t tid;            /* as in /proc/PID/task */
-    uint64_t address;     /* of its PyThreadState */
-    uint64_t interpreter; /* of its PyInterpreterState */
-    uint64_t ident;       /* PyThreadState.thread_id: threading's ident */
+    pid_t tid;              /* as in /proc/PID/task */
+    uint64_t address;       /* of its PyThreadState */
+    uint64_t interpreter;   /* of its PyInterpreterState */
+    int64_t interpreter_id; /* 0: the main one */
+    uint64_t ident;         /* PyThreadState.thread_id: threading's ident */
     const char *name; /* as threading calls it, UTF-8; "" while not known. Until the next naming */
     struct bsk_stack_memory *memory;
 
@@ -111,6 +112,9 @@ int bsk_python_name_threads(struct bsk_python *python, bool again, struct bsk_er
 
 /* The thread that held a GIL at the last reading, or NULL. */
 struct bsk_python_thread *bsk_python_gil_holder(const struct bsk_python *python);
+
+/* Whether `address`, that a thread waits on, is of a GIL. */
+bool bsk_python_is_gil(const struct bsk_python *python, uint64_t address);
 
 /* --- finding --------------------------------------------------------------------------------- */
 

@@ -320,7 +320,7 @@ static bool settle(struct bsk_python *python, struct bsk_python_thread *thread, 
     memory->how = 2;
     if (proven < memory->path_count) {
         prove(python, thread);
-    memory->how = 3;
+        memory->how = 3;
         proven = bsk_path_proven(python, memory);
     }
     if (proven == 0)
@@ -581,6 +581,17 @@ struct bsk_python_thread *bsk_python_gil_holder(const struct bsk_python *python)
             if (python->interpreters[i].holder == python->threads[k]->address)
                 return python->threads[k];
     return NULL;
+}
+
+bool bsk_python_is_gil(const struct bsk_python *python, uint64_t address)
+{
+    enum { GIL_BYTES = 256 }; /* its condition variable and mutex stand behind the holder */
+    for (size_t i = 0; i < python->interpreter_count; i++) {
+        uint64_t gil = gil_address(python, &python->interpreters[i]);
+        if (gil != 0 && address >= gil && address - gil < GIL_BYTES)
+            return true;
+    }
+    return false;
 }
 
 /* --- all stacks of one sample ------------------------------------------------------------------
