@@ -47,6 +47,8 @@ struct bsk_python {
     struct {
         uint64_t threading, active, name; /* places in their dicts, see thread_names.c */
     } names;
+    struct bsk_variables *variables; /* locals.c: names of the variables of codes */
+    size_t variables_count;
     struct bsk_codes *codes;
     struct bsk_proof proof;
     uint64_t lot; /* for what is told by chance, see path.c */
@@ -94,6 +96,7 @@ static inline int32_t bsk_i32(const uint8_t *bytes, size_t offset)
     return value;
 }
 
+void bsk_variables_free(struct bsk_python *python);
 void bsk_stack_memory_free(struct bsk_stack_memory *memory);
 
 #endif
