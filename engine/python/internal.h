@@ -40,6 +40,9 @@ struct bsk_python {
     uint32_t pthread_tid_offset; /* of `tid` in the C library's thread descriptor; 0: not found */
 
     struct bsk_codes *codes;
+    uint64_t epoch; /* of code objects, after the stacks were read; 0: unknown; see codes.h */
+    uint64_t epoch_words[8];
+    size_t epoch_piece;
     struct bsk_proof proof;
     uint64_t lot; /* for what is told by chance, see path.c */
 

@@ -187,6 +187,7 @@ static void begin_single(struct bsk_python *python)
         swap_pieces(python);
     python->single = true;
     python->piece_count = 0;
+    python->epoch = 0; /* it was asked before what is read now */
 }
 
 static void end_single(struct bsk_python *python)
@@ -447,6 +448,36 @@ static void plan_heads(struct bsk_python *python)
                   &python->interpreters[i].threads_head_now, sizeof(uint64_t));
 }
 
+/* How many code objects there were, asked after the stacks; see codes.h. */
+static void plan_epoch(struct bsk_python *python)
+{
+    enum { MAX = sizeof(python->epoch_words) / sizeof(python->epoch_words[0]) };
+    const struct bsk_layout *layout = &python->layout;
+    uint32_t at = layout->interpreter.code_generation ? layout->interpreter.code_generation
+                                                      : layout->interpreter.code_versions;
+    python->epoch_piece = SIZE_MAX;
+    if (at == 0 || python->interpreter_count > MAX)
+        return;
+    python->epoch_piece = python->piece_count;
+    for (size_t i = 0; i < python->interpreter_count; i++) {
+        python->epoch_words[i] = 0;
+        add_piece(python, python->interpreters[i].address + at, &python->epoch_words[i],
+                  layout->interpreter.code_generation ? 8 : 4);
+    }
+}
+
+static void note_epoch(struct bsk_python *python)
+{
+    python->epoch = python->epoch_piece == SIZE_MAX ? 0 : 1;
+    for (size_t i = 0; python->epoch != 0 && i < python->interpreter_count; i++) {
+        if (!bsk_piece_ok(python, python->epoch_piece + i) ||
+            (python->layout.interpreter.code_generation == 0 && python->epoch_words[i] == 0))
+            python->epoch = 0; /* unknown, or counted to the end */
+        else
+            python->epoch += python->epoch_words[i];
+    }
+}
+
 static bool heads_changed(const struct bsk_python *python)
 {
     if (!python->heads_read)
@@ -522,9 +553,11 @@ int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread *
         plan(python, wanted[i], wants_twice(python, memory));
         memory->readings++;
     }
+    plan_epoch(python);
     int rc = bsk_process_read_pieces(python->process, python->pieces, python->piece_count, err);
     if (rc < 0)
         return rc;
+    note_epoch(python);
     *out_threads_changed = heads_changed(python);
     note_holders(python, out_threads_changed);
     for (size_t i = 0; i < count; i++) {
