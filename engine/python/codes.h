@@ -5,7 +5,7 @@
  * address may be freed and used again, so what identifies the object (its version from 3.12 on;
  * before, its names, their hashes, its file, its line table, its first line and length) is read
  * again and compared: what was there before a stack was read and is there afterwards was there in
- * between. `epoch` says when that is needed: see bsk_codes_epoch().
+ * between. When that is needed: see bsk_codes_check().
  */
 #ifndef BSK_PYTHON_CODES_H
 #define BSK_PYTHON_CODES_H
@@ -61,10 +61,10 @@ struct bsk_known *bsk_codes_reused(struct bsk_codes *codes);
 enum { BSK_CODES_BELIEVED_NS = 100000000 }; /* the allowed age where there is no epoch */
 
 /*
- * Where the interpreter counts the code objects that it makes (3.12) or frees (3.14 and later), an
- * epoch is that count, read after the stacks: while it stays the same no address has been used
- * again. 0 where it is unknown: then an identity is believed for BSK_CODES_BELIEVED_NS, and not at
- * all for a second after any code object was met or lost.
+ * Where the interpreter counts the code objects that it frees (3.14 and later), an epoch is that
+ * count, read after the stacks: while it stays the same no address has been used again. 0 where it
+ * is unknown: then an identity is believed for BSK_CODES_BELIEVED_NS, and not at all for a second
+ * after any code object was met or lost.
  *
  * Looks at the identities of those of `known` that need it, in one call. False when some are gone.
  */

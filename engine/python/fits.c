@@ -334,8 +334,6 @@ bool bsk_fits_applies(const struct bsk_layout *layout, enum bsk_field field)
         return layout->interpreter.gil_holder != 0 && !layout->free_threaded;
     case FIELD_COLLECTING:
         return layout->interpreter.collecting != 0;
-    case FIELD_CODE_VERSIONS:
-        return layout->interpreter.code_versions != 0;
     case FIELD_CODE_TLBC:
         return layout->code.tlbc != 0;
     case FIELD_FRAME_TLBC_INDEX:

@@ -48,7 +48,6 @@
     X(interpreter.gil_locked, GIL_LOCKED)                                                          \
     X(interpreter.collecting, COLLECTING)                                                          \
     X(interpreter.code_generation, CODE_GENERATION)                                                \
-    X(interpreter.code_versions, CODE_VERSIONS)                                                    \
     X(thread.size, THREAD_SIZE)
 
 enum bsk_field {

@@ -273,21 +273,6 @@ static void look_at_texts(struct bsk_fits *fits)
         bsk_fit(fits, FIELD_TEXT_ASCII_DATA, basic && texts.ends);
 }
 
-/* The next version is greater than all that were given out, and few programs make 2^28. */
-static void look_at_versions(struct bsk_fits *fits)
-{
-    enum { VERSIONS_MAX = 1 << 28 };
-    const struct bsk_layout *layout = fits->look.layout;
-    int64_t next = bsk_look_int(&fits->look, fits->interpreter + layout->interpreter.code_versions);
-    bool greater = next > 1 && next < VERSIONS_MAX;
-    if (!has(fits, FIELD_CODE_VERSION) || layout->interpreter.code_versions == 0)
-        return;
-    for (size_t i = 0; i < fits->frame_count; i++)
-        greater = greater &&
-                  bsk_look_int(&fits->look, fits->frames[i].code + layout->code.version) < next;
-    bsk_fit(fits, FIELD_CODE_VERSIONS, greater);
-}
-
 static void look_at_bytes(struct bsk_fits *fits, uint64_t code)
 {
     enum { TABLE_MAX = 8 << 20 };
@@ -430,7 +415,6 @@ void bsk_fits_stack(struct bsk_fits *fits)
     if (lasti_seen)
         bsk_fit(fits, FIELD_FRAME_LASTI, lasti_ok);
     look_at_calls(fits);
-    look_at_versions(fits);
     if (has(fits, FIELD_CODE_FILENAME) && has(fits, FIELD_CODE_NAME))
         look_at_texts(fits);
 }

@@ -47,7 +47,6 @@ struct bsk_layout {
     struct {
         uint32_t id, next, threads_head; /* next lies at 0 in old ones */
         uint32_t code_generation;        /* 3.14 and later: how many code objects were freed */
-        uint32_t code_versions;          /* 3.12: co_version of the next code object, 32 bits */
         uint32_t gil_locked, gil_holder; /* 3.12 and later */
         uint32_t collecting;             /* 3.9 and later: an int */
     } interpreter;

@@ -448,21 +448,19 @@ static void plan_heads(struct bsk_python *python)
                   &python->interpreters[i].threads_head_now, sizeof(uint64_t));
 }
 
-/* How many code objects there were, asked after the stacks; see codes.h. */
+/* How many code objects were freed, asked after the stacks; see codes.h. */
 static void plan_epoch(struct bsk_python *python)
 {
     enum { MAX = sizeof(python->epoch_words) / sizeof(python->epoch_words[0]) };
     const struct bsk_layout *layout = &python->layout;
-    uint32_t at = layout->interpreter.code_generation ? layout->interpreter.code_generation
-                                                      : layout->interpreter.code_versions;
+    uint32_t at = layout->interpreter.code_generation;
     python->epoch_piece = SIZE_MAX;
     if (at == 0 || python->interpreter_count > MAX)
         return;
     python->epoch_piece = python->piece_count;
     for (size_t i = 0; i < python->interpreter_count; i++) {
-        python->epoch_words[i] = 0;
         add_piece(python, python->interpreters[i].address + at, &python->epoch_words[i],
-                  layout->interpreter.code_generation ? 8 : 4);
+                  sizeof(python->epoch_words[i]));
     }
 }
 
@@ -470,9 +468,8 @@ static void note_epoch(struct bsk_python *python)
 {
     python->epoch = python->epoch_piece == SIZE_MAX ? 0 : 1;
     for (size_t i = 0; python->epoch != 0 && i < python->interpreter_count; i++) {
-        if (!bsk_piece_ok(python, python->epoch_piece + i) ||
-            (python->layout.interpreter.code_generation == 0 && python->epoch_words[i] == 0))
-            python->epoch = 0; /* unknown, or counted to the end */
+        if (!bsk_piece_ok(python, python->epoch_piece + i))
+            python->epoch = 0;
         else
             python->epoch += python->epoch_words[i];
     }

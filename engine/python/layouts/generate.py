@@ -23,7 +23,6 @@ LEGACY = [
     ("interpreter.next", [(8, 12, "PyInterpreterState, next")]),
     ("interpreter.threads_head", [(8, 10, "PyInterpreterState, tstate_head"),
                                   (11, 12, "PyInterpreterState, threads.head")]),
-    ("interpreter.code_versions", [(12, 12, "PyInterpreterState, func_state.next_version")]),
     ("thread.size", [(8, 12, "=sizeof(PyThreadState)")]),
     ("thread.next", [(8, 12, "PyThreadState, next")]),
     ("thread.interp", [(8, 12, "PyThreadState, interp")]),

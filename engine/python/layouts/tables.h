@@ -143,7 +143,6 @@ static const struct bsk_layout legacy[] = {
         .interpreter.id = 8,
         .interpreter.next = 0,
         .interpreter.threads_head = 72,
-        .interpreter.code_versions = 269816,
         .thread.size = 288,
         .thread.next = 8,
         .thread.interp = 16,

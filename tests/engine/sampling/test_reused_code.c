@@ -72,7 +72,9 @@ static void never_takes_one_for_another(void **state)
             struct pollfd many = { .fd = fileno(child.output), .events = POLLIN };
             while (poll(&many, 1, 0) == 0) {
                 const struct bsk_sample *sample;
-                assert_int_equal(bsk_sampler_take(sampler, &sample, &err), BSK_OK);
+                int rc = bsk_sampler_take(sampler, &sample, &err);
+                assert_string_equal(err.message, "");
+                assert_int_equal(rc, BSK_OK);
                 for (size_t t = 0; t < sample->thread_count; t++) {
                     counts.torn += sample->threads[t].torn;
                     counts.stacks += sample->threads[t].has_stack;
