@@ -261,6 +261,13 @@ uint32_t bsk_profile_stack(struct bsk_profile *p, uint32_t track,
     return node;
 }
 
+uint32_t bsk_profile_step(struct bsk_profile *p, uint32_t parent, uint32_t function, uint32_t line)
+{
+    if (parent >= p->node_count || function >= p->function_count)
+        return BSK_NO_NODE;
+    return child(p, p->node_tracks[parent], parent, function, line);
+}
+
 void bsk_profile_name_track(struct bsk_profile *p, uint32_t track, const char *thread)
 {
     uint32_t text = track < p->track_count ? intern(p, thread) : FAILED;

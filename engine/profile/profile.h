@@ -134,6 +134,10 @@ uint32_t bsk_profile_track(struct bsk_profile *profile, pid_t pid, pid_t tid, co
 uint32_t bsk_profile_stack(struct bsk_profile *profile, uint32_t track,
                            const struct bsk_profile_frame *frames, size_t depth);
 
+/* The node of one more frame above `parent`; BSK_NO_NODE stays what it is. */
+uint32_t bsk_profile_step(struct bsk_profile *profile, uint32_t parent, uint32_t function,
+                          uint32_t line);
+
 /* Names a track's thread anew, when the name became known later. */
 void bsk_profile_name_track(struct bsk_profile *profile, uint32_t track, const char *thread);
 

@@ -61,7 +61,7 @@ bool bsk_chunks_follow(struct bsk_python *python, struct bsk_stack_memory *memor
     if (keep < memory->chunk_count) {
         drop_chunks(memory, 0, keep);
         if (keep > 0)
-            memory->piece_chunk_again = SIZE_MAX; /* that was the one that is gone */
+            memory->again_have = 0; /* that was the one that is gone */
     } else if (newest != 0) {
         struct chunk *fresh = NULL;
         size_t count = 0, capacity = 0, known = 0;
@@ -106,7 +106,7 @@ bool bsk_chunks_follow(struct bsk_python *python, struct bsk_stack_memory *memor
         memory->chunk_count += count;
         free(fresh);
         memory->unproven = true;
-        memory->piece_chunk_again = SIZE_MAX;
+        memory->again_have = 0;
         for (size_t i = 0; i < count; i++)
             if (!bsk_chunk_extend(python, &memory->chunks[i], memory->chunks[i].want))
                 return false;

@@ -20,6 +20,7 @@ struct bsk_python {
     uint64_t interpreters_head;
     struct bsk_interpreter {
         uint64_t address;
+        int64_t id;
         uint64_t threads_head, threads_head_now;
         uint64_t next;
         uint64_t gil[2]; /* last holder; locked, an int */
@@ -39,6 +40,10 @@ struct bsk_python {
     size_t thread_count;
     uint32_t pthread_tid_offset; /* of `tid` in the C library's thread descriptor; 0: not found */
 
+    struct bsk_objects *objects; /* objects.c; NULL until first asked for */
+    struct {
+        uint64_t threading, active, name; /* places in their dicts, see thread_names.c */
+    } names;
     struct bsk_codes *codes;
     uint64_t epoch; /* of code objects, after the stacks were read; 0: unknown; see codes.h */
     uint64_t epoch_words[8];

@@ -24,6 +24,7 @@ enum {
     SHIMS_MAX = 65536,
     TRIES = 8, /* readings of one stack, where they come out as garbage */
     CFRAME_BYTES = 24,
+    BACK_PIECES_MAX = 8,         /* of a second reading that goes back from the top */
     HEADS_BELIEVED_NS = 1000000, /* the lists of threads are looked at this often */
     LEARN_FIRST = 1000, /* samples of a thread that are read twice at once, to learn from */
     LEARN_EVERY = 16,   /* and then one in so many */
@@ -49,6 +50,8 @@ struct raw {
     int32_t tlbc_index;
     bool stood;      /* the same in both readings, its caller's place too */
     bool after_shim; /* C code stands between it and its caller */
+    bool calls;      /* bsk_layout_calls() */
+    bool emptied;    /* as a frame is that has been popped, or that has no locals */
     struct bsk_known *known;
 };
 
@@ -90,6 +93,8 @@ struct bsk_stack_memory {
     /* places in python->pieces of the reading that is going on; SIZE_MAX: not asked for */
     size_t piece_thread, piece_cframe, piece_chunks, piece_ahead, piece_chunk_again;
     size_t piece_ahead_again, piece_cframe_again, piece_top_again;
+    size_t again_pieces;     /* of the newest chunk's second reading */
+    uint32_t again_have;     /* how much of it there is */
     uint64_t top, top_after; /* of this reading: before and after all the rest */
     uint64_t base_code;      /* 3.10 and older: see reaches_base() */
     size_t base_depth;
@@ -97,8 +102,9 @@ struct bsk_stack_memory {
     uint32_t readings;  /* how many so far */
     uint32_t heap_left; /* so many samples are still read as if frames were on the heap */
     bool twice;         /* this reading holds everything twice */
-    bool moved;         /* the two readings differ */
-    bool unproven;      /* something was read only once */
+    int how;
+    bool moved;    /* the two readings differ */
+    bool unproven; /* something was read only once */
 };
 
 /* Makes room for one more item; false when out of memory (nothing has changed then). */

@@ -2,6 +2,7 @@
 
 #include "engine/python/calibrate.h"
 #include "engine/python/internal.h"
+#include "engine/python/objects.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -64,6 +65,7 @@ void bsk_python_close(struct bsk_python *python)
         return;
     for (size_t i = 0; i < python->thread_count; i++) {
         bsk_stack_memory_free(python->threads[i]->memory);
+        free(python->threads[i]->name_memory);
         free(python->threads[i]);
     }
     free(python->threads);
@@ -71,6 +73,7 @@ void bsk_python_close(struct bsk_python *python)
     free(python->pieces);
     free(python->kept_pieces);
     bsk_proof_free(&python->proof);
+    bsk_objects_free(python->objects);
     bsk_codes_free(python->codes);
     free(python);
 }

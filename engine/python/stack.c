@@ -71,6 +71,25 @@ static bool wants_twice(const struct bsk_python *python, const struct bsk_stack_
            memory->readings < LEARN_FIRST || memory->readings % LEARN_EVERY == 0;
 }
 
+/* The newest chunk once more, from the frames on top down to the rest of it. */
+static void plan_back(struct bsk_python *python, struct bsk_stack_memory *memory)
+{
+    const struct chunk *chunk = &memory->chunks[0];
+    uint32_t until = chunk->want;
+    memory->piece_chunk_again = python->piece_count;
+    memory->again_pieces = 0;
+    for (size_t i = memory->path_count; i-- > 0 && memory->again_pieces < BACK_PIECES_MAX - 1;) {
+        uint64_t offset = memory->path[i].raw.address - chunk->base;
+        if (memory->path[i].raw.address <= chunk->base || offset >= until)
+            continue;
+        add_piece(python, chunk->base + offset, chunk->again + offset, until - (uint32_t)offset);
+        memory->again_pieces++;
+        until = (uint32_t)offset;
+    }
+    add_piece(python, chunk->base, chunk->again, until);
+    memory->again_pieces++;
+}
+
 static void plan(struct bsk_python *python, const struct bsk_python_thread *thread, bool twice)
 {
     const struct bsk_layout *layout = &python->layout;
@@ -98,8 +117,7 @@ static void plan(struct bsk_python *python, const struct bsk_python_thread *thre
         for (size_t i = 0; i < memory->ahead_count && i < PROVE_AHEAD_MAX; i++)
             add_piece(python, memory->ahead[i], memory->ahead_again + i * frame_bytes, frame_bytes);
         if (memory->chunk_count > 0 && memory->chunks[0].again)
-            memory->piece_chunk_again = add_piece(python, memory->chunks[0].base,
-                                                  memory->chunks[0].again, memory->chunks[0].want);
+            plan_back(python, memory);
     }
     if (layout->frame_form == BSK_FRAME_CFRAME)
         memory->piece_cframe_again =
@@ -156,6 +174,13 @@ static bool collect(struct bsk_python *python, const struct bsk_python_thread *t
     for (size_t i = 0; i < memory->chunk_count; i++) {
         const struct bsk_piece *piece = &python->pieces[memory->piece_chunks + i];
         memory->chunks[i].have = piece->ok ? piece->size : 0;
+    }
+    memory->again_have = 0;
+    if (memory->piece_chunk_again != SIZE_MAX) {
+        bool whole = true;
+        for (size_t i = 0; i < memory->again_pieces; i++)
+            whole = whole && bsk_piece_ok(python, memory->piece_chunk_again + i);
+        memory->again_have = whole ? memory->chunks[0].have : 0;
     }
     if (!find_tops(python, memory))
         return false;
@@ -220,6 +245,47 @@ static bool is_heap(const struct bsk_stack_memory *memory, uint64_t address)
     return true;
 }
 
+static const struct raw *raw_of(const struct bsk_stack_memory *memory, size_t step)
+{
+    return &memory->path[step].raw;
+}
+
+/* A loop that takes as long as a reading looks as if it stood still. But frames tell by themselves
+ * whether they are dead, and whether they called. */
+static bool is_plausible(const struct raw *caller, const struct raw *raw)
+{
+    if (raw->emptied && raw->known->local_words > 0)
+        return false;
+    return !caller || caller->calls || raw->after_shim || caller->known->is_shim;
+}
+
+/* A frame that was on the stack before and after all the rest was read. */
+static bool is_below_tops(const struct bsk_stack_memory *memory, uint64_t address)
+{
+    if (memory->top == memory->top_after)
+        return true;
+    for (size_t i = 0; i < memory->chunk_count; i++) {
+        const struct chunk *chunk = &memory->chunks[i];
+        if (address < chunk->base || address - chunk->base >= chunk->bytes)
+            continue;
+        return i > 0 ||
+               (address <= memory->top && memory->top - chunk->base < chunk->bytes &&
+                address <= memory->top_after && memory->top_after - chunk->base < chunk->bytes);
+    }
+    return false;
+}
+
+/* Of the steps that look as if they stood still, those that really did. */
+static void doubt(const struct bsk_python *python, struct bsk_stack_memory *memory)
+{
+    bool objects = python->layout.frame_form == BSK_FRAME_OBJECTS;
+    for (size_t i = 0; i < memory->path_count; i++) {
+        struct raw *raw = &memory->path[i].raw;
+        raw->stood = raw->stood && is_below_tops(memory, raw->address) &&
+                     (objects || is_plausible(i > 0 ? raw_of(memory, i - 1) : NULL, raw));
+    }
+}
+
 /* What is not proven yet is read once more: steps that are still there, called from the same
  * places, are real. The first reading stays the sample. */
 static void prove(struct bsk_python *python, const struct bsk_python_thread *thread)
@@ -236,7 +302,11 @@ static void prove(struct bsk_python *python, const struct bsk_python_thread *thr
     for (size_t i = 0; i < count && called_alike; i++) {
         const struct raw *now = &memory->raw[memory->raw_count - 1 - i];
         struct raw *then = &memory->path[i].raw;
-        if (now->address != then->address || now->code != then->code)
+        if (!now->stood || now->address != then->address || now->code != then->code ||
+            !is_below_tops(memory, now->address))
+            break;
+        if (python->layout.frame_form != BSK_FRAME_OBJECTS &&
+            !is_plausible(i > 0 ? raw_of(memory, i - 1) : NULL, then))
             break;
         then->stood = true;
         called_alike = now->lasti == then->lasti;
@@ -248,8 +318,10 @@ static bool settle(struct bsk_python *python, struct bsk_python_thread *thread, 
 {
     struct bsk_stack_memory *memory = thread->memory;
     size_t proven = bsk_path_proven(python, memory);
+    memory->how = 2;
     if (proven < memory->path_count) {
         prove(python, thread);
+        memory->how = 3;
         proven = bsk_path_proven(python, memory);
     }
     if (proven == 0)
@@ -279,12 +351,16 @@ static enum outcome judge_still(struct bsk_python *python, struct bsk_python_thr
     bsk_stack_remember_met(memory, bsk_frame_bytes(&python->layout));
     if (memory->moved || memory->unproven || !bsk_path_from_raw(python, memory))
         return MOVED;
+    for (size_t i = 0; i < memory->path_count; i++)
+        if (!is_plausible(i > 0 ? raw_of(memory, i - 1) : NULL, raw_of(memory, i)))
+            return MOVED;
     bool heap = false;
     for (size_t i = 0; i < memory->raw_count && !heap; i++)
         heap = is_heap(memory, memory->raw[i].address);
     if (heap)
         memory->heap_left = HEAP_LASTS;
     bsk_path_learn(python, memory);
+    memory->how = 1;
     return bsk_path_resolve(python, thread) ? READ : GARBAGE;
 }
 
@@ -295,6 +371,7 @@ static enum outcome judge_heap(struct bsk_python *python, struct bsk_python_thre
     memory->heap_left = HEAP_LASTS;
     if (!bsk_path_from_raw(python, memory))
         return GARBAGE;
+    doubt(python, memory);
     return settle(python, thread, false) ? READ : MOVED;
 }
 
@@ -387,6 +464,7 @@ static enum outcome judge_objects(struct bsk_python *python, struct bsk_python_t
         bsk_path_learn(python, memory);
         return bsk_path_resolve(python, thread) ? READ : GARBAGE;
     }
+    doubt(python, memory);
     return settle(python, thread, false) ? READ : MOVED;
 }
 
@@ -531,6 +609,17 @@ struct bsk_python_thread *bsk_python_gil_holder(const struct bsk_python *python)
             if (python->interpreters[i].holder == python->threads[k]->address)
                 return python->threads[k];
     return NULL;
+}
+
+bool bsk_python_is_gil(const struct bsk_python *python, uint64_t address)
+{
+    enum { GIL_BYTES = 256 }; /* its condition variable and mutex stand behind the holder */
+    for (size_t i = 0; i < python->interpreter_count; i++) {
+        uint64_t gil = gil_address(python, &python->interpreters[i]);
+        if (gil != 0 && address >= gil && address - gil < GIL_BYTES)
+            return true;
+    }
+    return false;
 }
 
 /* --- all stacks of one sample ------------------------------------------------------------------

@@ -32,8 +32,9 @@ static int read_interpreters(struct bsk_python *python, struct bsk_error *err)
         struct bsk_piece pieces[] = {
             { address + layout->interpreter.next, &interpreter.next, 8, false },
             { address + layout->interpreter.threads_head, &interpreter.threads_head, 8, false },
+            { address + layout->interpreter.id, &interpreter.id, 8, false },
         };
-        rc = bsk_process_read_pieces(python->process, pieces, 2, err);
+        rc = bsk_process_read_pieces(python->process, pieces, 3, err);
         if (rc < 0)
             return rc;
         if (!pieces[0].ok || !pieces[1].ok)
@@ -126,9 +127,19 @@ static struct bsk_python_thread *take_known(struct bsk_python *python, uint64_t 
 
 static void free_thread(struct bsk_python_thread *thread)
 {
-    if (thread)
-        bsk_stack_memory_free(thread->memory);
+    if (!thread)
+        return;
+    bsk_stack_memory_free(thread->memory);
+    free(thread->name_memory);
     free(thread);
+}
+
+static int64_t id_of(const struct bsk_python *python, uint64_t interpreter)
+{
+    for (size_t i = 0; i < python->interpreter_count; i++)
+        if (python->interpreters[i].address == interpreter)
+            return python->interpreters[i].id;
+    return 0;
 }
 
 /* Puts the threads of `listed` in the place of those known; what is still there stays as it is. */
@@ -147,12 +158,15 @@ static int replace_threads(struct bsk_python *python, const struct listed *liste
         if (!thread && (thread = calloc(1, sizeof(*thread))) != NULL) {
             thread->address = listed[i].address;
             thread->tid = tids[i];
+            thread->name = "";
         }
         if (!thread) {
             rc = bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
             break;
         }
         thread->interpreter = listed[i].interpreter;
+        thread->interpreter_id = id_of(python, listed[i].interpreter);
+        thread->ident = listed[i].pthread;
         threads[kept++] = thread;
     }
     for (size_t i = 0; i < python->thread_count; i++)

@@ -13,8 +13,9 @@
 struct climb {
     struct bsk_python *python;
     struct bsk_stack_memory *memory;
-    size_t chunk; /* that the frame is in; 0 is the newest */
-    uint64_t sure_top;
+    size_t chunk;      /* that the frame is in; 0 is the newest */
+    uint64_t sure_top; /* where the stack ends for certain, or 0 */
+    bool top_out;      /* the top is on the heap */
 };
 
 static const uint8_t *frame_at(const struct climb *climb, size_t chunk, uint64_t address)
@@ -55,12 +56,13 @@ static bool is_dead(const struct climb *climb, const uint8_t *frame, uint64_t sl
 {
     const struct bsk_layout *layout = &climb->python->layout;
     const struct bsk_stack_memory *memory = climb->memory;
+    struct raw raw;
     if (layout->minor >= 12 && known->local_words > 0) {
-        if (layout->minor >= 14)
-            return bsk_u64(frame, layout->frame.lasti + 8) == slot + layout->frame.size;
-        return bsk_i32(frame, layout->frame.calls) == 0;
+        bsk_frame_raw(layout, frame, slot, &raw);
+        return raw.emptied;
     }
-    return memory->top < slot && memory->top_after < slot; /* it does not tell by itself */
+    /* It does not tell by itself. */
+    return !climb->top_out && memory->top < slot && memory->top_after < slot;
 }
 
 enum next { LEAF, CALLEE, CALLS, HEAP };
@@ -111,7 +113,7 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
     if (memory->chunk_count == 0)
         return BSK_UPWARD_GARBAGE;
     bool top_in = in_chunks(memory, memory->top), after_in = in_chunks(memory, memory->top_after);
-    bool top_out = (memory->top != 0 && !top_in) || (memory->top_after != 0 && !after_in);
+    climb.top_out = (memory->top != 0 && !top_in) || (memory->top_after != 0 && !after_in);
     climb.chunk = memory->chunk_count - 1;
     climb.sure_top = memory->top == memory->top_after && top_in ? memory->top : 0;
     uint64_t address = memory->chunks[climb.chunk].base + CHUNK_HEADER_BYTES + 8;
@@ -131,7 +133,7 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
         size_t chunk;
         switch (look_above(&climb, frame, step, &address, &chunk, &shim)) {
         case LEAF:
-            return top_out ? BSK_UPWARD_HEAP : BSK_UPWARD_WHOLE;
+            return climb.top_out ? BSK_UPWARD_HEAP : BSK_UPWARD_WHOLE;
         case HEAP:
             return BSK_UPWARD_HEAP;
         case CALLS:

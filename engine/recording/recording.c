@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,8 @@ struct bsk_recording {
     void (*bell)(void *user);
     void *user;
     char first_python[32]; /* fixed once started */
+
+    atomic_bool called; /* there is something for the thread under the mutex */
 
     /* under the mutex */
     bool stop_wanted, profile_wanted;
@@ -88,6 +91,8 @@ static void describe(struct bsk_recording *recording, uint64_t now)
     meta->samples = recording->context.samples;
     meta->errors = recording->context.errors;
     meta->torn = recording->context.torn;
+    meta->filled = recording->context.filled;
+    meta->unread = recording->context.unread;
     meta->missed = recording->missed;
     snprintf(meta->python, sizeof(meta->python), "%s", recording->python);
 }
@@ -325,6 +330,10 @@ static bool all_held(const struct bsk_recording *recording)
 static bool wait_until(struct bsk_recording *recording, uint64_t deadline, struct order *orders,
                        size_t *out_count, bool *out_profile_wanted)
 {
+    *out_count = 0;
+    *out_profile_wanted = false;
+    if (!atomic_load_explicit(&recording->called, memory_order_acquire) && now_ns() >= deadline)
+        return false; /* the next sample is due, nobody wants anything */
     const struct timespec when = { .tv_sec = (time_t)(deadline / 1000000000U),
                                    .tv_nsec = (long)(deadline % 1000000000U) };
     pthread_mutex_lock(&recording->mutex);
@@ -332,6 +341,7 @@ static bool wait_until(struct bsk_recording *recording, uint64_t deadline, struc
     while (rc == 0 && !recording->stop_wanted && !recording->profile_wanted &&
            recording->order_count == 0)
         rc = pthread_cond_timedwait(&recording->wake, &recording->mutex, &when);
+    atomic_store_explicit(&recording->called, false, memory_order_relaxed);
     *out_count = recording->order_count;
     memcpy(orders, recording->orders, recording->order_count * sizeof(*orders));
     recording->order_count = 0;
@@ -508,11 +518,14 @@ static struct bsk_recording *recording_new(const struct bsk_recording_options *o
     }
     recording->context.profile = recording->profile;
     recording->context.period_ns = recording->period_ns;
+    recording->context.clock = options->clock;
+    recording->context.idle_stacks = options->idle_stacks || options->clock == BSK_CLOCK_WALL;
     struct bsk_profile_meta *meta = bsk_profile_meta(recording->profile);
     struct timespec wall;
     clock_gettime(CLOCK_REALTIME, &wall);
     meta->started_unix_ns = (int64_t)wall.tv_sec * 1000000000 + wall.tv_nsec;
     meta->rate_hz = rate_hz;
+    meta->clock = options->clock;
     bsk_process_command(pid, meta->command, sizeof(meta->command));
     hide_token(meta->command);
     return recording;
@@ -581,6 +594,7 @@ static void give_order(struct bsk_recording *recording, pid_t pid, int what)
         if (at == recording->order_count)
             recording->order_count++;
     }
+    atomic_store_explicit(&recording->called, true, memory_order_release);
     pthread_cond_signal(&recording->wake);
     pthread_mutex_unlock(&recording->mutex);
 }
@@ -599,6 +613,7 @@ void bsk_recording_ask(struct bsk_recording *recording)
 {
     pthread_mutex_lock(&recording->mutex);
     recording->profile_wanted = true;
+    atomic_store_explicit(&recording->called, true, memory_order_release);
     pthread_cond_signal(&recording->wake);
     pthread_mutex_unlock(&recording->mutex);
 }
@@ -609,6 +624,7 @@ void bsk_recording_stop(struct bsk_recording *recording, const char *reason)
     if (!recording->stop_wanted)
         snprintf(recording->reason, sizeof(recording->reason), "%s", reason);
     recording->stop_wanted = true;
+    atomic_store_explicit(&recording->called, true, memory_order_release);
     pthread_cond_signal(&recording->wake);
     pthread_mutex_unlock(&recording->mutex);
 }
