@@ -50,6 +50,9 @@ struct bsk_python {
     struct bsk_variables *variables; /* locals.c: names of the variables of codes */
     size_t variables_count;
     struct bsk_codes *codes;
+    uint64_t epoch; /* of code objects, after the stacks were read; 0: unknown; see codes.h */
+    uint64_t epoch_words[8];
+    size_t epoch_piece;
     struct bsk_proof proof;
     uint64_t lot; /* for what is told by chance, see path.c */
 
