@@ -18,9 +18,6 @@ enum {
     KNOWN_BLOCK = 64,
 };
 
-/* An identity younger than this is believed. At the usual 100 Hz each sample looks again. */
-static const uint64_t believed_ns = 8000000;
-
 struct bsk_codes {
     struct bsk_process *process;
     const struct bsk_layout *layout;
@@ -272,6 +269,7 @@ static int load(struct bsk_codes *codes, uint64_t address, struct bsk_known **ou
             goto torn;
         known->bytecode_bytes = (uint32_t)bytes;
         known->frame_words = frame_words(layout, header);
+        known->local_words = (uint32_t)word_at(header, layout->code.firstlineno + 4);
     }
     known->code.name = read_text(codes, known->identity[2], NAME_MAX_BYTES + 4);
     char *path = read_text(codes, known->identity[1], PATH_MAX_BYTES + 4);
@@ -318,6 +316,11 @@ int bsk_codes_get(struct bsk_codes *codes, uint64_t address, struct bsk_known **
 struct bsk_known *bsk_codes_peek(struct bsk_codes *codes, uint64_t address)
 {
     return codes->slots[slot_of(codes, address)];
+}
+
+struct bsk_known *bsk_codes_by_id(struct bsk_codes *codes, uint32_t id)
+{
+    return id < codes->all_count ? codes->all[id] : NULL; /* ids are given out in this order */
 }
 
 /* Forgets the address, not the code: samples that named it keep naming it. */
@@ -373,7 +376,7 @@ bool bsk_codes_check(struct bsk_codes *codes, struct bsk_known *const *known, si
     size_t due_count = 0;
     bool same = true;
     for (size_t i = 0; i < count; i++) {
-        if (now_ns - known[i]->checked_ns < believed_ns)
+        if (now_ns - known[i]->checked_ns < BSK_CODES_BELIEVED_NS)
             continue;
         known[i]->checked_ns = now_ns; /* once, however often it is on the stack */
         due[due_count++] = known[i];

@@ -19,6 +19,7 @@ struct bsk_known {
     uint64_t address;
     uint32_t bytecode_bytes; /* 0 when unknown (3.10 and older) */
     uint32_t frame_words;    /* a frame of it on the data stack, in 8 bytes; 0 when unknown */
+    uint32_t local_words;    /* of these: locals, cells and free variables (3.11 and later) */
     bool is_shim;            /* the interpreter's own, of 3.12 and later: no code of the program */
     uint64_t checked_ns;     /* CLOCK_MONOTONIC of the last look at its identity */
     uint64_t identity[8];
@@ -41,6 +42,11 @@ int bsk_codes_get(struct bsk_codes *codes, uint64_t address, struct bsk_known **
 
 /* The same without reading: NULL where it is new. */
 struct bsk_known *bsk_codes_peek(struct bsk_codes *codes, uint64_t address);
+
+/* NULL when there is none of this id. */
+struct bsk_known *bsk_codes_by_id(struct bsk_codes *codes, uint32_t id);
+
+enum { BSK_CODES_BELIEVED_NS = 100000000 }; /* the allowed age */
 
 /* True when the identities of these were looked at after `now_ns` minus the allowed age, or have
  * been now and are unchanged. False: some were replaced, so look all of them up again. */

@@ -8,6 +8,7 @@
 #include "engine/python/python.h"
 
 #include <string.h>
+#include <time.h>
 
 struct bsk_python {
     struct bsk_process *process; /* borrowed */
@@ -20,9 +21,18 @@ struct bsk_python {
         uint64_t address;
         uint64_t threads_head, threads_head_now;
         uint64_t next;
+        uint64_t gil[2]; /* last holder; locked, an int */
+        int32_t collecting;
+        size_t gil_piece, collecting_piece;
+        uint64_t holder; /* the thread state that holds its GIL, or 0: of the last reading */
+        bool collects;
     } * interpreters;
     size_t interpreter_count;
     uint64_t interpreters_head_now;
+    uint64_t heads_due_ns;
+    size_t heads_piece;
+    bool heads_read;
+    uint64_t strange_holder; /* of a GIL, on no list */
 
     struct bsk_python_thread **threads; /* each allocated by itself, so that pointers stay good */
     size_t thread_count;
@@ -30,6 +40,7 @@ struct bsk_python {
 
     struct bsk_codes *codes;
     struct bsk_proof proof;
+    uint64_t lot; /* for what is told by chance, see path.c */
 
     struct bsk_piece *pieces; /* of one read, grown at need */
     size_t piece_count, piece_capacity;
@@ -48,6 +59,13 @@ struct bsk_found {
 /* Finds the CPython of a process; failures as bsk_python_open() has them. */
 int bsk_find_python(struct bsk_process *process, struct bsk_found *out_found,
                     struct bsk_error *err);
+
+static inline uint64_t bsk_now_ns(void) /* CLOCK_MONOTONIC */
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 static inline uint64_t bsk_u64(const uint8_t *bytes, size_t offset)
 {

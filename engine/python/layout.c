@@ -28,6 +28,14 @@ static void add_meanings(struct bsk_layout *layout)
         layout->shim_owners = 1u << OWNER_CSTACK_312;
     /* From 3.14 on `executable` is a stack reference whose lowest bits are counted or deferred. */
     layout->tag_mask = minor >= 14 ? 3 : 0;
+    /* Both lie between the place of execution and the owner, in every version so far. */
+    if (layout->frame_form != BSK_FRAME_OBJECTS)
+        layout->frame.calls = minor >= 14 ? layout->frame.owner - 2 : layout->frame.lasti + 8;
+    uint32_t needed = layout->thread.frame > layout->thread.interp ? layout->thread.frame + 8
+                                                                   : layout->thread.interp + 8;
+    if (layout->thread.datastack_chunk + 24 > needed)
+        needed = layout->thread.datastack_chunk + 24;
+    layout->thread.needed = needed;
     layout->kind_shift = minor >= 14 && layout->free_threaded ? 8 : 2;
     layout->wstr_bytes = minor <= 11 ? 8 : 0;
 }
@@ -96,6 +104,10 @@ int bsk_layout_from_offsets(const void *offsets, size_t size, struct bsk_layout 
     layout.interpreter.threads_head =
         place(offsets, at->interpreter_threads_head, INTERPRETER, &ok);
     layout.interpreter.code_generation = place(offsets, at->code_generation, INTERPRETER, &ok);
+    layout.interpreter.gil_locked = place(offsets, at->gil_locked, INTERPRETER, &ok);
+    layout.interpreter.gil_holder = place(offsets, at->gil_holder, INTERPRETER, &ok);
+    layout.interpreter.collecting = place(offsets, at->gc, INTERPRETER, &ok) +
+                                    place(offsets, at->gc_collecting, INTERPRETER, &ok);
     layout.thread.size = place(offsets, at->thread_size, THREAD, &ok);
     layout.thread.next = place(offsets, at->thread_next, THREAD, &ok);
     layout.thread.interp = place(offsets, at->thread_interp, THREAD, &ok);

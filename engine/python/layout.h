@@ -41,17 +41,23 @@ struct bsk_layout {
 
     struct {
         uint32_t interpreters_head, interpreters_main; /* main: 0 where unknown */
+        uint32_t gil_locked, gil_holder;               /* 3.11 and older: one for all */
+        uint32_t collecting;                           /* 3.8 */
     } runtime;
     struct {
         uint32_t id, next, threads_head, code_generation; /* next lies at 0 in old ones */
+        uint32_t gil_locked, gil_holder;                  /* 3.12 and later */
+        uint32_t collecting;                              /* 3.9 and later: an int */
     } interpreter;
     struct {
         uint32_t size, next, interp, frame, thread_id, native_thread_id;
+        uint32_t needed;          /* so many of its bytes hold all that is read with a stack */
         uint32_t datastack_chunk; /* the words after it are datastack_top and datastack_limit */
     } thread;
     uint32_t cframe_current_frame; /* BSK_FRAME_CFRAME; may be 0 */
     struct {
         uint32_t size, previous, code, lasti, owner, tlbc_index; /* code lies at 0 from 3.12 on */
+        uint32_t calls; /* data stacks: what tells a frame that called, see bsk_layout_calls() */
     } frame;
     struct {
         uint32_t size, filename, name, qualname, linetable, firstlineno, version;
@@ -71,6 +77,7 @@ struct bsk_offsets_index {
     uint32_t words; /* how many there are in all */
     uint16_t interpreters_head;
     uint16_t interpreter_id, interpreter_next, interpreter_threads_head, code_generation;
+    uint16_t gil_locked, gil_holder, gc, gc_collecting;
     uint16_t thread_size, thread_next, thread_interp, thread_current_frame, thread_id;
     uint16_t native_thread_id, datastack_chunk;
     uint16_t frame_size, frame_previous, frame_executable, frame_instr_ptr, frame_owner;
@@ -80,6 +87,16 @@ struct bsk_offsets_index {
     uint16_t object_type, type_name, bytes_size, bytes_data;
     uint16_t text_state, text_length, text_ascii_size;
 };
+
+/* Whether a frame on the data stack, `bytes` from its start on, has called Python code that has not
+ * returned yet. 3.11 to 3.13 save the stack's top in the frame for that time, and have -1 there
+ * while the frame executes (C code that it called included); 3.14 and later set return_offset. */
+static inline bool bsk_layout_calls(const struct bsk_layout *layout, const uint8_t *bytes)
+{
+    if (layout->minor >= 14)
+        return (bytes[layout->frame.calls] | bytes[layout->frame.calls + 1]) != 0;
+    return (bytes[layout->frame.calls + 3] & 0x80) == 0;
+}
 
 enum {
     BSK_OLDEST_MINOR = 8,

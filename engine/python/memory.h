@@ -1,6 +1,12 @@
 /*
- * What reading one thread's stack remembers, from sample to sample and within one: for stack.c and
- * upward.c alone.
+ * What reading one thread's stack remembers, from sample to sample and within one: for the files
+ * of this folder that take part in it.
+ *
+ *   stack.c   plans one reading, judges what came of it
+ *   chunks.c  the data stack's chunks, and their copies
+ *   walk.c    follows a stack from the top: needs the top and the frames to be of one instant
+ *   upward.c  follows it from below: the data stack alone is of one instant
+ *   path.c    gives the frames their names, and says what of them is proven
  */
 #ifndef BSK_PYTHON_MEMORY_H
 #define BSK_PYTHON_MEMORY_H
@@ -12,11 +18,16 @@ enum {
     FRAME_MAX_BYTES = 512,      /* of a frame without its locals */
     CHUNK_MAX_BYTES = 16 << 20, /* one chunk; CPython makes them of 16 KiB, bigger for big frames */
     CHUNKS_MAX = 65536,
-    AHEAD_SLACK_BYTES = 1024, /* read past the last known top: a call or six deeper */
-    PROVE_AHEAD_MAX = 256,    /* frames elsewhere that are read twice */
+    CHUNK_HEADER_BYTES = 24, /* previous, size in bytes, top in words */
+    AHEAD_SLACK_BYTES = 512, /* read past the last known top: a call or three deeper */
+    PROVE_AHEAD_MAX = 256,   /* frames elsewhere that are read twice */
     SHIMS_MAX = 65536,
     TRIES = 8, /* readings of one stack, where they come out as garbage */
     CFRAME_BYTES = 24,
+    HEADS_BELIEVED_NS = 1000000, /* the lists of threads are looked at this often */
+    LEARN_FIRST = 1000, /* samples of a thread that are read twice at once, to learn from */
+    LEARN_EVERY = 16,   /* and then one in so many */
+    HEAP_LASTS = 64,    /* samples that are read twice after a frame on the heap was met */
 };
 
 struct chunk {
@@ -24,18 +35,27 @@ struct chunk {
     uint32_t bytes; /* its whole size in the target */
     uint32_t want;  /* how much to read next time */
     uint32_t have;  /* how much of `copy` is of this sample */
-    uint32_t room;  /* of `copy` and `again` */
+    uint32_t room;  /* of the copies */
     uint8_t *copy;
     uint8_t *again; /* the newest chunk's second reading; NULL in the others */
 };
 
+/* A frame as it was read. */
 struct raw {
     uint64_t address;
     uint64_t code;
     uint64_t lasti;
+    uint64_t place; /* the same, from the code object's start */
     int32_t tlbc_index;
+    bool stood;      /* the same in both readings, its caller's place too */
+    bool after_shim; /* C code stands between it and its caller */
     struct bsk_known *known;
-    uint64_t previous; /* upward.c */
+};
+
+/* A frame of the path: a stack, outermost first. */
+struct step {
+    struct raw raw;
+    uint64_t hash; /* of the path up to here: all codes, and where each but the last calls */
 };
 
 struct bsk_stack_memory {
@@ -54,35 +74,86 @@ struct bsk_stack_memory {
     uint64_t *met; /* those of the walk that is going on */
     size_t met_count, met_capacity;
 
-    struct raw *raw;
+    struct raw *raw; /* of a walk from the top: innermost first */
     size_t raw_count, raw_capacity;
-    struct raw *first; /* while it is proven: the walk of the first reading */
-    size_t first_count, first_capacity;
-    struct bsk_frame *frames;
-    size_t frame_capacity;
+    struct step *path; /* of this sample; what was there before it is of the one before */
+    size_t path_count, path_capacity;
+    size_t path_valid;        /* so many of its first steps may be compared with */
+    size_t path_same;         /* so many of them are those of the sample before */
+    bool had_shims;           /* frames and steps do not go side by side */
+    uint64_t codes_due_ns;    /* when the identities of codes are looked at again */
+    struct bsk_frame *frames; /* innermost first; ends at the end of the array */
+    size_t frame_capacity, frames_valid;
 
     /* places in python->pieces of the reading that is going on; SIZE_MAX: not asked for */
     size_t piece_thread, piece_cframe, piece_chunks, piece_ahead, piece_chunk_again;
     size_t piece_ahead_again, piece_cframe_again, piece_top_again;
-    uint64_t base_code; /* 3.10 and older: see reaches_base() */
+    uint64_t top, top_after; /* of this reading: before and after all the rest */
+    uint64_t base_code;      /* 3.10 and older: see reaches_base() */
     size_t base_depth;
     uint32_t base_misses, base_looks;
-    bool moved;    /* the two readings differ */
-    bool unproven; /* something was read only once */
+    uint32_t readings;  /* how many so far */
+    uint32_t heap_left; /* so many samples are still read as if frames were on the heap */
+    bool twice;         /* this reading holds everything twice */
+    bool moved;         /* the two readings differ */
+    bool unproven;      /* something was read only once */
 };
 
 /* Makes room for one more item; false when out of memory (nothing has changed then). */
 bool bsk_room_for_one(void *array, size_t count, size_t *capacity, size_t item_bytes);
+static inline bool bsk_piece_ok(const struct bsk_python *python, size_t index)
+{
+    return index < python->piece_count && python->pieces[index].ok;
+}
 
 /* The part of a frame that is read: without its locals. */
-uint32_t bsk_frame_bytes(const struct bsk_layout *layout);
+static inline uint32_t bsk_frame_bytes(const struct bsk_layout *layout)
+{
+    return layout->frame.size < FRAME_MAX_BYTES ? layout->frame.size : FRAME_MAX_BYTES;
+}
 uint64_t bsk_frame_lasti(const struct bsk_layout *layout, const uint8_t *frame);
+void bsk_frame_raw(const struct bsk_layout *layout, const uint8_t *frame, uint64_t address,
+                   struct raw *out);
 
-/* Fills memory->raw from `top` to the outermost frame; false: garbage. */
+/* chunks.c. Brings the list of chunks in line with what this sample's thread state says is the
+ * newest one: dropped where the stack has shrunk, read now where it has grown. `top` is
+ * datastack_top. False: it cannot be told. */
+bool bsk_chunks_follow(struct bsk_python *python, struct bsk_stack_memory *memory, uint64_t newest,
+                       uint64_t top);
+void bsk_chunk_free(struct chunk *chunk);
+/* Reads the part of the chunk up to `until` that is still missing. */
+bool bsk_chunk_extend(struct bsk_python *python, struct chunk *chunk, uint32_t until);
+/* The address of the first frame that this thread ever pushed; 0: it has none now. */
+uint64_t bsk_chunks_first_frame(const struct bsk_stack_memory *memory, uint64_t top);
+
+/* walk.c. Fills memory->raw from `top` to the outermost frame; false: garbage. */
 bool bsk_stack_walk(struct bsk_python *python, struct bsk_stack_memory *memory, uint64_t top,
                     uint64_t datastack_top, bool *out_truncated);
+/* What the walk met becomes what the next reading reads ahead. */
+void bsk_stack_remember_met(struct bsk_stack_memory *memory, uint32_t frame_bytes);
 
-/* Finds the stack from below instead, see upward.c; false: it cannot be told. */
-bool bsk_stack_upward(struct bsk_python *python, struct bsk_stack_memory *memory);
+/* upward.c. Fills memory->path from below. */
+enum bsk_upward {
+    BSK_UPWARD_WHOLE,   /* to the frame that executes */
+    BSK_UPWARD_CALLS,   /* the last one has called something that could not be told */
+    BSK_UPWARD_HEAP,    /* it goes on outside the data stack */
+    BSK_UPWARD_GARBAGE, /* nothing fits */
+};
+enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_memory *memory);
+
+/* path.c */
+bool bsk_path_begin(struct bsk_stack_memory *memory, size_t keep); /* keeps the first so many */
+/* Appends one frame; false when its code cannot be read or memory is out. */
+bool bsk_path_push(struct bsk_python *python, struct bsk_stack_memory *memory,
+                   const struct raw *raw);
+bool bsk_path_from_raw(struct bsk_python *python, struct bsk_stack_memory *memory);
+/* How many of the first steps are proven: by what was learnt, or because they stood still. */
+size_t bsk_path_proven(const struct bsk_python *python, const struct bsk_stack_memory *memory);
+void bsk_path_learn(struct bsk_python *python, const struct bsk_stack_memory *memory);
+/* Puts the path's callee that was proven most likely on top of it; false: none is known. */
+bool bsk_path_fill(struct bsk_python *python, struct bsk_stack_memory *memory);
+/* From the path to thread->frames. False: it was a mixture after all. */
+bool bsk_path_resolve(struct bsk_python *python, struct bsk_python_thread *thread);
+uint64_t bsk_path_next_hash(const struct step *caller, uint32_t callee_id);
 
 #endif

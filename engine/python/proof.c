@@ -2,9 +2,14 @@
 
 #include <stdlib.h>
 
-enum { CALLS_MAX = 1 << 20, TIMES_MASK = 3, TIMES_PROVEN = 3 };
+enum {
+    PATHS_MAX = 1 << 18, /* 4 MB */
+    SITES_MAX = 1 << 14,
+    TIMES_MASK = 3,
+    TIMES_PROVEN = 3,
+};
 
-static uint64_t mix(uint64_t value)
+uint64_t bsk_proof_mix(uint64_t value)
 {
     value ^= value >> 32;
     value *= UINT64_C(0x9e3779b97f4a7c15);
@@ -12,56 +17,130 @@ static uint64_t mix(uint64_t value)
     return value;
 }
 
-uint64_t bsk_proof_call(uint32_t caller_id, uint64_t lasti, uint32_t callee_id)
+/* --- paths ------------------------------------------------------------------------------------ */
+
+static uint64_t named(uint64_t path)
 {
-    uint64_t call = mix(mix((uint64_t)caller_id << 32 | callee_id) + lasti) & ~(uint64_t)TIMES_MASK;
-    return call ? call : TIMES_MASK + 1;
+    path &= ~(uint64_t)TIMES_MASK;
+    return path ? path : TIMES_MASK + 1;
 }
 
-static size_t slot_of(const struct bsk_proof *proof, uint64_t call)
+static size_t slot_of(const struct bsk_proof *proof, uint64_t path)
 {
-    size_t at = (size_t)(call >> 2) & (proof->slot_count - 1);
-    while (proof->slots[at] != 0 && (proof->slots[at] & ~(uint64_t)TIMES_MASK) != call)
+    size_t at = (size_t)(path >> 2) & (proof->slot_count - 1);
+    while (proof->slots[at] != 0 && (proof->slots[at] & ~(uint64_t)TIMES_MASK) != path)
         at = (at + 1) & (proof->slot_count - 1);
     return at;
 }
 
-bool bsk_proof_holds(const struct bsk_proof *proof, uint64_t call)
+bool bsk_proof_holds(const struct bsk_proof *proof, uint64_t path)
 {
     return proof->slot_count > 0 &&
-           (proof->slots[slot_of(proof, call)] & TIMES_MASK) >= TIMES_PROVEN;
+           (proof->slots[slot_of(proof, named(path))] & TIMES_MASK) >= TIMES_PROVEN;
 }
 
-bool bsk_proof_seen(const struct bsk_proof *proof, uint64_t call)
+static bool room_for_path(struct bsk_proof *proof)
 {
-    return proof->slot_count > 0 && proof->slots[slot_of(proof, call)] != 0;
+    if (2 * (proof->used + 1) <= proof->slot_count)
+        return true;
+    struct bsk_proof grown = { .slot_count = proof->slot_count ? proof->slot_count * 2 : 256 };
+    bool full = proof->used >= PATHS_MAX;
+    if (full)
+        grown.slot_count = 256;
+    grown.slots = calloc(grown.slot_count, sizeof(grown.slots[0]));
+    if (!grown.slots)
+        return false;
+    for (size_t i = 0; i < proof->slot_count && !full; i++)
+        if (proof->slots[i])
+            grown.slots[slot_of(&grown, proof->slots[i] & ~(uint64_t)TIMES_MASK)] = proof->slots[i];
+    free(proof->slots);
+    proof->slots = grown.slots;
+    proof->slot_count = grown.slot_count;
+    proof->used = full ? 0 : proof->used;
+    return true;
 }
 
-void bsk_proof_learn(struct bsk_proof *proof, uint64_t call)
+void bsk_proof_learn(struct bsk_proof *proof, uint64_t path)
 {
-    if (2 * (proof->used + 1) > proof->slot_count) {
-        struct bsk_proof grown = { .slot_count = proof->slot_count ? proof->slot_count * 2 : 256 };
-        if (proof->used >= CALLS_MAX)
-            return;
-        grown.slots = calloc(grown.slot_count, sizeof(grown.slots[0]));
-        if (!grown.slots)
-            return;
-        for (size_t i = 0; i < proof->slot_count; i++)
-            if (proof->slots[i])
-                grown.slots[slot_of(&grown, proof->slots[i] & ~(uint64_t)TIMES_MASK)] =
-                    proof->slots[i];
-        grown.used = proof->used;
-        free(proof->slots);
-        *proof = grown;
-    }
-    size_t at = slot_of(proof, call);
+    path = named(path);
+    if (!room_for_path(proof))
+        return;
+    size_t at = slot_of(proof, path);
     proof->used += proof->slots[at] == 0;
     uint64_t times = proof->slots[at] & TIMES_MASK;
-    proof->slots[at] = call | (times < TIMES_PROVEN ? times + 1 : times);
+    proof->slots[at] = path | (times < TIMES_PROVEN ? times + 1 : times);
+}
+
+/* --- places that call ------------------------------------------------------------------------- */
+
+static uint64_t site_key(uint32_t caller_id, uint64_t place)
+{
+    uint64_t key = bsk_proof_mix((uint64_t)caller_id << 32 ^ place);
+    return key ? key : 1;
+}
+
+static size_t site_slot(const struct bsk_proof *proof, uint64_t key)
+{
+    size_t at = (size_t)key & (proof->site_slots - 1);
+    while (proof->sites[at].key != 0 && proof->sites[at].key != key)
+        at = (at + 1) & (proof->site_slots - 1);
+    return at;
+}
+
+const struct bsk_site *bsk_proof_site(const struct bsk_proof *proof, uint32_t caller_id,
+                                      uint64_t place)
+{
+    if (proof->site_slots == 0)
+        return NULL;
+    const struct bsk_site *site = &proof->sites[site_slot(proof, site_key(caller_id, place))];
+    return site->key ? site : NULL;
+}
+
+static bool room_for_site(struct bsk_proof *proof)
+{
+    if (2 * (proof->site_count + 1) <= proof->site_slots)
+        return true;
+    struct bsk_proof grown = { .site_slots = proof->site_slots ? proof->site_slots * 2 : 64 };
+    bool full = proof->site_count >= SITES_MAX;
+    if (full)
+        grown.site_slots = 64;
+    grown.sites = calloc(grown.site_slots, sizeof(grown.sites[0]));
+    if (!grown.sites)
+        return false;
+    for (size_t i = 0; i < proof->site_slots && !full; i++)
+        if (proof->sites[i].key)
+            grown.sites[site_slot(&grown, proof->sites[i].key)] = proof->sites[i];
+    free(proof->sites);
+    proof->sites = grown.sites;
+    proof->site_slots = grown.site_slots;
+    proof->site_count = full ? 0 : proof->site_count;
+    return true;
+}
+
+void bsk_proof_learn_site(struct bsk_proof *proof, uint32_t caller_id, uint64_t place,
+                          uint32_t callee_id, uint8_t flags)
+{
+    if (!room_for_site(proof))
+        return;
+    uint64_t key = site_key(caller_id, place);
+    struct bsk_site *site = &proof->sites[site_slot(proof, key)];
+    proof->site_count += site->key == 0;
+    site->key = key;
+    site->flags |= flags;
+    size_t at = 0;
+    while (at < BSK_SITE_CALLEES && site->times[at] && site->callees[at] != callee_id)
+        at++;
+    if (at == BSK_SITE_CALLEES)
+        return;
+    site->callees[at] = callee_id;
+    if (++site->times[at] == UINT16_MAX) /* their proportions stay */
+        for (size_t i = 0; i < BSK_SITE_CALLEES; i++)
+            site->times[i] = (uint16_t)((site->times[i] + 1u) / 2);
 }
 
 void bsk_proof_free(struct bsk_proof *proof)
 {
     free(proof->slots);
+    free(proof->sites);
     *proof = (struct bsk_proof){ 0 };
 }

@@ -1,9 +1,14 @@
 /*
- * Which calls were seen beyond doubt: a set of (caller, place in the caller, callee).
+ * What was seen beyond doubt: which paths of calls there are, and what each place that calls has
+ * called.
  *
- * A stack read from a running thread may be a mixture of two. Stacks whose every call was seen in
- * a stack that did not move while it was read are believed although they moved; the others are
- * torn. This is what keeps short calls from being thrown away, which would falsify the shares.
+ * A stack read from a running thread may be a mixture of two. So what is believed of one that
+ * moved is only what was seen, at least three times, in stacks that did not move while they were
+ * read: whole paths from the outermost frame on, since a mixture of two real stacks can have
+ * nothing but real calls in it. This is what keeps short calls from being thrown away, which would
+ * falsify the shares.
+ *
+ * Bounded: what no longer fits makes all of it be learnt anew.
  */
 #ifndef BSK_PYTHON_PROOF_H
 #define BSK_PYTHON_PROOF_H
@@ -12,21 +17,39 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct bsk_proof {
-    uint64_t *slots; /* open addressing; 0 is empty; the lowest two bits count, up to 3 */
-    size_t slot_count, used;
+enum {
+    BSK_SITE_CALLEES = 6,       /* that are remembered of one place */
+    BSK_SITE_REENTERS = 1 << 0, /* C code called from here calls Python again, on the data stack */
+    BSK_SITE_HEAP = 1 << 1,     /* its callee is a generator, or lies elsewhere */
+    BSK_SITE_CALLS = 1 << 2,    /* it calls Python directly */
 };
 
-enum { BSK_ANY_CALLEE = 0x7fffffff }; /* "something is called from here" */
+/* A place in a code object that calls. */
+struct bsk_site {
+    uint64_t key; /* 0: free */
+    uint32_t callees[BSK_SITE_CALLEES];
+    uint16_t times[BSK_SITE_CALLEES];
+    uint8_t flags; /* BSK_SITE_* */
+};
 
-/* Names the call; never 0. */
-uint64_t bsk_proof_call(uint32_t caller_id, uint64_t lasti, uint32_t callee_id);
+struct bsk_proof {
+    uint64_t *slots; /* paths; 0 is empty; the lowest two bits count, up to 3 */
+    size_t slot_count, used;
+    struct bsk_site *sites;
+    size_t site_slots, site_count;
+};
 
-/* Out of memory, or with a million calls known, it learns nothing more. */
-void bsk_proof_learn(struct bsk_proof *proof, uint64_t call);
-/* Seen at least three times: once may have been two readings that were wrong alike. */
-bool bsk_proof_holds(const struct bsk_proof *proof, uint64_t call);
-bool bsk_proof_seen(const struct bsk_proof *proof, uint64_t call); /* at least once */
+uint64_t bsk_proof_mix(uint64_t value);
+
+/* `path` is a hash; its lowest two bits do not count. */
+void bsk_proof_learn(struct bsk_proof *proof, uint64_t path);
+bool bsk_proof_holds(const struct bsk_proof *proof, uint64_t path);
+
+/* `place` is relative to the code object: an address may be used again. */
+const struct bsk_site *bsk_proof_site(const struct bsk_proof *proof, uint32_t caller_id,
+                                      uint64_t place);
+void bsk_proof_learn_site(struct bsk_proof *proof, uint32_t caller_id, uint64_t place,
+                          uint32_t callee_id, uint8_t flags);
 void bsk_proof_free(struct bsk_proof *proof);
 
 #endif

@@ -72,6 +72,8 @@ struct bsk_python_thread {
     bool has_stack;
     bool torn;           /* it changed while it was read, or was garbage */
     bool truncated;      /* deeper than BSK_STACK_MAX_DEPTH: outermost frames are missing */
+    size_t kept;         /* so many of the outermost frames are those of the read before */
+    uint32_t answers;    /* how many stacks it was given so far: `kept` is about the one before */
     bool holds_gil;      /* at the moment of the reading; free-threaded: attached */
     bool collects;       /* the garbage collector runs on it */
     bool filled, unread; /* see bsk_thread_sample */
@@ -92,6 +94,9 @@ struct bsk_python_thread *bsk_python_thread(struct bsk_python *python, size_t in
  * read costs that thread. Fails only when nothing can be read: BSK_E_GONE, BSK_E_PERMISSION. */
 int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread **wanted,
                            size_t count, bool *out_threads_changed, struct bsk_error *err);
+
+/* The thread that held a GIL at the last reading, or NULL. */
+struct bsk_python_thread *bsk_python_gil_holder(const struct bsk_python *python);
 
 /* --- finding --------------------------------------------------------------------------------- */
 

@@ -3,85 +3,142 @@
  *
  * The top (current_frame) lies on another page than the frames, so on a thread that calls a lot the
  * two are rarely of one instant. The data stack alone is: frames lie in it one behind the other,
- * each naming the one before, and its newest chunk was copied in one go. So when the walk from the
- * top gives a mixture, the frames of that chunk are followed upwards instead, as long as each call
- * is one that was proven before, to the frame that stands where nothing is ever called from. What
- * is called from there and not proven, or lies elsewhere (a generator), ends the attempt: such a
- * stack counts as torn, and is never cut short.
+ * each naming the one before, and its newest chunk was copied in one go, from below. A frame tells
+ * by itself whether it has called (bsk_layout_calls()), one that has ended whether it is dead, and
+ * where a place calls to was learnt from stacks that stood still. Where the top was the same before
+ * and after the copy, it settles what is left.
  */
 #include "engine/python/memory.h"
 
-static bool raw_at(struct bsk_python *python, const struct chunk *chunk, uint64_t address,
-                   struct raw *out)
+struct climb {
+    struct bsk_python *python;
+    struct bsk_stack_memory *memory;
+    size_t chunk; /* that the frame is in; 0 is the newest */
+    uint64_t sure_top;
+};
+
+static const uint8_t *frame_at(const struct climb *climb, size_t chunk, uint64_t address)
 {
-    const struct bsk_layout *layout = &python->layout;
-    uint64_t offset = address - chunk->base;
-    if (address < chunk->base || offset + bsk_frame_bytes(layout) > chunk->have)
-        return false;
-    const uint8_t *frame = chunk->copy + offset;
-    *out = (struct raw){
-        .address = address,
-        .code = bsk_u64(frame, layout->frame.code) & ~layout->tag_mask,
-        .lasti = bsk_frame_lasti(layout, frame),
-        .tlbc_index = layout->frame.tlbc_index ? bsk_i32(frame, layout->frame.tlbc_index) : 0,
-        .previous = bsk_u64(frame, layout->frame.previous),
-    };
-    out->known = bsk_codes_peek(python->codes, out->code);
-    return out->known && out->known->frame_words > 0;
+    const struct chunk *in = &climb->memory->chunks[chunk];
+    uint64_t offset = address - in->base;
+    if (address < in->base || offset + bsk_frame_bytes(&climb->python->layout) > in->have)
+        return NULL;
+    return in->copy + offset;
 }
 
-/* `callee` was called by `caller`, or by C code that `caller` called (then a frame of the
- * interpreter's own on the C stack lies between them). */
-static bool is_called_by(struct bsk_python *python, const struct raw *callee,
-                         const struct raw *caller)
+static bool in_chunks(const struct bsk_stack_memory *memory, uint64_t address)
 {
-    const struct bsk_layout *layout = &python->layout;
-    uint8_t shim[FRAME_MAX_BYTES];
-    if (callee->previous != caller->address) {
-        if (layout->shim_owners == 0 || callee->previous % 8 != 0 ||
-            bsk_process_read(python->process, callee->previous, shim, bsk_frame_bytes(layout),
-                             NULL) < 0 ||
-            shim[layout->frame.owner] > 31 ||
-            !(layout->shim_owners & 1u << shim[layout->frame.owner]) ||
-            bsk_u64(shim, layout->frame.previous) != caller->address)
-            return false;
+    for (size_t i = 0; i < memory->chunk_count; i++)
+        if (address >= memory->chunks[i].base &&
+            address - memory->chunks[i].base < memory->chunks[i].bytes)
+            return true;
+    return false;
+}
+
+/* Where a frame that `step` calls would begin. */
+static uint64_t slot_above(const struct climb *climb, const struct step *step, size_t *out_chunk)
+{
+    uint64_t slot = step->raw.address + 8 * (uint64_t)step->raw.known->frame_words;
+    const struct chunk *chunk = &climb->memory->chunks[climb->chunk];
+    *out_chunk = climb->chunk;
+    if (climb->chunk > 0 && chunk->have >= CHUNK_HEADER_BYTES &&
+        slot >= chunk->base + CHUNK_HEADER_BYTES + 8 * bsk_u64(chunk->copy, 16)) {
+        *out_chunk = climb->chunk - 1;
+        slot = climb->memory->chunks[*out_chunk].base + CHUNK_HEADER_BYTES;
     }
-    return bsk_proof_holds(&python->proof, bsk_proof_call(caller->known->code.id, caller->lasti,
-                                                          callee->known->code.id));
+    return slot;
 }
 
-bool bsk_stack_upward(struct bsk_python *python, struct bsk_stack_memory *memory)
+/* The frame at `slot` has been popped: what it says is of a call that is over. */
+static bool is_dead(const struct climb *climb, const uint8_t *frame, uint64_t slot,
+                    const struct bsk_known *known)
 {
-    enum { CHUNK_DATA = 24 };
-    bool truncated;
-    struct raw frame, next;
+    const struct bsk_layout *layout = &climb->python->layout;
+    const struct bsk_stack_memory *memory = climb->memory;
+    if (layout->minor >= 12 && known->local_words > 0) {
+        if (layout->minor >= 14)
+            return bsk_u64(frame, layout->frame.lasti + 8) == slot + layout->frame.size;
+        return bsk_i32(frame, layout->frame.calls) == 0;
+    }
+    return memory->top < slot && memory->top_after < slot; /* it does not tell by itself */
+}
+
+enum next { LEAF, CALLEE, CALLS, HEAP };
+
+/* What there is above the last step of the path. */
+static enum next look_above(struct climb *climb, const uint8_t *frame, const struct step *step,
+                            uint64_t *out_slot, size_t *out_chunk, bool *out_shim)
+{
+    const struct bsk_layout *layout = &climb->python->layout;
+    const struct bsk_proof *proof = &climb->python->proof;
+    uint64_t slot = *out_slot = slot_above(climb, step, out_chunk);
+    const uint8_t *above = frame_at(climb, *out_chunk, slot);
+    uint64_t previous = above ? bsk_u64(above, layout->frame.previous) : 0;
+    bool entry = layout->minor == 11 && above && above[layout->frame.owner - 1] != 0;
+    bool direct = above && previous == step->raw.address && !entry;
+    bool shim = above && (entry ? previous == step->raw.address
+                                : layout->shim_owners && previous % 8 == 0 && previous != 0 &&
+                                      !in_chunks(climb->memory, previous));
+    *out_shim = shim;
+    if (climb->sure_top == step->raw.address)
+        return LEAF;
+    if (climb->sure_top)
+        return direct || shim ? CALLEE : CALLS;
+
+    const struct bsk_site *site = bsk_proof_site(proof, step->raw.known->code.id, step->raw.place);
+    uint8_t flags = site ? site->flags : 0;
+    struct bsk_known *known =
+        above ? bsk_codes_peek(climb->python->codes,
+                               bsk_u64(above, layout->frame.code) & ~layout->tag_mask)
+              : NULL;
+    bool proven = known && bsk_proof_holds(proof, bsk_path_next_hash(step, known->code.id));
+    if (bsk_layout_calls(layout, frame)) {
+        if (direct && proven)
+            return is_dead(climb, above, slot, known) ? LEAF : CALLEE;
+        if (flags & BSK_SITE_HEAP)
+            return HEAP;
+        return flags & BSK_SITE_CALLS ? CALLS : LEAF; /* it is on its way in or out */
+    }
+    if ((flags & BSK_SITE_REENTERS) && shim && proven && !is_dead(climb, above, slot, known))
+        return CALLEE;
+    return flags & BSK_SITE_HEAP ? HEAP : LEAF;
+}
+
+enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_memory *memory)
+{
+    struct climb climb = { .python = python, .memory = memory };
+    bool shim = false;
     if (memory->chunk_count == 0)
-        return false;
-    const struct chunk *chunk = &memory->chunks[0];
-    uint64_t start = chunk->base + CHUNK_DATA + (memory->chunk_count == 1 ? 8 : 0);
-    if (!raw_at(python, chunk, start, &frame) ||
-        !bsk_stack_walk(python, memory, start, UINT64_MAX, &truncated) || truncated)
-        return false;
-    memory->first_count = 0;
-    while (raw_at(python, chunk, frame.address + 8 * (uint64_t)frame.known->frame_words, &next) &&
-           is_called_by(python, &next, &frame)) {
-        if (memory->first_count + memory->raw_count >= BSK_STACK_MAX_DEPTH ||
-            !bsk_room_for_one(&memory->first, memory->first_count, &memory->first_capacity,
-                              sizeof(memory->first[0])))
-            return false;
-        memory->first[memory->first_count++] = frame = next;
+        return BSK_UPWARD_GARBAGE;
+    bool top_in = in_chunks(memory, memory->top), after_in = in_chunks(memory, memory->top_after);
+    bool top_out = (memory->top != 0 && !top_in) || (memory->top_after != 0 && !after_in);
+    climb.chunk = memory->chunk_count - 1;
+    climb.sure_top = memory->top == memory->top_after && top_in ? memory->top : 0;
+    uint64_t address = memory->chunks[climb.chunk].base + CHUNK_HEADER_BYTES + 8;
+    bsk_path_begin(memory, 0);
+    for (;;) {
+        const uint8_t *frame = frame_at(&climb, climb.chunk, address);
+        struct raw raw;
+        if (!frame || frame[python->layout.frame.owner] != 0)
+            break;
+        bsk_frame_raw(&python->layout, frame, address, &raw);
+        raw.after_shim = shim;
+        if (memory->path_count == BSK_STACK_MAX_DEPTH || !bsk_path_push(python, memory, &raw))
+            break;
+        const struct step *step = &memory->path[memory->path_count - 1];
+        if (step->raw.known->frame_words == 0)
+            return BSK_UPWARD_GARBAGE;
+        size_t chunk;
+        switch (look_above(&climb, frame, step, &address, &chunk, &shim)) {
+        case LEAF:
+            return top_out ? BSK_UPWARD_HEAP : BSK_UPWARD_WHOLE;
+        case HEAP:
+            return BSK_UPWARD_HEAP;
+        case CALLS:
+            return BSK_UPWARD_CALLS;
+        case CALLEE:
+            climb.chunk = chunk;
+        }
     }
-    if (bsk_proof_seen(&python->proof,
-                       bsk_proof_call(frame.known->code.id, frame.lasti, BSK_ANY_CALLEE)))
-        return false; /* it calls something that we could not tell */
-    size_t above = memory->first_count;
-    while (memory->raw_capacity < memory->raw_count + above)
-        if (!bsk_room_for_one(&memory->raw, memory->raw_capacity, &memory->raw_capacity,
-                              sizeof(memory->raw[0])))
-            return false;
-    memmove(memory->raw + above, memory->raw, memory->raw_count * sizeof(memory->raw[0]));
-    for (size_t i = 0; i < above; i++)
-        memory->raw[i] = memory->first[above - 1 - i];
-    memory->raw_count += above;
-    return true;
+    return memory->path_count > 0 ? BSK_UPWARD_CALLS : BSK_UPWARD_GARBAGE;
 }

@@ -52,17 +52,35 @@ static void proves_only_what_it_learnt(void **state)
 {
     (void)state;
     struct bsk_proof proof = { 0 };
-    assert_false(bsk_proof_holds(&proof, bsk_proof_call(1, 2, 3)));
+    assert_false(bsk_proof_holds(&proof, bsk_proof_mix(1)));
     for (int times = 0; times < 3; times++) {
-        assert_false(bsk_proof_holds(&proof, bsk_proof_call(7, 14, 8)));
-        assert_int_equal(bsk_proof_seen(&proof, bsk_proof_call(7, 14, 8)), times > 0);
+        assert_false(bsk_proof_holds(&proof, bsk_proof_mix(7)));
         for (uint32_t i = 0; i < 5000; i++)
-            bsk_proof_learn(&proof, bsk_proof_call(i, i * 2, i + 1));
+            bsk_proof_learn(&proof, bsk_proof_mix(i));
     }
     for (uint32_t i = 0; i < 5000; i++) {
-        assert_true(bsk_proof_holds(&proof, bsk_proof_call(i, i * 2, i + 1)));
-        assert_false(bsk_proof_holds(&proof, bsk_proof_call(i, i * 2 + 1, i + 1)));
+        assert_true(bsk_proof_holds(&proof, bsk_proof_mix(i)));
+        assert_false(bsk_proof_holds(&proof, bsk_proof_mix(i + 5000)));
     }
+    bsk_proof_free(&proof);
+}
+
+static void remembers_what_a_place_calls(void **state)
+{
+    (void)state;
+    struct bsk_proof proof = { 0 };
+    assert_null(bsk_proof_site(&proof, 1, 2));
+    for (uint32_t i = 0; i < 1000; i++)
+        for (uint32_t callee = 0; callee < 10; callee++)
+            bsk_proof_learn_site(&proof, i, 2, callee, callee ? BSK_SITE_CALLS : BSK_SITE_HEAP);
+    const struct bsk_site *site = bsk_proof_site(&proof, 999, 2);
+    assert_non_null(site);
+    assert_int_equal(site->flags, BSK_SITE_CALLS | BSK_SITE_HEAP);
+    for (uint32_t i = 0; i < BSK_SITE_CALLEES; i++) {
+        assert_int_equal(site->callees[i], i);
+        assert_int_equal(site->times[i], 1);
+    }
+    assert_null(bsk_proof_site(&proof, 999, 3));
     bsk_proof_free(&proof);
 }
 
@@ -71,6 +89,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_utf8_whatever_the_kind),
         cmocka_unit_test(proves_only_what_it_learnt),
+        cmocka_unit_test(remembers_what_a_place_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

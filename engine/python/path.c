@@ -1,0 +1,215 @@
+/*
+ * From frames as they were read to a path: what they are called, and what of it is proven.
+ *
+ * A path stands outermost first, so what it shares with the sample before stays as it is: names,
+ * hashes, lines.
+ */
+#include "engine/python/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+uint64_t bsk_path_next_hash(const struct step *caller, uint32_t callee_id)
+{
+    uint64_t place = caller ? caller->raw.place : 0;
+    return bsk_proof_mix(bsk_proof_mix((caller ? caller->hash : 0) ^ place) + callee_id + 1);
+}
+
+bool bsk_path_begin(struct bsk_stack_memory *memory, size_t keep)
+{
+    memory->path_count = keep;
+    if (memory->path_same > keep)
+        memory->path_same = keep;
+    return true;
+}
+
+bool bsk_path_push(struct bsk_python *python, struct bsk_stack_memory *memory,
+                   const struct raw *raw)
+{
+    size_t at = memory->path_count;
+    if (at < memory->path_valid && at == memory->path_same) {
+        struct step *before = &memory->path[at];
+        if (before->raw.address == raw->address && before->raw.code == raw->code &&
+            before->raw.lasti == raw->lasti) {
+            before->raw.stood = raw->stood;
+            before->raw.after_shim = raw->after_shim;
+            memory->path_same++;
+            memory->path_count++;
+            return true;
+        }
+    }
+    if (!bsk_room_for_one(&memory->path, at, &memory->path_capacity, sizeof(memory->path[0])))
+        return false;
+    struct step *step = &memory->path[at];
+    struct bsk_known *known = NULL;
+    memory->path_valid = at; /* what was above is of another stack */
+    if (at > 0 && memory->path[at - 1].raw.code == raw->code)
+        known = memory->path[at - 1].raw.known; /* recursion */
+    else if (bsk_codes_get(python->codes, raw->code, &known) < 0)
+        return false;
+    step->raw = *raw;
+    step->raw.known = known;
+    step->hash = bsk_path_next_hash(at > 0 ? step - 1 : NULL, known->code.id);
+    memory->path_count = memory->path_valid = at + 1;
+    return true;
+}
+
+bool bsk_path_from_raw(struct bsk_python *python, struct bsk_stack_memory *memory)
+{
+    bsk_path_begin(memory, 0);
+    for (size_t i = memory->raw_count; i-- > 0;)
+        if (!bsk_path_push(python, memory, &memory->raw[i]))
+            return false;
+    return true;
+}
+
+/* --- proof ------------------------------------------------------------------------------------ */
+
+size_t bsk_path_proven(const struct bsk_python *python, const struct bsk_stack_memory *memory)
+{
+    size_t stood = 0, proven = memory->path_count;
+    while (stood < memory->path_count && memory->path[stood].raw.stood)
+        stood++;
+    while (proven > stood && !bsk_proof_holds(&python->proof, memory->path[proven - 1].hash))
+        proven--;
+    return proven;
+}
+
+/* Where a callee lies tells how it will be found again. */
+static uint8_t kind_of_call(const struct bsk_stack_memory *memory, const struct raw *caller,
+                            const struct raw *callee)
+{
+    uint64_t slot = caller->address + 8 * (uint64_t)caller->known->frame_words;
+    bool above = callee->address == slot;
+    for (size_t i = 0; !above && i + 1 < memory->chunk_count; i++)
+        above = callee->address == memory->chunks[i].base + CHUNK_HEADER_BYTES;
+    if (!above)
+        return BSK_SITE_HEAP;
+    return callee->after_shim ? BSK_SITE_REENTERS : BSK_SITE_CALLS;
+}
+
+void bsk_path_learn(struct bsk_python *python, const struct bsk_stack_memory *memory)
+{
+    for (size_t i = 0; i < memory->path_count; i++) {
+        const struct raw *raw = &memory->path[i].raw;
+        bsk_proof_learn(&python->proof, memory->path[i].hash);
+        if (i == 0)
+            continue;
+        const struct raw *caller = &memory->path[i - 1].raw;
+        bsk_proof_learn_site(&python->proof, caller->known->code.id, caller->place,
+                             raw->known->code.id, kind_of_call(memory, caller, raw));
+    }
+}
+
+bool bsk_path_fill(struct bsk_python *python, struct bsk_stack_memory *memory)
+{
+    if (memory->path_count == 0)
+        return false;
+    const struct step *caller = &memory->path[memory->path_count - 1];
+    const struct bsk_site *site =
+        bsk_proof_site(&python->proof, caller->raw.known->code.id, caller->raw.place);
+    uint32_t sum = 0, callee = UINT32_MAX;
+    for (size_t i = 0; site && i < BSK_SITE_CALLEES && site->times[i]; i++)
+        if (bsk_proof_holds(&python->proof, bsk_path_next_hash(caller, site->callees[i])))
+            sum += site->times[i];
+    if (sum == 0)
+        return false;
+    python->lot = bsk_proof_mix(python->lot + 1);
+    uint32_t lot = (uint32_t)(python->lot >> 16) % sum;
+    for (size_t i = 0; i < BSK_SITE_CALLEES && site->times[i]; i++) {
+        if (!bsk_proof_holds(&python->proof, bsk_path_next_hash(caller, site->callees[i])))
+            continue;
+        callee = site->callees[i];
+        if (lot < site->times[i])
+            break;
+        lot -= site->times[i];
+    }
+    struct bsk_known *known = bsk_codes_by_id(python->codes, callee);
+    if (!known || !bsk_room_for_one(&memory->path, memory->path_count, &memory->path_capacity,
+                                    sizeof(memory->path[0])))
+        return false;
+    struct step *step = &memory->path[memory->path_count];
+    step->raw = (struct raw){ .code = known->address, .known = known };
+    step->hash = bsk_path_next_hash(step - 1, callee);
+    memory->path_count++;
+    memory->path_valid = memory->path_count - 1; /* never taken for one that was read */
+    return true;
+}
+
+/* --- names and lines --------------------------------------------------------------------------
+ */
+
+static bool codes_still_same(struct bsk_python *python, struct bsk_stack_memory *memory)
+{
+    enum { SLICE = 256 };
+    bool same = true;
+    uint64_t now = bsk_now_ns();
+    if (now < memory->codes_due_ns && memory->path_same == memory->path_count)
+        return true;
+    memory->codes_due_ns = now + BSK_CODES_BELIEVED_NS;
+    for (size_t i = 0; i < memory->path_count; i += SLICE) {
+        struct bsk_known *known[SLICE];
+        size_t count = memory->path_count - i < SLICE ? memory->path_count - i : SLICE;
+        for (size_t k = 0; k < count; k++)
+            known[k] = memory->path[i + k].raw.known;
+        same = bsk_codes_check(python->codes, known, count, now) && same;
+    }
+    return same;
+}
+
+static bool frame_room(struct bsk_stack_memory *memory)
+{
+    if (memory->path_count <= memory->frame_capacity)
+        return true;
+    size_t capacity = memory->path_count * 2 + 64;
+    struct bsk_frame *grown = malloc(capacity * sizeof(*grown));
+    if (!grown)
+        return false;
+    if (memory->frames)
+        memcpy(grown + capacity - memory->frame_capacity, memory->frames,
+               memory->frame_capacity * sizeof(*grown));
+    free(memory->frames);
+    memory->frames = grown;
+    memory->frame_capacity = capacity;
+    return true;
+}
+
+bool bsk_path_resolve(struct bsk_python *python, struct bsk_python_thread *thread)
+{
+    struct bsk_stack_memory *memory = thread->memory;
+    if (!codes_still_same(python, memory)) {
+        memory->path_valid = memory->path_same = memory->frames_valid = 0;
+        return false;
+    }
+    if (!frame_room(memory))
+        return false;
+    size_t kept =
+        memory->path_same < memory->frames_valid ? memory->path_same : memory->frames_valid;
+    size_t depth = 0, shims = 0;
+    struct bsk_frame *end = memory->frames + memory->frame_capacity;
+    if (memory->had_shims)
+        kept = 0;
+    for (depth = kept; depth + shims < memory->path_count;) {
+        const struct raw *raw = &memory->path[depth + shims].raw;
+        if (raw->known->is_shim) {
+            shims++; /* what the interpreter puts between a class and its __init__ */
+            continue;
+        }
+        struct bsk_frame *frame = end - 1 - depth;
+        frame->code = &raw->known->code;
+        frame->address = raw->address;
+        frame->line = raw->known->code.first_line;
+        if (raw->address &&
+            !bsk_codes_line(python->codes, raw->known, raw->lasti, raw->tlbc_index, &frame->line)) {
+            memory->frames_valid = depth;
+            return false;
+        }
+        depth++;
+    }
+    memory->had_shims = shims > 0;
+    memory->frames_valid = depth;
+    thread->kept = kept;
+    thread->frames = end - depth;
+    thread->depth = depth;
+    return true;
+}

@@ -1,0 +1,16 @@
+/* The commands of bench_engine, and what they are given. */
+#ifndef BSK_TESTS_BENCH_ENGINE_H
+#define BSK_TESTS_BENCH_ENGINE_H
+
+#include "tests/bench/program.h"
+
+struct bench_options {
+    const char *python;
+    const struct bench_program *program;
+    uint64_t samples;
+    uint32_t rate_hz; /* 0: as fast as can be */
+    double seconds;   /* 0: the command's own */
+    int target_core, sampler_core;
+};
+
+#endif
