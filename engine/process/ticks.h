@@ -44,6 +44,13 @@ struct bsk_tick_recipe {
     uint32_t skip_owners; /* bit n: a frame whose owner is n is no frame */
     uint32_t copy_index;  /* 4 bytes; 0: there is none */
     uint64_t code_mask;   /* bits of `code` that are no address */
+    /* who may run: a lock whose first word is the state that holds it or held it last, whose second
+     * one (an int) is 1 while it is held; and an int that is not 0 while the holder collects
+     * garbage.
+     * `_far`: from the start of the thread's owner; else `_at` is an address. Both 0: there is
+     * none. */
+    uint64_t lock_at, busy_at;
+    uint32_t lock_far, busy_far;
     /* what the code is: words whose hash comes with each frame, to tell it from a later one at the
      * same address */
     uint32_t witness, witness_words; /* at most 4 words */
@@ -71,6 +78,8 @@ struct bsk_tick {
     uint64_t time_ns;   /* CLOCK_MONOTONIC */
     uint64_t period_ns; /* CPU time that it stands for */
     uint64_t state;     /* address of the thread's state; 0: it has none */
+    bool holds_lock;    /* when it ticked */
+    bool busy;          /* and collected garbage */
     bool cut;           /* deeper than can be read: outermost frames are missing */
     bool unread;        /* memory was paged out, or the chain was garbage: what there is, is right,
                            and more is missing */

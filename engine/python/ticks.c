@@ -61,6 +61,14 @@ static bool write_recipe(const struct bsk_python *python, struct bsk_tick_recipe
         .witness = layout->code.filename,
         .witness_words = witness_words(layout),
     };
+    if (!layout->free_threaded && layout->interpreter.gil_holder)
+        out->lock_far = layout->interpreter.gil_holder;
+    else if (!layout->free_threaded && layout->runtime.gil_holder)
+        out->lock_at = python->runtime + layout->runtime.gil_holder;
+    if (layout->interpreter.collecting)
+        out->busy_far = layout->interpreter.collecting;
+    else if (layout->runtime.collecting)
+        out->busy_at = python->runtime + layout->runtime.collecting;
     for (size_t i = 0; i < python->interpreter_count && i < BSK_TICK_HEADS; i++)
         out->heads[out->head_count++] =
             python->interpreters[i].address + layout->interpreter.threads_head;
@@ -240,7 +248,10 @@ static void on_tick(const struct bsk_tick *tick, void *user)
                                    .time_ns = tick->time_ns,
                                    .period_ns = tick->period_ns,
                                    .thread = tick->state,
-                                   .truncated = tick->cut };
+                                   .truncated = tick->cut,
+                                   .holds_gil =
+                                       tick->holds_lock || ticks->python->layout.free_threaded,
+                                   .collects = tick->busy };
     out.has_stack = !tick->unread && decode(ticks, tick, &out);
     out.torn = !out.has_stack;
     if (out.torn)

@@ -22,7 +22,7 @@ static struct stack {
     uint64_t ticks;
 } * stacks;
 static size_t stack_slots = 1024, stack_count;
-static uint64_t torn, cut;
+static uint64_t torn, cut, with_gil, collecting;
 static bool with_lines, with_threads;
 static volatile sig_atomic_t stop;
 
@@ -65,6 +65,8 @@ static void on_tick(const struct bsk_python_tick *tick, void *user)
     cut += tick->truncated;
     if (!tick->has_stack)
         return;
+    with_gil += tick->holds_gil;
+    collecting += tick->collects;
     text[0] = '\0';
     if (with_threads)
         at += (size_t)snprintf(text, sizeof(text), "thread %d%s", (int)tick->tid,
@@ -157,13 +159,16 @@ int main(int argc, char **argv)
         getrusage(RUSAGE_SELF, &used);
         double cpu_us = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1e6 +
                         (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
-        fprintf(stderr,
-                "ticks: %llu  lost: %llu  torn: %llu  reused: %llu  cut: %llu  unknown: %llu  "
-                "CPU: %.1f us a tick  resident: %ld KiB\n",
-                (unsigned long long)counts.kernel.ticks, (unsigned long long)counts.kernel.lost,
-                (unsigned long long)torn, (unsigned long long)counts.reused,
-                (unsigned long long)cut, (unsigned long long)counts.kernel.unknown,
-                counts.kernel.ticks ? cpu_us / (double)counts.kernel.ticks : 0.0, used.ru_maxrss);
+        fprintf(
+            stderr,
+            "ticks: %llu  with GIL: %llu  collecting: %llu  lost: %llu  torn: %llu  reused: %llu  "
+            "cut: %llu  unknown: %llu  "
+            "CPU: %.1f us a tick  resident: %ld KiB\n",
+            (unsigned long long)counts.kernel.ticks, (unsigned long long)with_gil,
+            (unsigned long long)collecting, (unsigned long long)counts.kernel.lost,
+            (unsigned long long)torn, (unsigned long long)counts.reused, (unsigned long long)cut,
+            (unsigned long long)counts.kernel.unknown,
+            counts.kernel.ticks ? cpu_us / (double)counts.kernel.ticks : 0.0, used.ru_maxrss);
     } else {
         fprintf(stderr, "%s\n%s\n", err.message, err.hint);
     }

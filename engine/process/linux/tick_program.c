@@ -24,7 +24,9 @@ enum {
     AT_NUMBER = -32,
     AT_WORD = -40,
     AT_OTHER = -48,
-    AT_ENTRY = -96, /* struct tick_state */
+    AT_LOCK = -64, /* 16 bytes */
+    AT_OWNER = -72,
+    AT_ENTRY = -112, /* struct tick_state */
 };
 
 enum {
@@ -125,6 +127,45 @@ static void search(struct tick_program *program, int found, int nowhere)
     bsk_code_jump(code, nowhere);
 }
 
+/* R9 = an address of the recipe's that may depend on the owner. */
+static void load_address(struct bsk_bytecode *code, uint64_t at, uint32_t far)
+{
+    if (far) {
+        bsk_code_load(code, BPF_DW, R9, FP, AT_OWNER);
+        bsk_code_do_value(code, BPF_ADD, R9, (int32_t)far);
+    } else {
+        bsk_code_wide(code, R9, 0, at);
+    }
+}
+
+/* Does the state R8 hold its lock, and does it collect garbage? What cannot be read is not said. */
+static void look_at_lock(struct tick_program *program)
+{
+    const struct bsk_tick_recipe *recipe = program->recipe;
+    struct bsk_bytecode *code = &program->code;
+    int end = bsk_code_label(code);
+    if (recipe->lock_at || recipe->lock_far) {
+        load_address(code, recipe->lock_at, recipe->lock_far);
+        read_user(code, AT_LOCK, 16, R9, 0);
+        bsk_code_if_value(code, BPF_JNE, R0, 0, end);
+        bsk_code_load(code, BPF_DW, R1, FP, AT_LOCK);
+        bsk_code_if(code, BPF_JNE, R1, R8, end);
+        bsk_code_load(code, BPF_W, R1, FP, AT_LOCK + 8);
+        bsk_code_if_value(code, BPF_JNE, R1, 1, end);
+        add_flag(code, R7, TICK_HOLDS);
+        if (recipe->busy_at || recipe->busy_far) {
+            load_address(code, recipe->busy_at, recipe->busy_far);
+            bsk_code_store_value(code, BPF_DW, FP, AT_LOCK, 0);
+            read_user(code, AT_LOCK, 4, R9, 0);
+            bsk_code_if_value(code, BPF_JNE, R0, 0, end);
+            bsk_code_load(code, BPF_W, R1, FP, AT_LOCK);
+            bsk_code_if_value(code, BPF_JEQ, R1, 0, end);
+            add_flag(code, R7, TICK_BUSY);
+        }
+    }
+    bsk_code_set(code, end);
+}
+
 static void write_main(struct tick_program *program, int step)
 {
     const struct bsk_tick_recipe *recipe = program->recipe;
@@ -171,6 +212,7 @@ static void write_main(struct tick_program *program, int step)
     bsk_code_if_value(code, BPF_JNE, R1, 0, out);
     bsk_code_load(code, BPF_DW, R8, R0, ENTRY(state));
     bsk_code_load(code, BPF_DW, R9, R0, ENTRY(owner));
+    bsk_code_store(code, BPF_DW, FP, AT_OWNER, R9);
     bsk_code_load(code, BPF_DW, R1, R0, ENTRY(number));
     bsk_code_store(code, BPF_DW, FP, AT_NUMBER, R1);
     read_user(code, AT_WORD, 8, R8, (int32_t)recipe->state_owner);
@@ -194,6 +236,7 @@ static void write_main(struct tick_program *program, int step)
     bsk_code_set(code, found);
     bsk_code_store(code, BPF_DW, FP, AT_ENTRY + ENTRY(state), R8);
     bsk_code_load(code, BPF_DW, R1, FP, AT_WORD);
+    bsk_code_store(code, BPF_DW, FP, AT_OWNER, R1);
     bsk_code_store(code, BPF_DW, FP, AT_ENTRY + ENTRY(owner), R1);
     bsk_code_load(code, BPF_DW, R1, FP, AT_NUMBER);
     bsk_code_store(code, BPF_DW, FP, AT_ENTRY + ENTRY(number), R1);
@@ -209,6 +252,7 @@ static void write_main(struct tick_program *program, int step)
 
     bsk_code_set(code, known);
     bsk_code_store(code, BPF_DW, R7, SCRATCH(head.state), R8);
+    look_at_lock(program);
     read_user(code, AT_WORD, 8, R8, (int32_t)recipe->state_top);
     bsk_code_if_value(code, BPF_JNE, R0, 0, fault);
     bsk_code_load(code, BPF_DW, R8, FP, AT_WORD);

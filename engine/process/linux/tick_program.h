@@ -11,6 +11,8 @@ enum {
     TICK_CUT = 2,      /* there were more frames */
     TICK_FAULT = 4,    /* something could not be read */
     TICK_GARBAGE = 8,  /* the chain bit its own tail, or had an owner that none has */
+    TICK_HOLDS = 32,   /* the lock */
+    TICK_BUSY = 64,    /* collects garbage */
     TICK_NO_STATE = 16 /* the thread has no state in the lists */
 };
 
