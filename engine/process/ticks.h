@@ -73,7 +73,8 @@ struct bsk_tick_frame { /* as the program writes it */
 };
 
 struct bsk_tick {
-    pid_t tid; /* 0: a thread of the target that is not in the list (any more) */
+    pid_t tid;   /* 0 where it cannot be told: not listed, and in another PID namespace */
+    bool listed; /* it is in the list of threads */
     pid_t tid_inside;
     uint64_t time_ns;   /* CLOCK_MONOTONIC */
     uint64_t period_ns; /* CPU time that it stands for */
@@ -111,6 +112,9 @@ typedef void bsk_tick_fn(const struct bsk_tick *tick, void *user);
 
 /* Hands out all ticks since the last call, in order of time for each thread. Never waits. */
 void bsk_ticks_read(struct bsk_ticks *ticks, bsk_tick_fn *fn, void *user);
+
+/* No thread ticks until it is resumed. What has ticked already can still be read. */
+void bsk_ticks_pause(struct bsk_ticks *ticks, bool pause);
 
 void bsk_ticks_counts(const struct bsk_ticks *ticks, struct bsk_tick_counts *out_counts);
 

@@ -245,6 +245,7 @@ static void on_tick(const struct bsk_tick *tick, void *user)
 {
     struct bsk_python_ticks *ticks = user;
     struct bsk_python_tick out = { .tid = tick->tid,
+                                   .listed = tick->listed,
                                    .time_ns = tick->time_ns,
                                    .period_ns = tick->period_ns,
                                    .thread = tick->state,
@@ -265,6 +266,11 @@ void bsk_python_ticks_read(struct bsk_python_ticks *ticks, bsk_python_tick_fn *f
     ticks->fn = fn;
     ticks->user = user;
     bsk_ticks_read(ticks->ticks, on_tick, ticks);
+}
+
+void bsk_python_ticks_pause(struct bsk_python_ticks *ticks, bool pause)
+{
+    bsk_ticks_pause(ticks->ticks, pause);
 }
 
 void bsk_python_ticks_counts(const struct bsk_python_ticks *ticks,

@@ -15,7 +15,8 @@
 struct bsk_python_ticks;
 
 struct bsk_python_tick {
-    pid_t tid;          /* as in /proc/PID/task; 0: not in the list of threads (any more) */
+    pid_t tid;          /* as in /proc/PID/task; see struct bsk_tick */
+    bool listed;        /* false: it is not in the list of threads (any more) */
     uint64_t time_ns;   /* CLOCK_MONOTONIC */
     uint64_t period_ns; /* CPU time of the thread that this tick stands for */
     uint64_t thread;    /* address of its PyThreadState; 0: it has none */
@@ -46,6 +47,9 @@ typedef void bsk_python_tick_fn(const struct bsk_python_tick *tick, void *user);
 
 /* All ticks since the last call, in order of time for each thread. Never waits. */
 void bsk_python_ticks_read(struct bsk_python_ticks *ticks, bsk_python_tick_fn *fn, void *user);
+
+/* No thread ticks until it is resumed. What has ticked already can still be read. */
+void bsk_python_ticks_pause(struct bsk_python_ticks *ticks, bool pause);
 
 void bsk_python_ticks_counts(const struct bsk_python_ticks *ticks,
                              struct bsk_python_tick_counts *out_counts);

@@ -2,6 +2,7 @@
 
 #include "engine/process/process.h"
 #include "engine/recording/account.h"
+#include "engine/recording/target_ticks.h"
 #include "engine/sampling/fold.h"
 
 #include <fcntl.h>
@@ -25,6 +26,8 @@ struct bsk_target {
     struct bsk_fold *fold;
     pid_t pid;
     bool is_child;
+    struct bsk_target_ticks *ticks; /* NULL: it is sampled by sweeps */
+    bool tried_ticks;
     bool held, rebase; /* rebase: the next look begins anew */
     char name[256];
     uint32_t sweep;
@@ -100,6 +103,7 @@ void bsk_target_close(struct bsk_target *target, uint64_t now_ns)
 {
     if (!target)
         return;
+    bsk_target_ticks_stop(target->ticks, now_ns);
     for (size_t i = 0; i < target->member_count; i++)
         target->context->samples +=
             bsk_account_close(&target->members[i].account, target->context->profile,
@@ -141,6 +145,13 @@ void bsk_target_hold(struct bsk_target *target, bool hold)
     if (target->held && !hold)
         target->rebase = true;
     target->held = hold;
+    if (target->ticks)
+        bsk_target_ticks_hold(target->ticks, hold);
+}
+
+bool bsk_target_ticking(const struct bsk_target *target)
+{
+    return target->ticks != NULL;
 }
 
 bool bsk_target_held(const struct bsk_target *target)
@@ -192,6 +203,18 @@ static void name_thread(const struct bsk_target *target, pid_t tid, char *out, s
         snprintf(out, size, "Thread %d", (int)tid);
 }
 
+uint32_t bsk_target_track(struct bsk_target *target, pid_t tid, bool *out_ignored)
+{
+    const struct bsk_known_thread *known = known_thread(target, tid);
+    char name[128];
+    name_thread(target, tid, name, sizeof(name));
+    *out_ignored = known && known->debugger;
+    if (*out_ignored)
+        return UINT32_MAX;
+    return bsk_profile_track(target->context->profile, target->pid, tid, target->name,
+                             known && known->name[0] ? known->name : name);
+}
+
 static struct member *member_of(struct bsk_target *target, pid_t tid)
 {
     for (size_t i = 0; i < target->member_count; i++) {
@@ -206,17 +229,10 @@ static struct member *member_of(struct bsk_target *target, pid_t tid)
         target->members = grown;
         target->member_capacity = capacity;
     }
-    const struct bsk_known_thread *known = known_thread(target, tid);
-    char name[128];
-    name_thread(target, tid, name, sizeof(name));
     struct member *member = &target->members[target->member_count];
     memset(member, 0, sizeof(*member));
     member->tid = tid;
-    member->ignored = known && known->debugger;
-    member->track = UINT32_MAX;
-    if (!member->ignored)
-        member->track = bsk_profile_track(target->context->profile, target->pid, tid, target->name,
-                                          known && known->name[0] ? known->name : name);
+    member->track = bsk_target_track(target, tid, &member->ignored);
     target->member_count++;
     return member;
 }
@@ -300,6 +316,14 @@ static uint32_t node_of(struct bsk_target *target, struct member *member,
     return bsk_profile_stack(target->context->profile, member->track, target->frames, depth);
 }
 
+uint32_t bsk_target_node(struct bsk_target *target, pid_t tid, uint32_t track,
+                         const struct bsk_frame *frames, size_t depth, bool *out_is_debuggers)
+{
+    struct member member = { .track = track };
+    const struct bsk_thread_sample thread = { .tid = tid, .frames = frames, .depth = depth };
+    return node_of(target, &member, &thread, out_is_debuggers);
+}
+
 static void look(struct bsk_target *target, const struct bsk_thread_sample *thread, uint64_t now_ns)
 {
     struct bsk_target_context *context = target->context;
@@ -340,6 +364,13 @@ int bsk_target_sweep(struct bsk_target *target)
     const struct bsk_sample *sample = NULL;
     if (target->held)
         return BSK_OK;
+    if (!target->tried_ticks && target->context->tick_hz > 0) {
+        target->tried_ticks = true; /* where the kernel does not let us, sweeps are as good */
+        (void)bsk_target_ticks_start(target, target->context, target->sampler, target->is_child,
+                                     &target->ticks, NULL);
+    }
+    if (target->ticks)
+        return bsk_target_ticks_sweep(target->ticks);
     int rc = bsk_sampler_take(target->sampler, &sample, NULL);
     if (rc != BSK_OK) {
         target->context->errors += rc != BSK_E_GONE;

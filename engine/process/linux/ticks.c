@@ -48,6 +48,7 @@ struct bsk_ticks {
     struct bsk_process *process; /* borrowed */
     struct bsk_tick_recipe recipe;
     uint64_t period_ns, lot;
+    bool paused, same_namespace;
     int states_fd, scratch_fd, counters_fd, ring_fd, program_fd;
     volatile struct tick_counters *counters; /* the kernel's, mapped */
     size_t page_bytes, ring_bytes;
@@ -120,7 +121,7 @@ static int open_maps(struct bsk_ticks *ticks, uint32_t rate_hz, struct bsk_error
 static int open_program(struct bsk_ticks *ticks, struct bsk_error *err)
 {
     char path[64];
-    struct stat namespace;
+    struct stat namespace, ours;
     struct bsk_process_facts facts;
     pid_t pid = bsk_process_pid(ticks->process);
     snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)pid);
@@ -145,6 +146,8 @@ static int open_program(struct bsk_ticks *ticks, struct bsk_error *err)
         (uint64_t)major(namespace.st_dev) << 20 | (uint64_t)minor(namespace.st_dev);
     program->namespace_inode = namespace.st_ino;
     program->pid_inside = (uint32_t)(facts.pid_inside > 0 ? facts.pid_inside : pid);
+    ticks->same_namespace = stat("/proc/self/ns/pid", &ours) == 0 &&
+                            ours.st_dev == namespace.st_dev && ours.st_ino == namespace.st_ino;
     if (!tick_program_write(program)) {
         rc = bsk_fail(err, BSK_E_UNSUPPORTED, NULL, "frames too large for a tick's program");
         goto out;
@@ -250,7 +253,7 @@ static int start_clock(struct bsk_ticks *ticks, struct clock *clock)
         fd = (int)syscall(SYS_perf_event_open, &attr, clock->tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
     }
     if (fd >= 0 && (ioctl(fd, PERF_EVENT_IOC_SET_BPF, ticks->program_fd) != 0 ||
-                    ioctl(fd, PERF_EVENT_IOC_ENABLE, 0) != 0)) {
+                    (!ticks->paused && ioctl(fd, PERF_EVENT_IOC_ENABLE, 0) != 0))) {
         int reason = errno;
         close(fd);
         errno = reason;
@@ -363,6 +366,15 @@ static void redraw_periods(struct bsk_ticks *ticks)
     }
 }
 
+void bsk_ticks_pause(struct bsk_ticks *ticks, bool pause)
+{
+    for (size_t i = 0; i < ticks->clock_count && pause != ticks->paused; i++)
+        if (ticks->clocks[i].fd >= 0)
+            (void)ioctl(ticks->clocks[i].fd, pause ? PERF_EVENT_IOC_DISABLE : PERF_EVENT_IOC_ENABLE,
+                        0);
+    ticks->paused = pause;
+}
+
 /* --- reading -----------------------------------------------------------------------------------
  */
 
@@ -381,13 +393,16 @@ static void deliver(struct bsk_ticks *ticks, const struct tick_head *head,
         .frames = frames,
         .count = count,
     };
-    for (size_t i = 0; i < ticks->clock_count && tick.tid == 0; i++) {
+    for (size_t i = 0; i < ticks->clock_count && !tick.listed; i++) {
         struct clock *clock = &ticks->clocks[i];
         if (clock->tid_inside == tick.tid_inside) {
             tick.tid = clock->tid;
+            tick.listed = true;
             clock->ticked = true;
         }
     }
+    if (!tick.listed && ticks->same_namespace)
+        tick.tid = tick.tid_inside;
     ticks->counts.ticks++;
     ticks->counts.cut += tick.cut;
     ticks->counts.unread += tick.unread;
