@@ -108,6 +108,12 @@ void bsk_ticks_close(struct bsk_ticks *ticks);
 int bsk_ticks_follow(struct bsk_ticks *ticks, const struct bsk_tick_thread *threads, size_t count,
                      struct bsk_error *err);
 
+/* Threads that live shorter than it takes to find them never get a clock. While `on`, each CPU has
+ * one as well, and the target's threads without a clock of their own tick by that. It costs an
+ * interrupt a period on every CPU, whatever runs there. */
+int bsk_ticks_catch_new(struct bsk_ticks *ticks, bool on, struct bsk_error *err);
+bool bsk_ticks_catches_new(const struct bsk_ticks *ticks);
+
 typedef void bsk_tick_fn(const struct bsk_tick *tick, void *user);
 
 /* Hands out all ticks since the last call, in order of time for each thread. Never waits. */

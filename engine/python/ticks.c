@@ -11,6 +11,7 @@
 #include "engine/python/memory.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 enum { FIRST_SLOTS = 1024 };
 
@@ -77,8 +78,26 @@ static bool write_recipe(const struct bsk_python *python, struct bsk_tick_recipe
            layout->code.linetable == layout->code.filename + 8 * (out->witness_words - 1);
 }
 
-int bsk_python_ticks_open(struct bsk_python *python, uint32_t rate_hz,
-                          struct bsk_python_ticks **out_ticks, struct bsk_error *err)
+/* Where older Pythons' threads keep their TID is found by looking at all of them, which fails while
+ * one of them is being born. */
+static int learn_threads(struct bsk_python *python, struct bsk_threads *os_threads,
+                         struct bsk_error *err)
+{
+    enum { TRIES = 50 };
+    for (int i = 0; i < TRIES; i++) {
+        if (i > 0)
+            nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+        int rc = bsk_python_refresh(python, os_threads, err);
+        if (rc < 0 || python->layout.thread.native_thread_id || python->pthread_tid_offset)
+            return rc;
+    }
+    return bsk_fail(err, BSK_E_TORN, NULL, "threads of process %d are not told apart",
+                    (int)bsk_process_pid(python->process));
+}
+
+int bsk_python_ticks_open(struct bsk_python *python, struct bsk_threads *os_threads,
+                          uint32_t rate_hz, struct bsk_python_ticks **out_ticks,
+                          struct bsk_error *err)
 {
     struct bsk_tick_recipe recipe;
     struct bsk_python_ticks *ticks = calloc(1, sizeof(*ticks));
@@ -87,10 +106,10 @@ int bsk_python_ticks_open(struct bsk_python *python, uint32_t rate_hz,
     ticks->python = python;
     ticks->seen_slots = FIRST_SLOTS;
     ticks->seen = calloc(FIRST_SLOTS, sizeof(ticks->seen[0]));
-    int rc = BSK_OK;
-    if (!ticks->seen)
+    int rc = learn_threads(python, os_threads, err);
+    if (rc == BSK_OK && !ticks->seen)
         rc = bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
-    else if (!write_recipe(python, &recipe))
+    if (rc == BSK_OK && !write_recipe(python, &recipe))
         rc = bsk_fail(err, BSK_E_UNSUPPORTED, NULL, "code objects of 3.%d are laid out otherwise",
                       python->layout.minor);
     if (rc == BSK_OK)
@@ -266,6 +285,16 @@ void bsk_python_ticks_read(struct bsk_python_ticks *ticks, bsk_python_tick_fn *f
     ticks->fn = fn;
     ticks->user = user;
     bsk_ticks_read(ticks->ticks, on_tick, ticks);
+}
+
+int bsk_python_ticks_catch_new(struct bsk_python_ticks *ticks, bool on, struct bsk_error *err)
+{
+    return bsk_ticks_catch_new(ticks->ticks, on, err);
+}
+
+bool bsk_python_ticks_catches_new(const struct bsk_python_ticks *ticks)
+{
+    return bsk_ticks_catches_new(ticks->ticks);
 }
 
 void bsk_python_ticks_pause(struct bsk_python_ticks *ticks, bool pause)

@@ -34,14 +34,20 @@ struct bsk_python_tick_counts {
     uint64_t reused; /* stacks with a code object that was gone before it could be read */
 };
 
-/* Fails as bsk_ticks_open(). */
-int bsk_python_ticks_open(struct bsk_python *python, uint32_t rate_hz,
-                          struct bsk_python_ticks **out_ticks, struct bsk_error *err);
+/* Brings the list of threads up to date as well. Fails as bsk_ticks_open(), and with BSK_E_TORN
+ * when the program's threads cannot be told apart just now. */
+int bsk_python_ticks_open(struct bsk_python *python, struct bsk_threads *os_threads,
+                          uint32_t rate_hz, struct bsk_python_ticks **out_ticks,
+                          struct bsk_error *err);
 void bsk_python_ticks_close(struct bsk_python_ticks *ticks);
 
 /* After each bsk_python_refresh(): clocks for new threads; `os_threads` tells which are ignored. */
 int bsk_python_ticks_follow(struct bsk_python_ticks *ticks, struct bsk_threads *os_threads,
                             struct bsk_error *err);
+
+/* As bsk_ticks_catch_new(). */
+int bsk_python_ticks_catch_new(struct bsk_python_ticks *ticks, bool on, struct bsk_error *err);
+bool bsk_python_ticks_catches_new(const struct bsk_python_ticks *ticks);
 
 typedef void bsk_python_tick_fn(const struct bsk_python_tick *tick, void *user);
 

@@ -195,7 +195,9 @@ static void name_thread(const struct bsk_target *target, pid_t tid, char *out, s
     char own[32], main_thread[32];
     read_comm(target->pid, tid, own);
     read_comm(target->pid, target->pid, main_thread);
-    if (tid == target->pid)
+    if (tid == 0)
+        snprintf(out, size, "Short threads");
+    else if (tid == target->pid)
         snprintf(out, size, "MainThread");
     else if (own[0] && strcmp(own, main_thread) != 0)
         snprintf(out, size, "%s", own);

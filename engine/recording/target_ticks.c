@@ -36,6 +36,7 @@ struct bsk_target_ticks {
     uint64_t next_ns, waits_ns;
     uint64_t lost; /* as told so far */
     bool held, rebase;
+    bool catching; /* new threads ticked before they were found */
 };
 
 static uint64_t now_ns(void)
@@ -75,7 +76,8 @@ static void on_tick(const struct bsk_python_tick *tick, void *user)
 {
     struct bsk_target_ticks *ticks = user;
     struct bsk_target_context *context = ticks->context;
-    struct ticking *thread = thread_of(ticks, tick->tid);
+    /* Those that end before they are found share a track: there may be thousands. */
+    struct ticking *thread = thread_of(ticks, tick->listed ? tick->tid : 0);
     bool is_debuggers = false;
     if (!thread || thread->ignored || ticks->held || tick->time_ns < context->start_ns)
         return;
@@ -140,7 +142,8 @@ static void on_used(pid_t tid, uint64_t cpu_ns, void *user)
     if (!thread || thread->ignored)
         return;
     thread->alive = true;
-    if (ticks->rebase) { /* what it used before is nobody's */
+    if (ticks->rebase ||
+        (!thread->has_counter && ticks->catching)) { /* what it used before is nobody's */
         thread->cpu_ns = cpu_ns;
         thread->owed_ns = 0;
     }
@@ -217,6 +220,7 @@ static int read_ticks(struct bsk_target_ticks *ticks)
     struct bsk_python_tick_counts counts;
     for (size_t i = 0; i < ticks->thread_count; i++)
         ticks->threads[i].alive = false;
+    ticks->catching = bsk_sampler_ticks_catch_new(ticks->ticks);
     int rc = bsk_sampler_ticks_read(ticks->ticks, on_tick, ticks, NULL);
     bsk_sampler_ticks_used(ticks->ticks, on_used, ticks);
     bsk_sampler_ticks_counts(ticks->ticks, &counts);

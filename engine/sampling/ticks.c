@@ -8,10 +8,14 @@
 /* As in sampler.c: for what the interpreters' heads do not tell. */
 static const uint64_t refresh_at_least_ns = 1000000000;
 
+/* Threads that come and go more often than this are caught by the CPUs' clocks too, for as long as
+ * they do. One that is born now and then is found soon enough. */
+static const uint64_t often_ns = 1000000000, seldom_ns = 5000000000;
+
 struct bsk_sampler_ticks {
     struct bsk_sampler *sampler; /* borrowed */
     struct bsk_python_ticks *ticks;
-    uint64_t refreshed_ns;
+    uint64_t refreshed_ns, changed_ns;
     uint64_t strangers; /* ticks of threads that are not in the list */
     size_t ignored;     /* threads that were, when the clocks were set last */
     bsk_python_tick_fn *fn;
@@ -57,10 +61,11 @@ int bsk_sampler_ticks_start(struct bsk_sampler *sampler, uint32_t rate_hz,
     if (!ticks)
         return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
     ticks->sampler = sampler;
-    /* The program is written for the interpreters and threads that are known. */
-    int rc = bsk_sampler_refresh(sampler, err);
+    struct bsk_sampler_parts parts = bsk_sampler_parts(sampler);
+    int rc = bsk_python_ticks_open(parts.python, parts.os_threads, rate_hz, &ticks->ticks, err);
+    int refreshed = bsk_sampler_refresh(sampler, rc < 0 ? NULL : err);
     if (rc == BSK_OK)
-        rc = bsk_python_ticks_open(bsk_sampler_parts(sampler).python, rate_hz, &ticks->ticks, err);
+        rc = refreshed;
     if (rc == BSK_OK)
         rc = follow(ticks, err);
     ticks->refreshed_ns = now_ns();
@@ -95,8 +100,15 @@ int bsk_sampler_ticks_read(struct bsk_sampler_ticks *ticks, bsk_python_tick_fn *
     ticks->user = user;
     bsk_python_ticks_read(ticks->ticks, on_tick, ticks);
     int rc = bsk_python_read_stacks(parts.python, NULL, 0, &changed, err);
+    uint64_t now = now_ns();
+    if (changed && rc == BSK_OK && now - ticks->changed_ns < often_ns)
+        (void)bsk_python_ticks_catch_new(ticks->ticks, true, NULL);
+    else if (now - ticks->changed_ns > seldom_ns)
+        (void)bsk_python_ticks_catch_new(ticks->ticks, false, NULL);
+    if (changed)
+        ticks->changed_ns = now;
     if (rc == BSK_OK &&
-        (changed || ticks->strangers > 0 || now_ns() - ticks->refreshed_ns > refresh_at_least_ns))
+        (changed || ticks->strangers > 0 || now - ticks->refreshed_ns > refresh_at_least_ns))
         rc = refresh(ticks, err);
     else if (rc == BSK_OK && count_ignored(parts.os_threads) != ticks->ignored)
         rc = follow(ticks, err);
@@ -121,6 +133,11 @@ void bsk_sampler_ticks_used(struct bsk_sampler_ticks *ticks, bsk_sampler_used_fn
 void bsk_sampler_ticks_pause(struct bsk_sampler_ticks *ticks, bool pause)
 {
     bsk_python_ticks_pause(ticks->ticks, pause);
+}
+
+bool bsk_sampler_ticks_catch_new(const struct bsk_sampler_ticks *ticks)
+{
+    return bsk_python_ticks_catches_new(ticks->ticks);
 }
 
 size_t bsk_sampler_ticks_threads(const struct bsk_sampler_ticks *ticks)

@@ -33,6 +33,10 @@ void bsk_sampler_ticks_used(struct bsk_sampler_ticks *ticks, bsk_sampler_used_fn
 /* No thread ticks until it is resumed. What has ticked already can still be read. */
 void bsk_sampler_ticks_pause(struct bsk_sampler_ticks *ticks, bool pause);
 
+/* True: threads that were born since the last reading have ticked as well, without a clock of their
+ * own: what they used until they were found is told by those ticks. */
+bool bsk_sampler_ticks_catch_new(const struct bsk_sampler_ticks *ticks);
+
 /* Threads that have a clock. */
 size_t bsk_sampler_ticks_threads(const struct bsk_sampler_ticks *ticks);
 

@@ -2,7 +2,9 @@
  * The truth to hold other ways of sampling against: samples a process by its threads' clock ticks
  * and prints each stack with the number of its ticks, "outer;inner 123", innermost last.
  *
- *     tick_truth PID [-d SECONDS] [-r HZ] [-l] [-t]      -l: with lines, -t: one root per thread
+ *     tick_truth PID [-d SECONDS] [-r HZ] [-l] [-t] [-n]
+ *
+ * -l: with lines; -t: one root per thread; -n: threads that live shortly too
  *
  * On stderr at the end: ticks, lost, torn, reused, cut, and what it cost. Needs root.
  */
@@ -103,7 +105,8 @@ int main(int argc, char **argv)
     double seconds = 0;
     uint32_t rate_hz = 1000;
     int option;
-    while ((option = getopt(argc, argv, "d:r:lt")) != -1) {
+    bool catch_new = false;
+    while ((option = getopt(argc, argv, "d:r:ltn")) != -1) {
         if (option == 'd')
             seconds = strtod(optarg, NULL);
         else if (option == 'r')
@@ -112,6 +115,8 @@ int main(int argc, char **argv)
             with_lines = true;
         else if (option == 't')
             with_threads = true;
+        else if (option == 'n')
+            catch_new = true;
         else
             return 2;
     }
@@ -130,9 +135,9 @@ int main(int argc, char **argv)
     if (rc == BSK_OK)
         rc = bsk_python_open(process, &python, &err);
     if (rc == BSK_OK)
-        rc = bsk_python_refresh(python, &threads, &err);
-    if (rc == BSK_OK)
-        rc = bsk_python_ticks_open(python, rate_hz, &ticks, &err);
+        rc = bsk_python_ticks_open(python, &threads, rate_hz, &ticks, &err);
+    if (rc == BSK_OK && catch_new)
+        rc = bsk_python_ticks_catch_new(ticks, true, &err);
     struct timespec began, now;
     clock_gettime(CLOCK_MONOTONIC, &began);
     for (uint32_t round = 0; rc == BSK_OK && !stop; round++) {

@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 enum {
-    STATES_MAX = 4096, /* threads that the program knows; others it searches for at each tick */
+    STATES_MAX = 4096, /* threads that the program knows; those met longest ago are forgotten */
+    CPUS_MAX = 4096,
     LOG_BYTES = 1 << 16,
     /* Shares of a period by which clocks differ from it, so that none keeps step with what the
      * program does in rhythm: periods between 3/4 and 5/4 of what was asked. */
@@ -50,6 +51,10 @@ struct bsk_ticks {
     uint64_t period_ns, lot;
     bool paused, same_namespace;
     int states_fd, scratch_fd, counters_fd, ring_fd, program_fd;
+    int new_program_fd; /* of the CPUs' clocks; -1: not loaded */
+    int *cpu_fds;       /* their clocks; NULL: none */
+    size_t cpu_count;
+    uint64_t cpu_drawn_ns;
     volatile struct tick_counters *counters; /* the kernel's, mapped */
     size_t page_bytes, ring_bytes;
     _Atomic uint64_t *consumed; /* the first page of the ring: ours to write */
@@ -95,8 +100,8 @@ static int open_maps(struct bsk_ticks *ticks, uint32_t rate_hz, struct bsk_error
 {
     ticks->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
     ticks->ring_bytes = ring_bytes_for(rate_hz);
-    ticks->states_fd =
-        bsk_bpf_map(BPF_MAP_TYPE_HASH, sizeof(uint32_t), sizeof(struct tick_state), STATES_MAX, 0);
+    ticks->states_fd = bsk_bpf_map(BPF_MAP_TYPE_LRU_HASH, sizeof(uint32_t),
+                                   sizeof(struct tick_state), STATES_MAX, 0);
     ticks->scratch_fd =
         bsk_bpf_map(BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(uint32_t), sizeof(struct tick_scratch), 1, 0);
     ticks->counters_fd = bsk_bpf_map(BPF_MAP_TYPE_ARRAY, sizeof(uint32_t),
@@ -118,7 +123,8 @@ static int open_maps(struct bsk_ticks *ticks, uint32_t rate_hz, struct bsk_error
     return BSK_OK;
 }
 
-static int open_program(struct bsk_ticks *ticks, struct bsk_error *err)
+static int open_program(struct bsk_ticks *ticks, bool machine_wide, int *out_fd,
+                        struct bsk_error *err)
 {
     char path[64];
     struct stat namespace, ours;
@@ -144,6 +150,7 @@ static int open_program(struct bsk_ticks *ticks, struct bsk_error *err)
     /* as the kernel writes a device number, which is not how stat() does */
     program->namespace_device =
         (uint64_t)major(namespace.st_dev) << 20 | (uint64_t)minor(namespace.st_dev);
+    program->machine_wide = machine_wide;
     program->namespace_inode = namespace.st_ino;
     program->pid_inside = (uint32_t)(facts.pid_inside > 0 ? facts.pid_inside : pid);
     ticks->same_namespace = stat("/proc/self/ns/pid", &ours) == 0 &&
@@ -152,15 +159,15 @@ static int open_program(struct bsk_ticks *ticks, struct bsk_error *err)
         rc = bsk_fail(err, BSK_E_UNSUPPORTED, NULL, "frames too large for a tick's program");
         goto out;
     }
-    ticks->program_fd = bsk_bpf_load(&program->code, program->step_at, NULL, 0);
-    if (ticks->program_fd < 0 && errno != EPERM && errno != ENOMEM) {
+    *out_fd = bsk_bpf_load(&program->code, program->step_at, NULL, 0);
+    if (*out_fd < 0 && errno != EPERM && errno != ENOMEM) {
         int reason = errno;
-        ticks->program_fd = bsk_bpf_load(&program->code, program->step_at, log, LOG_BYTES);
+        *out_fd = bsk_bpf_load(&program->code, program->step_at, log, LOG_BYTES);
         if (getenv("BASILISK_TICK_LOG"))
             fprintf(stderr, "%s\n", log);
         errno = reason;
     }
-    if (ticks->program_fd < 0)
+    if (*out_fd < 0)
         rc = refused("eBPF program for clock ticks", err);
 out:
     free(program);
@@ -182,10 +189,10 @@ int bsk_ticks_open(struct bsk_process *process, const struct bsk_tick_recipe *re
     ticks->period_ns = 1000000000u / rate_hz;
     ticks->lot = now_ns() | 1;
     ticks->states_fd = ticks->scratch_fd = ticks->counters_fd = -1;
-    ticks->ring_fd = ticks->program_fd = -1;
+    ticks->ring_fd = ticks->program_fd = ticks->new_program_fd = -1;
     int rc = open_maps(ticks, rate_hz, err);
     if (rc == BSK_OK)
-        rc = open_program(ticks, err);
+        rc = open_program(ticks, false, &ticks->program_fd, err);
     if (rc == BSK_OK)
         *out_ticks = ticks;
     else
@@ -197,6 +204,15 @@ static void close_fd(int fd)
 {
     if (fd >= 0)
         close(fd);
+}
+
+static void close_cpu_clocks(struct bsk_ticks *ticks)
+{
+    for (size_t i = 0; i < ticks->cpu_count; i++)
+        close_fd(ticks->cpu_fds[i]);
+    free(ticks->cpu_fds);
+    ticks->cpu_fds = NULL;
+    ticks->cpu_count = 0;
 }
 
 void bsk_ticks_close(struct bsk_ticks *ticks)
@@ -211,7 +227,9 @@ void bsk_ticks_close(struct bsk_ticks *ticks)
         munmap(ticks->consumed, ticks->page_bytes);
     if (ticks->produced)
         munmap(ticks->produced, ticks->page_bytes + 2 * ticks->ring_bytes);
+    close_cpu_clocks(ticks);
     close_fd(ticks->program_fd);
+    close_fd(ticks->new_program_fd);
     close_fd(ticks->states_fd);
     close_fd(ticks->scratch_fd);
     close_fd(ticks->counters_fd);
@@ -237,7 +255,8 @@ static uint64_t draw_period(struct bsk_ticks *ticks)
     return ticks->period_ns - spread + x % (2 * spread + 1);
 }
 
-static int start_clock(struct bsk_ticks *ticks, struct clock *clock)
+/* A clock of the thread `tid`, or of the CPU `cpu` (the other one is -1). */
+static int open_clock(struct bsk_ticks *ticks, pid_t tid, int cpu, int program_fd)
 {
     struct perf_event_attr attr;
     memset(&attr, 0, sizeof(attr));
@@ -246,22 +265,28 @@ static int start_clock(struct bsk_ticks *ticks, struct clock *clock)
     attr.config = PERF_COUNT_SW_CPU_CLOCK;
     attr.sample_period = draw_period(ticks);
     attr.disabled = 1;
-    attr.remove_on_exec = 1;
-    int fd = (int)syscall(SYS_perf_event_open, &attr, clock->tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+    attr.exclude_idle = 1;
+    attr.remove_on_exec = cpu < 0;
+    int fd = (int)syscall(SYS_perf_event_open, &attr, tid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
     if (fd < 0 && errno == EINVAL) { /* before 5.13; the program looks at what it finds anyway */
         attr.remove_on_exec = 0;
-        fd = (int)syscall(SYS_perf_event_open, &attr, clock->tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+        fd = (int)syscall(SYS_perf_event_open, &attr, tid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
     }
-    if (fd >= 0 && (ioctl(fd, PERF_EVENT_IOC_SET_BPF, ticks->program_fd) != 0 ||
+    if (fd >= 0 && (ioctl(fd, PERF_EVENT_IOC_SET_BPF, program_fd) != 0 ||
                     (!ticks->paused && ioctl(fd, PERF_EVENT_IOC_ENABLE, 0) != 0))) {
         int reason = errno;
         close(fd);
         errno = reason;
         fd = -1;
     }
-    clock->fd = fd;
+    return fd;
+}
+
+static int start_clock(struct bsk_ticks *ticks, struct clock *clock)
+{
+    clock->fd = open_clock(ticks, clock->tid, -1, ticks->program_fd);
     clock->drawn_ns = now_ns();
-    return fd < 0 ? -1 : 0;
+    return clock->fd < 0 ? -1 : 0;
 }
 
 static void tell_program(struct bsk_ticks *ticks, const struct bsk_tick_thread *thread)
@@ -350,6 +375,42 @@ int bsk_ticks_follow(struct bsk_ticks *ticks, const struct bsk_tick_thread *thre
     return BSK_OK;
 }
 
+int bsk_ticks_catch_new(struct bsk_ticks *ticks, bool on, struct bsk_error *err)
+{
+    if (on == (ticks->cpu_fds != NULL))
+        return BSK_OK;
+    if (!on) {
+        close_cpu_clocks(ticks);
+        return BSK_OK;
+    }
+    int rc = BSK_OK;
+    if (ticks->new_program_fd < 0)
+        rc = open_program(ticks, true, &ticks->new_program_fd, err);
+    if (rc < 0)
+        return rc;
+    long cpus = sysconf(_SC_NPROCESSORS_CONF);
+    size_t count = cpus < 1 ? 1 : cpus > CPUS_MAX ? CPUS_MAX : (size_t)cpus;
+    ticks->cpu_fds = calloc(count, sizeof(ticks->cpu_fds[0]));
+    if (!ticks->cpu_fds)
+        return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
+    ticks->cpu_count = count;
+    size_t running = 0;
+    for (size_t i = 0; i < count; i++) { /* one that is offline has none */
+        ticks->cpu_fds[i] = open_clock(ticks, -1, (int)i, ticks->new_program_fd);
+        running += ticks->cpu_fds[i] >= 0;
+    }
+    if (running > 0)
+        return BSK_OK;
+    rc = refused("perf clock of a CPU", err);
+    close_cpu_clocks(ticks);
+    return rc;
+}
+
+bool bsk_ticks_catches_new(const struct bsk_ticks *ticks)
+{
+    return ticks->cpu_fds != NULL;
+}
+
 /* A clock that has ticked gets another period now and then. (It begins a period anew by that, so
  * not one that takes long to tick: it never would.) */
 static void redraw_periods(struct bsk_ticks *ticks)
@@ -364,6 +425,12 @@ static void redraw_periods(struct bsk_ticks *ticks)
         clock->ticked = false;
         clock->drawn_ns = now;
     }
+    for (size_t i = 0; i < ticks->cpu_count && now - ticks->cpu_drawn_ns >= redraw_ns; i++) {
+        uint64_t period = draw_period(ticks);
+        (void)ioctl(ticks->cpu_fds[i], PERF_EVENT_IOC_PERIOD, &period);
+    }
+    if (now - ticks->cpu_drawn_ns >= redraw_ns)
+        ticks->cpu_drawn_ns = now;
 }
 
 void bsk_ticks_pause(struct bsk_ticks *ticks, bool pause)
@@ -399,6 +466,8 @@ static void deliver(struct bsk_ticks *ticks, const struct tick_head *head,
             tick.tid = clock->tid;
             tick.listed = true;
             clock->ticked = true;
+            if (clock->ignored)
+                return;
         }
     }
     if (!tick.listed && ticks->same_namespace)
