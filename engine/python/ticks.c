@@ -83,8 +83,8 @@ static bool write_recipe(const struct bsk_python *python, struct bsk_tick_recipe
 static int learn_threads(struct bsk_python *python, struct bsk_threads *os_threads,
                          struct bsk_error *err)
 {
-    enum { TRIES = 50 };
-    for (int i = 0; i < TRIES; i++) {
+    enum { LOOKS = 50 };
+    for (int i = 0; i < LOOKS; i++) {
         if (i > 0)
             nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
         int rc = bsk_python_refresh(python, os_threads, err);
