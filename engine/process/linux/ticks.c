@@ -21,9 +21,10 @@ enum {
     STATES_MAX = 4096, /* threads that the program knows; those met longest ago are forgotten */
     CPUS_MAX = 4096,
     LOG_BYTES = 1 << 16,
-    /* Shares of a period by which clocks differ from it, so that none keeps step with what the
-     * program does in rhythm: periods between 3/4 and 5/4 of what was asked. */
-    JITTER = 4,
+    /* Clocks differ from the period that was asked for by up to this part of it, so that none keeps
+     * step with what the program does in rhythm. A sixteenth: after 16 ticks any moment of a round
+     * has been met, and the rate is still the one that was asked for. */
+    JITTER = 16,
 };
 
 static const uint64_t redraw_ns = 1000000000; /* a clock's period is drawn anew this often */
@@ -33,7 +34,8 @@ struct clock { /* of one thread */
     uint64_t state;
     int fd; /* -1: it has none */
     bool ignored, listed;
-    bool ticked; /* since its period was drawn */
+    bool ticked;        /* since its period was drawn */
+    uint64_t period_ns; /* that it has, if the next one is to make up for it; else 0 */
     uint64_t drawn_ns;
 };
 
@@ -90,8 +92,8 @@ static int refused(const char *what, struct bsk_error *err)
 /* Room for what busy threads leave in a tenth of a second; the kernel's memory, not ours. */
 static size_t ring_bytes_for(uint32_t rate_hz)
 {
-    size_t bytes = 512 << 10;
-    while (bytes < (8 << 20) && bytes / 4096 < rate_hz)
+    size_t bytes = 1 << 20;
+    while (bytes < (4 << 20) && bytes / 512 < rate_hz)
         bytes *= 2;
     return bytes;
 }
@@ -256,14 +258,15 @@ static uint64_t draw_period(struct bsk_ticks *ticks)
 }
 
 /* A clock of the thread `tid`, or of the CPU `cpu` (the other one is -1). */
-static int open_clock(struct bsk_ticks *ticks, pid_t tid, int cpu, int program_fd)
+static int open_clock(struct bsk_ticks *ticks, pid_t tid, int cpu, uint64_t period_ns,
+                      int program_fd)
 {
     struct perf_event_attr attr;
     memset(&attr, 0, sizeof(attr));
     attr.type = PERF_TYPE_SOFTWARE;
     attr.size = sizeof(attr);
     attr.config = PERF_COUNT_SW_CPU_CLOCK;
-    attr.sample_period = draw_period(ticks);
+    attr.sample_period = period_ns;
     attr.disabled = 1;
     attr.exclude_idle = 1;
     attr.remove_on_exec = cpu < 0;
@@ -282,9 +285,18 @@ static int open_clock(struct bsk_ticks *ticks, pid_t tid, int cpu, int program_f
     return fd;
 }
 
+/* As long on the other side of what was asked for, every second time: the rate is held. */
+static uint64_t other_period(struct bsk_ticks *ticks, uint64_t *period_ns)
+{
+    uint64_t before_ns = *period_ns;
+    *period_ns = before_ns ? 0 : draw_period(ticks);
+    return before_ns ? 2 * ticks->period_ns - before_ns : *period_ns;
+}
+
 static int start_clock(struct bsk_ticks *ticks, struct clock *clock)
 {
-    clock->fd = open_clock(ticks, clock->tid, -1, ticks->program_fd);
+    clock->fd = open_clock(ticks, clock->tid, -1, other_period(ticks, &clock->period_ns),
+                           ticks->program_fd);
     clock->drawn_ns = now_ns();
     return clock->fd < 0 ? -1 : 0;
 }
@@ -396,7 +408,8 @@ int bsk_ticks_catch_new(struct bsk_ticks *ticks, bool on, struct bsk_error *err)
     ticks->cpu_count = count;
     size_t running = 0;
     for (size_t i = 0; i < count; i++) { /* one that is offline has none */
-        ticks->cpu_fds[i] = open_clock(ticks, -1, (int)i, ticks->new_program_fd);
+        ticks->cpu_fds[i] =
+            open_clock(ticks, -1, (int)i, draw_period(ticks), ticks->new_program_fd);
         running += ticks->cpu_fds[i] >= 0;
     }
     if (running > 0)
@@ -420,7 +433,7 @@ static void redraw_periods(struct bsk_ticks *ticks)
         struct clock *clock = &ticks->clocks[i];
         if (clock->fd < 0 || !clock->ticked || now - clock->drawn_ns < redraw_ns)
             continue;
-        uint64_t period = draw_period(ticks);
+        uint64_t period = other_period(ticks, &clock->period_ns);
         (void)ioctl(clock->fd, PERF_EVENT_IOC_PERIOD, &period);
         clock->ticked = false;
         clock->drawn_ns = now;
