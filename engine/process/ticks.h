@@ -37,6 +37,14 @@ struct bsk_tick_recipe {
     uint32_t number_tid;   /* 0: the word is the TID; else the TID lies this far behind it */
     bool top_indirect;     /* `top` points to a structure that has the top at `indirect` */
     uint32_t indirect;
+    /* Where the chain must pass, or it is no whole chain: there are moments, an instruction or two
+     * long, in which the top is not in place yet (an indirect top: the structure's second word
+     * leads to the one before it, whose top the chain must meet), or a frame is unlinked before it
+     * is off the top (`stack`: the state's word that leads to its newest chunk, a list by first
+     * word; the next one is the top of that; the first frame ever lies `stack_first` behind the
+     * oldest chunk). Then what the thread is just about to store is looked for in its registers. 0:
+     * no such word. */
+    uint32_t stack, stack_first;
     /* a frame of the chain */
     uint32_t previous, code, place;
     bool place_is_int;    /* `place` has 4 bytes, not 8 */

@@ -13,7 +13,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { FIRST_SLOTS = 1024 };
+enum {
+    FIRST_SLOTS = 1024,
+};
 
 struct bsk_python_ticks {
     struct bsk_python *python; /* borrowed */
@@ -51,6 +53,8 @@ static bool write_recipe(const struct bsk_python *python, struct bsk_tick_recipe
         .number_tid = layout->thread.native_thread_id ? 0 : python->pthread_tid_offset,
         .top_indirect = layout->frame_form == BSK_FRAME_CFRAME,
         .indirect = layout->cframe_current_frame,
+        .stack = layout->thread.datastack_chunk,
+        .stack_first = CHUNK_HEADER_BYTES + 8,
         .previous = layout->frame.previous,
         .code = layout->frame.code,
         .place = layout->frame.lasti,

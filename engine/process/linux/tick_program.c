@@ -27,6 +27,8 @@ enum {
     AT_LOCK = -64, /* 16 bytes */
     AT_OWNER = -72,
     AT_ENTRY = -112, /* struct tick_state */
+    AT_CONTEXT = -120,
+    AT_BEFORE = -128, /* the top of the evaluation before this one */
 };
 
 enum {
@@ -166,6 +168,111 @@ static void look_at_lock(struct tick_program *program)
     bsk_code_set(code, end);
 }
 
+/* Has `step` called from the frame on that the scratch names. */
+static void walk(struct bsk_bytecode *code, int step)
+{
+    bsk_code_value(code, R1, BSK_TICK_MAX_DEPTH);
+    bsk_code_function(code, R2, step);
+    bsk_code_move(code, R3, FP);
+    bsk_code_do_value(code, BPF_ADD, R3, AT_SCRATCH);
+    bsk_code_value(code, R4, 0);
+    bsk_code_call(code, BSK_CALL_LOOP);
+}
+
+/* Which frame the chain of the state R8 has to pass: scratch.must_meet. Where that cannot be told,
+ * none. */
+static void set_must_meet(struct tick_program *program)
+{
+    enum { CHUNKS_MAX = 16 };
+    const struct bsk_tick_recipe *recipe = program->recipe;
+    struct bsk_bytecode *code = &program->code;
+    int loop = bsk_code_label(code), oldest = bsk_code_label(code), end = bsk_code_label(code);
+    if (!recipe->stack)
+        return;
+    read_user(code, AT_LOCK, 16, R8, (int32_t)recipe->stack); /* newest chunk, top */
+    bsk_code_if_value(code, BPF_JNE, R0, 0, end);
+    bsk_code_load(code, BPF_DW, R9, FP, AT_LOCK);
+    bsk_code_if_value(code, BPF_JEQ, R9, 0, end);
+    bsk_code_value(code, R6, 0);
+    bsk_code_set(code, loop);
+    read_user(code, AT_WORD, 8, R9, 0);
+    bsk_code_if_value(code, BPF_JNE, R0, 0, end);
+    bsk_code_load(code, BPF_DW, R1, FP, AT_WORD);
+    bsk_code_if_value(code, BPF_JEQ, R1, 0, oldest);
+    bsk_code_move(code, R9, R1);
+    bsk_code_do_value(code, BPF_ADD, R6, 1);
+    bsk_code_if_value(code, BPF_JLT, R6, CHUNKS_MAX, loop);
+    bsk_code_jump(code, end);
+    bsk_code_set(code, oldest);
+    bsk_code_do_value(code, BPF_ADD, R9, (int32_t)recipe->stack_first);
+    bsk_code_load(code, BPF_DW, R1, FP, AT_LOCK + 8);
+    bsk_code_if(code, BPF_JLE, R1, R9, end); /* nothing is on it */
+    bsk_code_store(code, BPF_DW, R7, SCRATCH(must_meet), R9);
+    bsk_code_set(code, end);
+}
+
+/* The chain did not pass where it must. If it ended clean, its last frame has been unlinked and the
+ * next one is in a register; if it did not, the top was never one. */
+static void mend(struct tick_program *program, int step, int done)
+{
+    enum { REGISTERS = 15 }; /* the first words of x86-64's pt_regs; of arm64's, x0 to x28 are */
+    const struct bsk_tick_recipe *recipe = program->recipe;
+    struct bsk_bytecode *code = &program->code;
+    int clean = bsk_code_label(code), broken = bsk_code_label(code);
+    int hopeless = bsk_code_label(code);
+#ifdef __aarch64__
+    const int registers = 29;
+#else
+    const int registers = REGISTERS;
+#endif
+    bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.part));
+    bsk_code_if_value(code, BPF_JNE, R1, 0, hopeless);
+    bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.flags));
+    bsk_code_if_value(code, BPF_JSET, R1, TICK_FAULT | TICK_GARBAGE, broken);
+    bsk_code_load(code, BPF_W, R1, R7, SCRATCH(count));
+    bsk_code_store(code, BPF_W, R7, SCRATCH(kept), R1);
+    bsk_code_jump(code, clean);
+    bsk_code_set(code, broken);
+    bsk_code_store_value(code, BPF_W, R7, SCRATCH(kept), 0);
+    bsk_code_set(code, clean);
+    bsk_code_load(code, BPF_DW, R6, FP, AT_CONTEXT);
+    for (int i = 0; i < registers; i++) {
+        int next = bsk_code_label(code);
+        bsk_code_load(code, BPF_DW, R8, R6, i * 8);
+        bsk_code_if_value(code, BPF_JSET, R8, 7, next);
+        bsk_code_if_value(code, BPF_JEQ, R8, 0, next);
+        bsk_code_store(code, BPF_DW, R7, SCRATCH(frame), R8);
+        bsk_code_load(code, BPF_W, R1, R7, SCRATCH(kept));
+        bsk_code_store(code, BPF_W, R7, SCRATCH(count), R1);
+        bsk_code_store_value(code, BPF_DW, R7, SCRATCH(last_code), 0);
+        bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.flags));
+        bsk_code_do_value(code, BPF_AND, R1, ~(TICK_FAULT | TICK_GARBAGE));
+        bsk_code_store(code, BPF_W, R7, SCRATCH(head.flags), R1);
+        walk(code, step);
+        bsk_code_load(code, BPF_DW, R1, R7, SCRATCH(must_meet));
+        bsk_code_if_value(code, BPF_JEQ, R1, 0, done);
+        bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.part));
+        bsk_code_if_value(code, BPF_JNE, R1, 0, hopeless);
+        bsk_code_set(code, next);
+    }
+    if (recipe->top_indirect) { /* the evaluation has only just begun: its caller is the top */
+        bsk_code_load(code, BPF_DW, R8, FP, AT_BEFORE);
+        bsk_code_if_value(code, BPF_JEQ, R8, 0, hopeless);
+        bsk_code_store(code, BPF_DW, R7, SCRATCH(frame), R8);
+        bsk_code_store_value(code, BPF_W, R7, SCRATCH(count), 0);
+        bsk_code_store_value(code, BPF_DW, R7, SCRATCH(last_code), 0);
+        bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.flags));
+        bsk_code_do_value(code, BPF_AND, R1, ~(TICK_FAULT | TICK_GARBAGE));
+        bsk_code_store(code, BPF_W, R7, SCRATCH(head.flags), R1);
+        walk(code, step);
+        bsk_code_load(code, BPF_DW, R1, R7, SCRATCH(must_meet));
+        bsk_code_if_value(code, BPF_JEQ, R1, 0, done);
+    }
+    bsk_code_set(code, hopeless);
+    add_flag(code, R7, TICK_GARBAGE);
+    bsk_code_jump(code, done);
+}
+
 static void write_main(struct tick_program *program, int step)
 {
     const struct bsk_tick_recipe *recipe = program->recipe;
@@ -173,8 +280,10 @@ static void write_main(struct tick_program *program, int step)
     int out = bsk_code_label(code), searching = bsk_code_label(code), known = bsk_code_label(code);
     int found = bsk_code_label(code), nowhere = bsk_code_label(code), done = bsk_code_label(code);
     int fault = bsk_code_label(code), sent = bsk_code_label(code);
+    int mending = bsk_code_label(code), cut = bsk_code_label(code);
 
     bsk_code_move(code, R6, R1);
+    bsk_code_store(code, BPF_DW, FP, AT_CONTEXT, R6);
     bsk_code_wide(code, R1, 0, program->namespace_device);
     bsk_code_wide(code, R2, 0, program->namespace_inode);
     bsk_code_move(code, R3, FP);
@@ -192,7 +301,9 @@ static void write_main(struct tick_program *program, int step)
     bsk_code_store(code, BPF_DW, FP, AT_SCRATCH, R7);
     bsk_code_value(code, R1, 0);
     bsk_code_store(code, BPF_DW, R7, SCRATCH(last_code), R1);
+    bsk_code_store(code, BPF_DW, R7, SCRATCH(must_meet), R1);
     bsk_code_store(code, BPF_DW, R7, SCRATCH(frame), R1);
+    bsk_code_store(code, BPF_DW, FP, AT_BEFORE, R1);
     bsk_code_store(code, BPF_W, R7, SCRATCH(count), R1);
     bsk_code_store(code, BPF_W, R7, SCRATCH(head.flags), R1);
     bsk_code_store(code, BPF_W, R7, SCRATCH(head.part), R1);
@@ -253,24 +364,40 @@ static void write_main(struct tick_program *program, int step)
     bsk_code_set(code, known);
     bsk_code_store(code, BPF_DW, R7, SCRATCH(head.state), R8);
     look_at_lock(program);
+    set_must_meet(program);
     read_user(code, AT_WORD, 8, R8, (int32_t)recipe->state_top);
     bsk_code_if_value(code, BPF_JNE, R0, 0, fault);
     bsk_code_load(code, BPF_DW, R8, FP, AT_WORD);
     if (recipe->top_indirect) {
+        int outermost = bsk_code_label(code);
         bsk_code_if_value(code, BPF_JEQ, R8, 0, done);
-        read_user(code, AT_WORD, 8, R8, (int32_t)recipe->indirect);
+        read_user(code, AT_LOCK, 16, R8, (int32_t)recipe->indirect); /* its top, the one before */
         bsk_code_if_value(code, BPF_JNE, R0, 0, fault);
-        bsk_code_load(code, BPF_DW, R8, FP, AT_WORD);
+        bsk_code_load(code, BPF_DW, R8, FP, AT_LOCK);
+        bsk_code_load(code, BPF_DW, R9, FP, AT_LOCK + 8);
+        bsk_code_if_value(code, BPF_JEQ, R9, 0, outermost);
+        read_user(code, AT_WORD, 8, R9, (int32_t)recipe->indirect);
+        bsk_code_if_value(code, BPF_JNE, R0, 0, outermost);
+        bsk_code_load(code, BPF_DW, R1, FP, AT_WORD);
+        bsk_code_if_value(code, BPF_JEQ, R1, 0, outermost);
+        bsk_code_store(code, BPF_DW, FP, AT_BEFORE, R1);
+        bsk_code_store(code, BPF_DW, R7, SCRATCH(must_meet), R1);
+        bsk_code_set(code, outermost);
     }
     bsk_code_store(code, BPF_DW, R7, SCRATCH(frame), R8);
-    bsk_code_value(code, R1, BSK_TICK_MAX_DEPTH);
-    bsk_code_function(code, R2, step);
-    bsk_code_move(code, R3, FP);
-    bsk_code_do_value(code, BPF_ADD, R3, AT_SCRATCH);
-    bsk_code_value(code, R4, 0);
-    bsk_code_call(code, BSK_CALL_LOOP);
+    walk(code, step);
+    bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.flags));
+    bsk_code_if_value(code, BPF_JSET, R1, TICK_FAULT | TICK_GARBAGE, mending);
     bsk_code_load(code, BPF_DW, R1, R7, SCRATCH(frame));
+    bsk_code_if_value(code, BPF_JNE, R1, 0, cut);
+    bsk_code_load(code, BPF_DW, R1, R7, SCRATCH(must_meet));
     bsk_code_if_value(code, BPF_JEQ, R1, 0, done);
+    bsk_code_set(code, mending);
+    bsk_code_load(code, BPF_DW, R1, R7, SCRATCH(must_meet));
+    bsk_code_if_value(code, BPF_JEQ, R1, 0, done);
+    mend(program, step, done);
+
+    bsk_code_set(code, cut);
     add_flag(code, R7, TICK_CUT);
     bsk_code_jump(code, done);
 
@@ -305,6 +432,7 @@ static void write_step(struct tick_program *program, uint32_t low, uint32_t byte
     int stop = bsk_code_label(code), go_on = bsk_code_label(code), fault = bsk_code_label(code);
     int garbage = bsk_code_label(code), fresh = bsk_code_label(code), same = bsk_code_label(code);
     int room = bsk_code_label(code), went = bsk_code_label(code);
+    int elsewhere = bsk_code_label(code);
 
     bsk_code_load(code, BPF_DW, R6, R2, 0);
     bsk_code_load(code, BPF_DW, R7, R6, SCRATCH(frame));
@@ -315,6 +443,10 @@ static void write_step(struct tick_program *program, uint32_t low, uint32_t byte
     bsk_code_load(code, BPF_DW, R8, FP, frame + (int)(recipe->previous - low));
     bsk_code_if(code, BPF_JEQ, R8, R7, garbage);
     bsk_code_store(code, BPF_DW, R6, SCRATCH(frame), R8);
+    bsk_code_load(code, BPF_DW, R1, R6, SCRATCH(must_meet));
+    bsk_code_if(code, BPF_JNE, R1, R7, elsewhere);
+    bsk_code_store_value(code, BPF_DW, R6, SCRATCH(must_meet), 0);
+    bsk_code_set(code, elsewhere);
     if (recipe->owner) {
         bsk_code_load(code, BPF_B, R1, FP, frame + (int)(recipe->owner - low));
         bsk_code_if_value(code, BPF_JGT, R1, 31, garbage);

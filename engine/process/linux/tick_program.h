@@ -26,11 +26,12 @@ struct tick_head { /* at the start of each record of the ring; frames follow */
 
 enum { TICK_PART_FRAMES = 1000 }; /* a per-CPU value of 32 KiB holds no more */
 
-struct tick_scratch { /* one for each CPU */
-    uint64_t frame;   /* the next one to read */
+struct tick_scratch {   /* one for each CPU */
+    uint64_t frame;     /* the next one to read */
+    uint64_t must_meet; /* a frame that the chain has to pass; 0: it did, or there is none */
     uint64_t last_code, last_place;
     uint32_t witness, last_copy;
-    uint32_t count, unused;
+    uint32_t count, kept; /* kept: of those that are there while a way on is looked for */
     struct tick_head head;
     struct bsk_tick_frame frames[TICK_PART_FRAMES];
 };
