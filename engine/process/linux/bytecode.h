@@ -23,7 +23,11 @@ enum {
     BSK_CALL_LOOP = 181, /* 5.17 */
 };
 
-enum { BSK_CODE_MAX = 1024, BSK_LABELS_MAX = 128, BSK_JUMPS_MAX = 256 }; /* a program has ~300 */
+enum {
+    BSK_CODE_MAX = 2048,
+    BSK_LABELS_MAX = 160,
+    BSK_JUMPS_MAX = 512
+}; /* a program has some 1,100 */
 
 struct bsk_bytecode {
     struct bpf_insn at[BSK_CODE_MAX];

@@ -29,11 +29,16 @@ enum {
     AT_ENTRY = -112, /* struct tick_state */
     AT_CONTEXT = -120,
     AT_BEFORE = -128, /* the top of the evaluation before this one */
+    AT_FIRST = -136,  /* the first frame ever, where the chain has to pass it; or 0 */
+    AT_INNER = -144,  /* the structure that an indirect top lies in */
 };
 
 enum {
     FRAME_MAX_BYTES = 160,
-    SEARCH_MAX = 48, /* states looked at for a thread that is new; new ones come first */
+    C_STACK_FRAMES_BYTES = 1 << 20, /* between two evaluations */
+    STATE_BYTES = 4096,
+    TRY_FRAMES = 900, /* fewer than a part holds: what leads nowhere is never sent */
+    SEARCH_MAX = 48,  /* states looked at for a thread that is new; new ones come first */
 };
 
 #define SCRATCH(field) ((int)offsetof(struct tick_scratch, field))
@@ -168,10 +173,10 @@ static void look_at_lock(struct tick_program *program)
     bsk_code_set(code, end);
 }
 
-/* Has `step` called from the frame on that the scratch names. */
-static void walk(struct bsk_bytecode *code, int step)
+/* Has `step` called, so many times at most, from the frame on that the scratch names. */
+static void walk(struct bsk_bytecode *code, int step, int32_t frames)
 {
-    bsk_code_value(code, R1, BSK_TICK_MAX_DEPTH);
+    bsk_code_value(code, R1, frames);
     bsk_code_function(code, R2, step);
     bsk_code_move(code, R3, FP);
     bsk_code_do_value(code, BPF_ADD, R3, AT_SCRATCH);
@@ -208,7 +213,28 @@ static void set_must_meet(struct tick_program *program)
     bsk_code_load(code, BPF_DW, R1, FP, AT_LOCK + 8);
     bsk_code_if(code, BPF_JLE, R1, R9, end); /* nothing is on it */
     bsk_code_store(code, BPF_DW, R7, SCRATCH(must_meet), R9);
+    bsk_code_store(code, BPF_DW, FP, AT_FIRST, R9);
     bsk_code_set(code, end);
+}
+
+/* Walks from R8 on; goes to `done` when the chain passes the first frame of all. */
+static void try_from(struct tick_program *program, int step, int done, int hopeless)
+{
+    struct bsk_bytecode *code = &program->code;
+    bsk_code_store(code, BPF_DW, R7, SCRATCH(frame), R8);
+    bsk_code_load(code, BPF_DW, R1, FP, AT_FIRST);
+    bsk_code_store(code, BPF_DW, R7, SCRATCH(must_meet), R1);
+    bsk_code_load(code, BPF_W, R1, R7, SCRATCH(kept));
+    bsk_code_store(code, BPF_W, R7, SCRATCH(count), R1);
+    bsk_code_store_value(code, BPF_DW, R7, SCRATCH(last_code), 0);
+    bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.flags));
+    bsk_code_do_value(code, BPF_AND, R1, ~(TICK_FAULT | TICK_GARBAGE));
+    bsk_code_store(code, BPF_W, R7, SCRATCH(head.flags), R1);
+    walk(code, step, TRY_FRAMES);
+    bsk_code_load(code, BPF_DW, R1, R7, SCRATCH(must_meet));
+    bsk_code_if_value(code, BPF_JEQ, R1, 0, done);
+    bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.part));
+    bsk_code_if_value(code, BPF_JNE, R1, 0, hopeless);
 }
 
 /* The chain did not pass where it must. If it ended clean, its last frame has been unlinked and the
@@ -227,6 +253,8 @@ static void mend(struct tick_program *program, int step, int done)
 #endif
     bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.part));
     bsk_code_if_value(code, BPF_JNE, R1, 0, hopeless);
+    bsk_code_load(code, BPF_DW, R1, FP, AT_FIRST);
+    bsk_code_if_value(code, BPF_JEQ, R1, 0, hopeless);
     bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.flags));
     bsk_code_if_value(code, BPF_JSET, R1, TICK_FAULT | TICK_GARBAGE, broken);
     bsk_code_load(code, BPF_W, R1, R7, SCRATCH(count));
@@ -241,32 +269,38 @@ static void mend(struct tick_program *program, int step, int done)
         bsk_code_load(code, BPF_DW, R8, R6, i * 8);
         bsk_code_if_value(code, BPF_JSET, R8, 7, next);
         bsk_code_if_value(code, BPF_JEQ, R8, 0, next);
-        bsk_code_store(code, BPF_DW, R7, SCRATCH(frame), R8);
-        bsk_code_load(code, BPF_W, R1, R7, SCRATCH(kept));
-        bsk_code_store(code, BPF_W, R7, SCRATCH(count), R1);
-        bsk_code_store_value(code, BPF_DW, R7, SCRATCH(last_code), 0);
-        bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.flags));
-        bsk_code_do_value(code, BPF_AND, R1, ~(TICK_FAULT | TICK_GARBAGE));
-        bsk_code_store(code, BPF_W, R7, SCRATCH(head.flags), R1);
-        walk(code, step);
-        bsk_code_load(code, BPF_DW, R1, R7, SCRATCH(must_meet));
-        bsk_code_if_value(code, BPF_JEQ, R1, 0, done);
-        bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.part));
-        bsk_code_if_value(code, BPF_JNE, R1, 0, hopeless);
+        try_from(program, step, done, hopeless);
         bsk_code_set(code, next);
     }
-    if (recipe->top_indirect) { /* the evaluation has only just begun: its caller is the top */
+    if (recipe->top_indirect) {
+        /* The evaluation has only just begun, and its structure is not filled in: the one before it
+         * lies further up on the C stack, and its top is the top. */
+        bsk_code_store_value(code, BPF_W, R7, SCRATCH(kept), 0);
+        for (int i = 0; i < registers; i++) {
+            int next = bsk_code_label(code), linked = bsk_code_label(code);
+            bsk_code_load(code, BPF_DW, R8, R6, i * 8);
+            bsk_code_if_value(code, BPF_JSET, R8, 7, next);
+            bsk_code_load(code, BPF_DW, R9, FP, AT_INNER);
+            bsk_code_move(code, R1, R8);
+            bsk_code_do(code, BPF_SUB, R1, R9);
+            bsk_code_if_value(code, BPF_JEQ, R1, 0, next);
+            bsk_code_if_value(code, BPF_JGT, R1, C_STACK_FRAMES_BYTES, next);
+            read_user(code, AT_LOCK, 16, R8, (int32_t)recipe->indirect);
+            bsk_code_if_value(code, BPF_JNE, R0, 0, next);
+            bsk_code_load(code, BPF_DW, R1, FP, AT_LOCK + 8);
+            bsk_code_if(code, BPF_JGT, R1, R8, linked); /* to one further up, or to the first, */
+            bsk_code_load(code, BPF_DW, R2, R7, SCRATCH(head.state)); /* which is in the state */
+            bsk_code_do(code, BPF_SUB, R1, R2);
+            bsk_code_if_value(code, BPF_JGT, R1, STATE_BYTES, next);
+            bsk_code_set(code, linked);
+            bsk_code_load(code, BPF_DW, R8, FP, AT_LOCK);
+            bsk_code_if_value(code, BPF_JEQ, R8, 0, next);
+            try_from(program, step, done, hopeless);
+            bsk_code_set(code, next);
+        }
         bsk_code_load(code, BPF_DW, R8, FP, AT_BEFORE);
         bsk_code_if_value(code, BPF_JEQ, R8, 0, hopeless);
-        bsk_code_store(code, BPF_DW, R7, SCRATCH(frame), R8);
-        bsk_code_store_value(code, BPF_W, R7, SCRATCH(count), 0);
-        bsk_code_store_value(code, BPF_DW, R7, SCRATCH(last_code), 0);
-        bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.flags));
-        bsk_code_do_value(code, BPF_AND, R1, ~(TICK_FAULT | TICK_GARBAGE));
-        bsk_code_store(code, BPF_W, R7, SCRATCH(head.flags), R1);
-        walk(code, step);
-        bsk_code_load(code, BPF_DW, R1, R7, SCRATCH(must_meet));
-        bsk_code_if_value(code, BPF_JEQ, R1, 0, done);
+        try_from(program, step, done, hopeless);
     }
     bsk_code_set(code, hopeless);
     add_flag(code, R7, TICK_GARBAGE);
@@ -304,6 +338,7 @@ static void write_main(struct tick_program *program, int step)
     bsk_code_store(code, BPF_DW, R7, SCRATCH(must_meet), R1);
     bsk_code_store(code, BPF_DW, R7, SCRATCH(frame), R1);
     bsk_code_store(code, BPF_DW, FP, AT_BEFORE, R1);
+    bsk_code_store(code, BPF_DW, FP, AT_FIRST, R1);
     bsk_code_store(code, BPF_W, R7, SCRATCH(count), R1);
     bsk_code_store(code, BPF_W, R7, SCRATCH(head.flags), R1);
     bsk_code_store(code, BPF_W, R7, SCRATCH(head.part), R1);
@@ -371,6 +406,7 @@ static void write_main(struct tick_program *program, int step)
     if (recipe->top_indirect) {
         int outermost = bsk_code_label(code);
         bsk_code_if_value(code, BPF_JEQ, R8, 0, done);
+        bsk_code_store(code, BPF_DW, FP, AT_INNER, R8);
         read_user(code, AT_LOCK, 16, R8, (int32_t)recipe->indirect); /* its top, the one before */
         bsk_code_if_value(code, BPF_JNE, R0, 0, fault);
         bsk_code_load(code, BPF_DW, R8, FP, AT_LOCK);
@@ -385,7 +421,7 @@ static void write_main(struct tick_program *program, int step)
         bsk_code_set(code, outermost);
     }
     bsk_code_store(code, BPF_DW, R7, SCRATCH(frame), R8);
-    walk(code, step);
+    walk(code, step, BSK_TICK_MAX_DEPTH);
     bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.flags));
     bsk_code_if_value(code, BPF_JSET, R1, TICK_FAULT | TICK_GARBAGE, mending);
     bsk_code_load(code, BPF_DW, R1, R7, SCRATCH(frame));
