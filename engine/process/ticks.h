@@ -22,13 +22,14 @@
 
 enum {
     BSK_TICK_MAX_DEPTH = 16384, /* links followed; a stack that has more is cut and says so */
-    BSK_TICK_SHORT_DEPTH = 2048,
+    BSK_TICK_SHORT_DEPTH = 512, /* before Linux 5.17 */
     BSK_TICK_HEADS = 4,
     BSK_TICK_MAX_HZ = 20000, /* the kernel's own limit is one tick in 10 us of CPU time */
 };
 
 /* Where the links lie, in bytes from the start of the structure that is named. */
 struct bsk_tick_recipe {
+    bool as_before_517; /* do without what Linux 5.17 brought, as for a test */
     /* the state of a thread: one structure for each, linked by `next` from each of `heads` */
     uint64_t heads[BSK_TICK_HEADS]; /* addresses of words that point to the first state */
     uint32_t head_count;

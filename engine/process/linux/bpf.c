@@ -75,8 +75,7 @@ static int load_types(void)
     return call(BPF_BTF_LOAD, &attr);
 }
 
-int bsk_bpf_load(const struct bsk_bytecode *code, uint32_t function_at, char *log,
-                 uint32_t log_bytes)
+int bsk_bpf_load(const struct bsk_bytecode *code, uint32_t function_at)
 {
     const struct bpf_func_info functions[] = { { .insn_off = 0, .type_id = 3 },
                                                { .insn_off = function_at, .type_id = 4 } };
@@ -95,12 +94,6 @@ int bsk_bpf_load(const struct bsk_bytecode *code, uint32_t function_at, char *lo
     attr.func_info = (uintptr_t)functions;
     attr.func_info_cnt = 2;
     attr.func_info_rec_size = sizeof(functions[0]);
-    if (log && log_bytes > 0) {
-        log[0] = '\0';
-        attr.log_buf = (uintptr_t)log;
-        attr.log_size = log_bytes;
-        attr.log_level = 1;
-    }
     int program_fd = call(BPF_PROG_LOAD, &attr);
     close(types_fd);
     return program_fd;

@@ -13,9 +13,7 @@ int bsk_bpf_map(uint32_t type, uint32_t key_bytes, uint32_t value_bytes, uint32_
 int bsk_bpf_set(int map_fd, const void *key, const void *value);
 int bsk_bpf_delete(int map_fd, const void *key);
 
-/* Loads the program for perf events. `function_at` is where its second function begins. `log` gets
- * what the verifier says, "" when nothing; it may be NULL. */
-int bsk_bpf_load(const struct bsk_bytecode *code, uint32_t function_at, char *log,
-                 uint32_t log_bytes);
+/* Loads the program for perf events. `function_at` is where its second function begins. */
+int bsk_bpf_load(const struct bsk_bytecode *code, uint32_t function_at);
 
 #endif

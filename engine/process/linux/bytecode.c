@@ -92,6 +92,12 @@ void bsk_code_function(struct bsk_bytecode *code, int dst, int label)
     bsk_code_wide(code, dst, BPF_PSEUDO_FUNC, 0);
 }
 
+void bsk_code_call_function(struct bsk_bytecode *code, int label)
+{
+    remember_jump(code, label, true);
+    bsk_code_put(code, BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, 0);
+}
+
 void bsk_code_call(struct bsk_bytecode *code, int helper)
 {
     bsk_code_put(code, BPF_JMP | BPF_CALL, 0, 0, 0, helper);

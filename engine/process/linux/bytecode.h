@@ -64,6 +64,7 @@ void bsk_code_store_value(struct bsk_bytecode *code, uint8_t size, int dst, int 
 /* A 64-bit constant; `kind` 0, or BPF_PSEUDO_MAP_FD and its like. */
 void bsk_code_wide(struct bsk_bytecode *code, int dst, int kind, uint64_t value);
 void bsk_code_function(struct bsk_bytecode *code, int dst, int label);
+void bsk_code_call_function(struct bsk_bytecode *code, int label);
 void bsk_code_call(struct bsk_bytecode *code, int helper);
 void bsk_code_exit(struct bsk_bytecode *code);
 /* if (dst op src) goto label; `op` is BPF_JEQ and its like, 64 bits. */

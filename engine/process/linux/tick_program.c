@@ -174,14 +174,29 @@ static void look_at_lock(struct tick_program *program)
 }
 
 /* Has `step` called, so many times at most, from the frame on that the scratch names. */
-static void walk(struct bsk_bytecode *code, int step, int32_t frames)
+static void walk(const struct tick_program *program, struct bsk_bytecode *code, int step,
+                 int32_t frames)
 {
-    bsk_code_value(code, R1, frames);
-    bsk_code_function(code, R2, step);
-    bsk_code_move(code, R3, FP);
-    bsk_code_do_value(code, BPF_ADD, R3, AT_SCRATCH);
-    bsk_code_value(code, R4, 0);
-    bsk_code_call(code, BSK_CALL_LOOP);
+    if (!program->short_walk) {
+        bsk_code_value(code, R1, frames);
+        bsk_code_function(code, R2, step);
+        bsk_code_move(code, R3, FP);
+        bsk_code_do_value(code, BPF_ADD, R3, AT_SCRATCH);
+        bsk_code_value(code, R4, 0);
+        bsk_code_call(code, BSK_CALL_LOOP);
+        return;
+    }
+    int again = bsk_code_label(code), end = bsk_code_label(code);
+    bsk_code_value(code, R9, 0);
+    bsk_code_set(code, again);
+    bsk_code_value(code, R1, 0);
+    bsk_code_move(code, R2, FP);
+    bsk_code_do_value(code, BPF_ADD, R2, AT_SCRATCH);
+    bsk_code_call_function(code, step);
+    bsk_code_if_value(code, BPF_JNE, R0, 0, end);
+    bsk_code_do_value(code, BPF_ADD, R9, 1);
+    bsk_code_if_value(code, BPF_JLT, R9, BSK_TICK_SHORT_DEPTH, again);
+    bsk_code_set(code, end);
 }
 
 /* Which frame the chain of the state R8 has to pass: scratch.must_meet. Where that cannot be told,
@@ -230,7 +245,7 @@ static void try_from(struct tick_program *program, int step, int done, int hopel
     bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.flags));
     bsk_code_do_value(code, BPF_AND, R1, ~(TICK_FAULT | TICK_GARBAGE));
     bsk_code_store(code, BPF_W, R7, SCRATCH(head.flags), R1);
-    walk(code, step, TRY_FRAMES);
+    walk(program, code, step, TRY_FRAMES);
     bsk_code_load(code, BPF_DW, R1, R7, SCRATCH(must_meet));
     bsk_code_if_value(code, BPF_JEQ, R1, 0, done);
     bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.part));
@@ -251,6 +266,8 @@ static void mend(struct tick_program *program, int step, int done)
 #else
     const int registers = REGISTERS;
 #endif
+    if (program->short_walk) /* each further walk would have to be checked by the kernel */
+        goto give_up;
     bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.part));
     bsk_code_if_value(code, BPF_JNE, R1, 0, hopeless);
     bsk_code_load(code, BPF_DW, R1, FP, AT_FIRST);
@@ -302,6 +319,7 @@ static void mend(struct tick_program *program, int step, int done)
         bsk_code_if_value(code, BPF_JEQ, R8, 0, hopeless);
         try_from(program, step, done, hopeless);
     }
+give_up:
     bsk_code_set(code, hopeless);
     add_flag(code, R7, TICK_GARBAGE);
     bsk_code_jump(code, done);
@@ -421,7 +439,7 @@ static void write_main(struct tick_program *program, int step)
         bsk_code_set(code, outermost);
     }
     bsk_code_store(code, BPF_DW, R7, SCRATCH(frame), R8);
-    walk(code, step, BSK_TICK_MAX_DEPTH);
+    walk(program, code, step, BSK_TICK_MAX_DEPTH);
     bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.flags));
     bsk_code_if_value(code, BPF_JSET, R1, TICK_FAULT | TICK_GARBAGE, mending);
     bsk_code_load(code, BPF_DW, R1, R7, SCRATCH(frame));

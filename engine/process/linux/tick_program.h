@@ -53,6 +53,7 @@ struct tick_program {
     int states_fd, scratch_fd, counters_fd, ring_fd;
     uint64_t namespace_device, namespace_inode; /* of the target's PID namespace */
     uint32_t pid_inside;
+    bool short_walk;   /* for kernels without bpf_loop(), before 5.17 */
     bool machine_wide; /* for the clocks of CPUs: threads with a clock of their own are left out */
     /* answers */
     struct bsk_bytecode code;

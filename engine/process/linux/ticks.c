@@ -20,7 +20,6 @@
 enum {
     STATES_MAX = 4096, /* threads that the program knows; those met longest ago are forgotten */
     CPUS_MAX = 4096,
-    LOG_BYTES = 1 << 16,
     /* Clocks differ from the period that was asked for by up to this part of it, so that none keeps
      * step with what the program does in rhythm. A sixteenth: after 16 ticks any moment of a round
      * has been met, and the rate is still the one that was asked for. */
@@ -139,8 +138,7 @@ static int open_program(struct bsk_ticks *ticks, bool machine_wide, int *out_fd,
     if (rc < 0)
         return rc;
     struct tick_program *program = calloc(1, sizeof(*program));
-    char *log = malloc(LOG_BYTES);
-    if (!program || !log) {
+    if (!program) {
         rc = bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
         goto out;
     }
@@ -157,23 +155,20 @@ static int open_program(struct bsk_ticks *ticks, bool machine_wide, int *out_fd,
     program->pid_inside = (uint32_t)(facts.pid_inside > 0 ? facts.pid_inside : pid);
     ticks->same_namespace = stat("/proc/self/ns/pid", &ours) == 0 &&
                             ours.st_dev == namespace.st_dev && ours.st_ino == namespace.st_ino;
-    if (!tick_program_write(program)) {
-        rc = bsk_fail(err, BSK_E_UNSUPPORTED, NULL, "frames too large for a tick's program");
-        goto out;
+    for (int round = ticks->recipe.as_before_517; round < 2 && rc == BSK_OK && *out_fd < 0;
+         round++) {
+        program->short_walk = round == 1;
+        if (!tick_program_write(program))
+            rc = bsk_fail(err, BSK_E_UNSUPPORTED, NULL, "frames too large for a tick's program");
+        else
+            *out_fd = bsk_bpf_load(&program->code, program->step_at);
+        if (rc != BSK_OK || *out_fd >= 0 || errno == EPERM || errno == ENOMEM)
+            break;
     }
-    *out_fd = bsk_bpf_load(&program->code, program->step_at, NULL, 0);
-    if (*out_fd < 0 && errno != EPERM && errno != ENOMEM) {
-        int reason = errno;
-        *out_fd = bsk_bpf_load(&program->code, program->step_at, log, LOG_BYTES);
-        if (getenv("BASILISK_TICK_LOG"))
-            fprintf(stderr, "%s\n", log);
-        errno = reason;
-    }
-    if (*out_fd < 0)
+    if (rc == BSK_OK && *out_fd < 0)
         rc = refused("eBPF program for clock ticks", err);
 out:
     free(program);
-    free(log);
     return rc;
 }
 
