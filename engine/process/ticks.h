@@ -46,6 +46,8 @@ struct bsk_tick_recipe {
      * oldest chunk). Then what the thread is just about to store is looked for in its registers. 0:
      * no such word. */
     uint32_t stack, stack_first;
+    /* The function that evaluates: in its first bytes the indirect top is that of nobody. */
+    uint64_t evaluate;
     /* a frame of the chain */
     uint32_t previous, code, place;
     bool place_is_int;    /* `place` has 4 bytes, not 8 */

@@ -41,6 +41,29 @@ static uint32_t witness_words(const struct bsk_layout *layout)
     return layout->code.qualname ? 4 : 3;
 }
 
+/* Where the interpreter's evaluating function begins; 0 where the file does not tell. */
+static uint64_t find_evaluate(const struct bsk_python *python)
+{
+    struct bsk_symbol symbol = { .name = "_PyEval_EvalFrameDefault" };
+    struct bsk_maps maps = { 0 };
+    struct bsk_image *image = NULL;
+    if (bsk_maps_read(python->process, &maps, NULL) < 0)
+        return 0;
+    for (size_t i = 0; i < maps.count; i++) {
+        /* behind _PyRuntime; .bss has no path of its own, and follows its file */
+        if (python->runtime < maps.items[i].start || python->runtime >= maps.items[i].end)
+            continue;
+        while (i > 0 && maps.items[i].inode == 0)
+            i--;
+        if (bsk_image_open(python->process, &maps, i, &image, NULL) == BSK_OK)
+            (void)bsk_image_symbols(image, &symbol, 1);
+        break;
+    }
+    bsk_image_close(image);
+    bsk_maps_free(&maps);
+    return symbol.address;
+}
+
 static bool write_recipe(const struct bsk_python *python, struct bsk_tick_recipe *out)
 {
     const struct bsk_layout *layout = &python->layout;
@@ -54,6 +77,7 @@ static bool write_recipe(const struct bsk_python *python, struct bsk_tick_recipe
         .number_tid = layout->thread.native_thread_id ? 0 : python->pthread_tid_offset,
         .top_indirect = layout->frame_form == BSK_FRAME_CFRAME,
         .indirect = layout->cframe_current_frame,
+        .evaluate = layout->frame_form == BSK_FRAME_CFRAME ? find_evaluate(python) : 0,
         .stack = layout->thread.datastack_chunk,
         .stack_first = CHUNK_HEADER_BYTES + 8,
         .previous = layout->frame.previous,

@@ -24,10 +24,10 @@ enum {
 };
 
 enum {
-    BSK_CODE_MAX = 2048,
-    BSK_LABELS_MAX = 160,
-    BSK_JUMPS_MAX = 512
-}; /* a program has some 1,100 */
+    BSK_CODE_MAX = 8192,
+    BSK_LABELS_MAX = 512,
+    BSK_JUMPS_MAX = 1024
+}; /* a program has some 2,500; on arm64, with more registers, 4,000 */
 
 struct bsk_bytecode {
     struct bpf_insn at[BSK_CODE_MAX];

@@ -37,6 +37,10 @@ enum {
     FRAME_MAX_BYTES = 160,
     C_STACK_FRAMES_BYTES = 1 << 20, /* between two evaluations */
     STATE_BYTES = 4096,
+    BEGIN_BYTES = 192, /* of the evaluating function, until its structure is filled in */
+    PUSH_BYTES = 17,   /* before, it has not even moved the stack pointer */
+    C_FRAME_BYTES =
+        384,          /* its structure lies this near to the stack pointer, its caller's does not */
     TRY_FRAMES = 900, /* fewer than a part holds: what leads nowhere is never sent */
     SEARCH_MAX = 48,  /* states looked at for a thread that is new; new ones come first */
 };
@@ -252,74 +256,100 @@ static void try_from(struct tick_program *program, int step, int done, int hopel
     bsk_code_if_value(code, BPF_JNE, R1, 0, hopeless);
 }
 
-/* The chain did not pass where it must. If it ended clean, its last frame has been unlinked and the
- * next one is in a register; if it did not, the top was never one. */
-static void mend(struct tick_program *program, int step, int done)
-{
-    enum { REGISTERS = 15 }; /* the first words of x86-64's pt_regs; of arm64's, x0 to x28 are */
-    const struct bsk_tick_recipe *recipe = program->recipe;
-    struct bsk_bytecode *code = &program->code;
-    int clean = bsk_code_label(code), broken = bsk_code_label(code);
-    int hopeless = bsk_code_label(code);
 #ifdef __aarch64__
-    const int registers = 29;
+enum { REGISTERS = 29, WORD_SP = 31, WORD_PC = 32 }; /* struct user_pt_regs */
 #else
-    const int registers = REGISTERS;
+enum { REGISTERS = 15, WORD_PC = 16, WORD_SP = 19 }; /* struct pt_regs; r15 to rdi */
 #endif
-    if (program->short_walk) /* each further walk would have to be checked by the kernel */
-        goto give_up;
-    bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.part));
-    bsk_code_if_value(code, BPF_JNE, R1, 0, hopeless);
-    bsk_code_load(code, BPF_DW, R1, FP, AT_FIRST);
-    bsk_code_if_value(code, BPF_JEQ, R1, 0, hopeless);
-    bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.flags));
-    bsk_code_if_value(code, BPF_JSET, R1, TICK_FAULT | TICK_GARBAGE, broken);
-    bsk_code_load(code, BPF_W, R1, R7, SCRATCH(count));
-    bsk_code_store(code, BPF_W, R7, SCRATCH(kept), R1);
-    bsk_code_jump(code, clean);
-    bsk_code_set(code, broken);
-    bsk_code_store_value(code, BPF_W, R7, SCRATCH(kept), 0);
-    bsk_code_set(code, clean);
-    bsk_code_load(code, BPF_DW, R6, FP, AT_CONTEXT);
-    for (int i = 0; i < registers; i++) {
+
+/* Is the chain's next frame in a register? R6: the context. */
+static void try_registers(struct tick_program *program, int step, bool backwards, int done,
+                          int hopeless)
+{
+    struct bsk_bytecode *code = &program->code;
+    for (int i = 0; i < REGISTERS; i++) {
         int next = bsk_code_label(code);
-        bsk_code_load(code, BPF_DW, R8, R6, i * 8);
+        bsk_code_load(code, BPF_DW, R8, R6, (backwards ? REGISTERS - 1 - i : i) * 8);
         bsk_code_if_value(code, BPF_JSET, R8, 7, next);
         bsk_code_if_value(code, BPF_JEQ, R8, 0, next);
         try_from(program, step, done, hopeless);
         bsk_code_set(code, next);
     }
-    if (recipe->top_indirect) {
-        /* The evaluation has only just begun, and its structure is not filled in: the one before it
-         * lies further up on the C stack, and its top is the top. */
-        bsk_code_store_value(code, BPF_W, R7, SCRATCH(kept), 0);
-        for (int i = 0; i < registers; i++) {
-            int next = bsk_code_label(code), linked = bsk_code_label(code);
-            bsk_code_load(code, BPF_DW, R8, R6, i * 8);
-            bsk_code_if_value(code, BPF_JSET, R8, 7, next);
-            bsk_code_load(code, BPF_DW, R9, FP, AT_INNER);
-            bsk_code_move(code, R1, R8);
-            bsk_code_do(code, BPF_SUB, R1, R9);
-            bsk_code_if_value(code, BPF_JEQ, R1, 0, next);
-            bsk_code_if_value(code, BPF_JGT, R1, C_STACK_FRAMES_BYTES, next);
-            read_user(code, AT_LOCK, 16, R8, (int32_t)recipe->indirect);
-            bsk_code_if_value(code, BPF_JNE, R0, 0, next);
-            bsk_code_load(code, BPF_DW, R1, FP, AT_LOCK + 8);
-            bsk_code_if(code, BPF_JGT, R1, R8, linked); /* to one further up, or to the first, */
-            bsk_code_load(code, BPF_DW, R2, R7, SCRATCH(head.state)); /* which is in the state */
-            bsk_code_do(code, BPF_SUB, R1, R2);
-            bsk_code_if_value(code, BPF_JGT, R1, STATE_BYTES, next);
-            bsk_code_set(code, linked);
-            bsk_code_load(code, BPF_DW, R8, FP, AT_LOCK);
-            bsk_code_if_value(code, BPF_JEQ, R8, 0, next);
-            try_from(program, step, done, hopeless);
-            bsk_code_set(code, next);
-        }
-        bsk_code_load(code, BPF_DW, R8, FP, AT_BEFORE);
-        bsk_code_if_value(code, BPF_JEQ, R8, 0, hopeless);
+}
+
+/* Does a register lead to the structure of the evaluation before? It lies further up on the C
+ * stack. */
+static void try_evaluations(struct tick_program *program, int step, int done, int hopeless)
+{
+    const struct bsk_tick_recipe *recipe = program->recipe;
+    struct bsk_bytecode *code = &program->code;
+    for (int i = 0; i < REGISTERS; i++) {
+        int next = bsk_code_label(code), linked = bsk_code_label(code);
+        bsk_code_load(code, BPF_DW, R8, R6, i * 8);
+        bsk_code_if_value(code, BPF_JSET, R8, 7, next);
+        bsk_code_load(code, BPF_DW, R9, FP, AT_INNER);
+        bsk_code_move(code, R1, R8);
+        bsk_code_do(code, BPF_SUB, R1, R9);
+        bsk_code_if_value(code, BPF_JEQ, R1, 0, next);
+        bsk_code_if_value(code, BPF_JGT, R1, C_STACK_FRAMES_BYTES, next);
+        read_user(code, AT_LOCK, 16, R8, (int32_t)recipe->indirect);
+        bsk_code_if_value(code, BPF_JNE, R0, 0, next);
+        bsk_code_load(code, BPF_DW, R1, FP, AT_LOCK + 8);
+        bsk_code_if(code, BPF_JGT, R1, R8, linked); /* to one further up, or to the first, */
+        bsk_code_load(code, BPF_DW, R2, R7, SCRATCH(head.state)); /* which is in the state */
+        bsk_code_do(code, BPF_SUB, R1, R2);
+        bsk_code_if_value(code, BPF_JGT, R1, STATE_BYTES, next);
+        bsk_code_set(code, linked);
+        bsk_code_load(code, BPF_DW, R8, FP, AT_LOCK);
+        bsk_code_if_value(code, BPF_JEQ, R8, 0, next);
         try_from(program, step, done, hopeless);
+        bsk_code_set(code, next);
     }
-give_up:
+}
+
+/* The chain did not pass where it must. If it ended clean, its last frame has been unlinked and the
+ * next one is in a register; if it did not, the top was never one. */
+static void mend(struct tick_program *program, int step, int done, int begins)
+{
+    const struct bsk_tick_recipe *recipe = program->recipe;
+    struct bsk_bytecode *code = &program->code;
+    int clean = bsk_code_label(code), broken = bsk_code_label(code);
+    int hopeless = bsk_code_label(code);
+    if (!program->short_walk) { /* each walk would have to be checked by the kernel */
+        bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.part));
+        bsk_code_if_value(code, BPF_JNE, R1, 0, hopeless);
+        bsk_code_load(code, BPF_DW, R1, FP, AT_FIRST);
+        bsk_code_if_value(code, BPF_JEQ, R1, 0, hopeless);
+        bsk_code_load(code, BPF_DW, R6, FP, AT_CONTEXT);
+        bsk_code_load(code, BPF_W, R1, R7, SCRATCH(head.flags));
+        bsk_code_if_value(code, BPF_JSET, R1, TICK_FAULT | TICK_GARBAGE, broken);
+        bsk_code_load(code, BPF_W, R1, R7, SCRATCH(count));
+        bsk_code_store(code, BPF_W, R7, SCRATCH(kept), R1);
+        bsk_code_jump(code, clean);
+        bsk_code_set(code, broken);
+        bsk_code_store_value(code, BPF_W, R7, SCRATCH(kept), 0);
+        bsk_code_set(code, clean);
+        try_registers(program, step, false, done, hopeless);
+        bsk_code_store_value(code, BPF_W, R7, SCRATCH(kept), 0);
+        if (recipe->top_indirect) {
+            try_evaluations(program, step, done, hopeless);
+            bsk_code_load(code, BPF_DW, R8, FP, AT_BEFORE);
+            bsk_code_if_value(code, BPF_JEQ, R8, 0, hopeless);
+            try_from(program, step, done, hopeless);
+            bsk_code_jump(code, hopeless);
+            /* An evaluation has only just begun: the frame that it is for may not be linked yet, so
+             * the one that called is looked for first. Its arguments are in the last registers. */
+            bsk_code_set(code, begins);
+            bsk_code_store_value(code, BPF_W, R7, SCRATCH(kept), 0);
+            bsk_code_load(code, BPF_DW, R1, FP, AT_FIRST);
+            bsk_code_if_value(code, BPF_JEQ, R1, 0, hopeless);
+            bsk_code_load(code, BPF_DW, R6, FP, AT_CONTEXT);
+            try_evaluations(program, step, done, hopeless);
+            try_registers(program, step, true, done, hopeless);
+        }
+    } else {
+        bsk_code_set(code, begins);
+    }
     bsk_code_set(code, hopeless);
     add_flag(code, R7, TICK_GARBAGE);
     bsk_code_jump(code, done);
@@ -333,6 +363,7 @@ static void write_main(struct tick_program *program, int step)
     int found = bsk_code_label(code), nowhere = bsk_code_label(code), done = bsk_code_label(code);
     int fault = bsk_code_label(code), sent = bsk_code_label(code);
     int mending = bsk_code_label(code), cut = bsk_code_label(code);
+    int begins = bsk_code_label(code);
 
     bsk_code_move(code, R6, R1);
     bsk_code_store(code, BPF_DW, FP, AT_CONTEXT, R6);
@@ -437,6 +468,20 @@ static void write_main(struct tick_program *program, int step)
         bsk_code_store(code, BPF_DW, FP, AT_BEFORE, R1);
         bsk_code_store(code, BPF_DW, R7, SCRATCH(must_meet), R1);
         bsk_code_set(code, outermost);
+        if (recipe->evaluate && !program->short_walk) {
+            int settled = bsk_code_label(code);
+            bsk_code_load(code, BPF_DW, R1, FP, AT_CONTEXT);
+            bsk_code_load(code, BPF_DW, R2, R1, WORD_PC * 8);
+            bsk_code_load(code, BPF_DW, R3, R1, WORD_SP * 8);
+            bsk_code_wide(code, R4, 0, recipe->evaluate);
+            bsk_code_do(code, BPF_SUB, R2, R4);
+            bsk_code_if_value(code, BPF_JLT, R2, PUSH_BYTES, settled);
+            bsk_code_if_value(code, BPF_JGE, R2, BEGIN_BYTES, settled);
+            bsk_code_load(code, BPF_DW, R1, FP, AT_INNER);
+            bsk_code_do(code, BPF_SUB, R1, R3);
+            bsk_code_if_value(code, BPF_JLT, R1, C_FRAME_BYTES, begins);
+            bsk_code_set(code, settled);
+        }
     }
     bsk_code_store(code, BPF_DW, R7, SCRATCH(frame), R8);
     walk(program, code, step, BSK_TICK_MAX_DEPTH);
@@ -449,7 +494,7 @@ static void write_main(struct tick_program *program, int step)
     bsk_code_set(code, mending);
     bsk_code_load(code, BPF_DW, R1, R7, SCRATCH(must_meet));
     bsk_code_if_value(code, BPF_JEQ, R1, 0, done);
-    mend(program, step, done);
+    mend(program, step, done, begins);
 
     bsk_code_set(code, cut);
     add_flag(code, R7, TICK_CUT);
