@@ -115,13 +115,19 @@ static void on_tick(const struct bsk_python_tick *tick, void *user)
                                                          .period_ns = tick->period_ns };
 }
 
+static uint64_t periods_of(const struct ticking *thread)
+{
+    uint64_t periods_ns = thread->other_ns;
+    for (size_t i = 0; i < thread->tick_count; i++)
+        periods_ns += thread->ticks[i].period_ns;
+    return periods_ns;
+}
+
 /* Shares `owed_ns` among the ticks that wait, by their periods. */
 static void pay(struct bsk_target_ticks *ticks, struct ticking *thread, uint64_t owed_ns)
 {
     struct bsk_profile *profile = ticks->context->profile;
-    uint64_t periods_ns = thread->other_ns;
-    for (size_t i = 0; i < thread->tick_count; i++)
-        periods_ns += thread->ticks[i].period_ns;
+    uint64_t periods_ns = periods_of(thread);
     double scale = periods_ns ? (double)owed_ns / (double)periods_ns : 0;
     for (size_t i = 0; i < thread->tick_count; i++) {
         const struct paid *tick = &thread->ticks[i];
@@ -157,12 +163,20 @@ static void on_used(pid_t tid, uint64_t cpu_ns, void *user)
     }
 }
 
+/* Threads that ended before they were found have no counter: each tick is paid its period. */
+static void pay_short_threads(struct bsk_target_ticks *ticks)
+{
+    for (size_t i = 0; i < ticks->thread_count; i++) {
+        struct ticking *thread = &ticks->threads[i];
+        if (!thread->has_counter)
+            pay(ticks, thread, periods_of(thread));
+    }
+}
+
 /* Its counter can be asked no more. */
 static void close_thread(struct bsk_target_ticks *ticks, struct ticking *thread, uint64_t at_ns)
 {
-    uint64_t periods_ns = thread->other_ns;
-    for (size_t i = 0; i < thread->tick_count; i++)
-        periods_ns += thread->ticks[i].period_ns;
+    uint64_t periods_ns = periods_of(thread);
     if (periods_ns > 0)
         pay(ticks, thread, thread->owed_ns > periods_ns ? thread->owed_ns : periods_ns);
     else if (thread->owed_ns > 0 && thread->last_node != BSK_NO_NODE)
@@ -214,7 +228,6 @@ int bsk_target_ticks_start(struct bsk_target *target, struct bsk_target_context 
     return BSK_OK;
 }
 
-/* True when there was something to read. */
 static int read_ticks(struct bsk_target_ticks *ticks)
 {
     struct bsk_python_tick_counts counts;
@@ -223,6 +236,7 @@ static int read_ticks(struct bsk_target_ticks *ticks)
     ticks->catching = bsk_sampler_ticks_catch_new(ticks->ticks);
     int rc = bsk_sampler_ticks_read(ticks->ticks, on_tick, ticks, NULL);
     bsk_sampler_ticks_used(ticks->ticks, on_used, ticks);
+    pay_short_threads(ticks);
     bsk_sampler_ticks_counts(ticks->ticks, &counts);
     ticks->context->errors += counts.kernel.lost - ticks->lost;
     ticks->lost = counts.kernel.lost;

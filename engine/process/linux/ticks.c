@@ -441,12 +441,20 @@ static void redraw_periods(struct bsk_ticks *ticks)
         ticks->cpu_drawn_ns = now;
 }
 
+static void switch_clock(int fd, bool on)
+{
+    if (fd >= 0)
+        (void)ioctl(fd, on ? PERF_EVENT_IOC_ENABLE : PERF_EVENT_IOC_DISABLE, 0);
+}
+
 void bsk_ticks_pause(struct bsk_ticks *ticks, bool pause)
 {
-    for (size_t i = 0; i < ticks->clock_count && pause != ticks->paused; i++)
-        if (ticks->clocks[i].fd >= 0)
-            (void)ioctl(ticks->clocks[i].fd, pause ? PERF_EVENT_IOC_DISABLE : PERF_EVENT_IOC_ENABLE,
-                        0);
+    if (pause == ticks->paused)
+        return;
+    for (size_t i = 0; i < ticks->clock_count; i++)
+        switch_clock(ticks->clocks[i].fd, !pause);
+    for (size_t i = 0; i < ticks->cpu_count; i++)
+        switch_clock(ticks->cpu_fds[i], !pause);
     ticks->paused = pause;
 }
 

@@ -132,6 +132,8 @@ static void while_held_nothing_is_counted(void **state)
     wait_for_samples(recording, held.samples + 20);
     struct bsk_profile *profile = stop(recording);
     used_ns = cpu_ns_of(program.pid) - used_ns;
+    print_message("  %.3f s when held, %.3f s more of %.3f s\n", (double)held.cpu_ns / 1e9,
+                  (double)(bsk_profile_cpu_ns(profile) - held.cpu_ns) / 1e9, (double)used_ns / 1e9);
     assert_true(bsk_profile_cpu_ns(profile) > held.cpu_ns);
     assert_true(bsk_profile_cpu_ns(profile) - held.cpu_ns < used_ns + 100000000);
     bsk_profile_free(profile);
