@@ -347,40 +347,54 @@ int bench_first(const struct bench_options *options)
 /* ---- The rate second by second, and memory -----------------------------------------------------
  */
 
+/* The newest totals, which a recording publishes each second. */
+static bool next_totals(struct bsk_recording *recording, struct bsk_profile_meta *out_meta)
+{
+    for (int tries = 0; tries < 500; tries++) {
+        struct bsk_totals *totals = bsk_recording_take_totals(recording);
+        if (totals) {
+            *out_meta = totals->meta;
+            bsk_totals_free(totals);
+            return true;
+        }
+        sleep_until(now() + 0.01);
+    }
+    return false;
+}
+
 int bench_hold(const struct bench_options *options)
 {
+    static struct bsk_profile_meta before, meta;
     uint32_t rate_hz = options->rate_hz ? options->rate_hz : 1000;
     double seconds = options->seconds > 0 ? options->seconds : 10;
     struct bench_child child;
     struct bsk_recording *recording = NULL;
     struct bsk_error err = { 0 };
-    struct bsk_recording_status status;
     if (!begin(options, &child))
         return 1;
-    if (bsk_recording_start(child.pid, &(struct bsk_recording_options){ .rate_hz = rate_hz },
-                            &recording, &err) != BSK_OK)
+    if (bsk_recording_start(
+            child.pid, &(struct bsk_recording_options){ .rate_hz = rate_hz, .totals_ms = 1000 },
+            &recording, &err) != BSK_OK)
         return complain(&err, &child);
     double begun = now(), least = 1e12, most = 0;
-    uint64_t before = 0, missed = 0, resident = 0;
-    for (int second = 0; second < (int)seconds || options->samples; second++) {
-        sleep_until(begun + second + 1);
-        bsk_recording_status(recording, &status);
-        double got = (double)(status.samples - before);
+    uint64_t resident = 0;
+    for (int second = 0; next_totals(recording, &meta); second++) {
+        double took = (double)(meta.duration_ns - before.duration_ns) / 1e9;
+        double hz = (double)(meta.sweeps - before.sweeps) / took;
         if (second > 0) { /* the first one has the start in it */
-            least = got < least ? got : least;
-            most = got > most ? got : most;
-        }
-        before = status.samples;
-        missed = status.missed;
-        if (second == 0)
+            least = hz < least ? hz : least;
+            most = hz > most ? hz : most;
+        } else {
             resident = resident_kb("VmRSS");
-        if ((options->samples && status.samples >= options->samples) || status.ended)
+        }
+        before = meta;
+        if (options->samples ? meta.sweeps >= options->samples : now() - begun >= seconds)
             break;
     }
-    printf("hold        program %s  rate %u  seconds %.1f  samples %llu  least %.0f  most %.0f  "
+    printf("hold        program %s  rate %u  seconds %.1f  samples %llu  least %.1f  most %.1f  "
            "missed %llu  rss_first_kb %llu  rss_kb %llu  peak_kb %llu\n",
-           options->program->letter, rate_hz, now() - begun, (unsigned long long)status.samples,
-           least, most, (unsigned long long)missed, (unsigned long long)resident,
+           options->program->letter, rate_hz, now() - begun, (unsigned long long)meta.sweeps, least,
+           most, (unsigned long long)meta.missed, (unsigned long long)resident,
            (unsigned long long)resident_kb("VmRSS"), (unsigned long long)resident_kb("VmHWM"));
     bsk_recording_free(recording);
     bench_stop(&child);
