@@ -12,7 +12,8 @@
  *                                       until --samples N where that is given
  *   bench_engine programs
  *
- * --cores TARGET,SAMPLER: which each is kept to (0,1; -1: any).
+ * --pid PID: that program as it runs already.  --cores TARGET,SAMPLER: which each is kept to (0,1;
+ * -1: any).
  */
 #include "tests/bench/bench_engine.h"
 
@@ -31,7 +32,8 @@ static int impossible(const struct bench_options *options)
 {
     static struct bench_verdict v;
     char reason[512];
-    const struct bench_judge_options judge = { .stacks =
+    const struct bench_judge_options judge = { .pid = options->pid,
+                                               .stacks =
                                                    options->samples ? options->samples : 1000000,
                                                .seconds = options->seconds,
                                                .rate_hz = options->rate_hz,
@@ -92,13 +94,10 @@ static int usage(const char *text)
 int main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        { "python", required_argument, NULL, 'y' },
-        { "program", required_argument, NULL, 'g' },
-        { "samples", required_argument, NULL, 'n' },
-        { "rate", required_argument, NULL, 'r' },
-        { "seconds", required_argument, NULL, 's' },
-        { "cores", required_argument, NULL, 'c' },
-        { NULL, 0, NULL, 0 },
+        { "python", required_argument, NULL, 'y' }, { "program", required_argument, NULL, 'g' },
+        { "pid", required_argument, NULL, 'p' },    { "samples", required_argument, NULL, 'n' },
+        { "rate", required_argument, NULL, 'r' },   { "seconds", required_argument, NULL, 's' },
+        { "cores", required_argument, NULL, 'c' },  { NULL, 0, NULL, 0 },
     };
     struct bench_options options = { .python = "python3", .target_core = 0, .sampler_core = 1 };
     int letter;
@@ -111,6 +110,9 @@ int main(int argc, char **argv)
             options.program = bench_program_named(optarg);
             if (!options.program)
                 return usage("there is no such program; `bench_engine programs` lists them");
+            break;
+        case 'p':
+            options.pid = (pid_t)atoi(optarg);
             break;
         case 'n':
             options.samples = strtoull(optarg, NULL, 10);

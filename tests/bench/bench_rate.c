@@ -47,7 +47,9 @@ static uint64_t resident_kb(const char *key)
 
 static bool begin(const struct bench_options *options, struct bench_child *out_child)
 {
-    if (!bench_start(options->program, options->python, options->target_core, out_child)) {
+    if (options->pid)
+        *out_child = bench_borrow(options->pid);
+    else if (!bench_start(options->program, options->python, options->target_core, out_child)) {
         fprintf(stderr, "bench_engine: the program does not start with %s\n", options->python);
         return false;
     }
