@@ -6,6 +6,8 @@
  *       judges N stacks (default 1,000,000) by their names and lines, and tells the shares
  *   bench_engine rate --program a       CPU a sample as fast as can be: the sampler with a profile,
  *                                       and a whole recording with its file
+ *                                       (--idle: sleepers too; --samples N: the sampler alone, so
+ *                                       many times)
  *   bench_engine pace --rate 1000       CPU a sample at a rate, beside a loop that only sleeps
  *   bench_engine first                  from nothing to the first stack, in this process, and again
  *   bench_engine hold --rate HZ         least and most samples of each second, resident memory;
@@ -71,7 +73,9 @@ static int list_programs(const struct bench_options *options)
 {
     (void)options;
     for (const struct bench_program *p = bench_programs; p->letter; p++)
-        printf("%s  %s  %s\n", p->letter, p->file, p->what);
+        printf("%s\t%s%s%s%s%s\t%s\n", p->letter, p->file, p->arguments[0] ? " " : "",
+               p->arguments[0] ? p->arguments[0] : "", p->arguments[1] ? " " : "",
+               p->arguments[1] ? p->arguments[1] : "", p->what);
     return 0;
 }
 
@@ -94,10 +98,15 @@ static int usage(const char *text)
 int main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        { "python", required_argument, NULL, 'y' }, { "program", required_argument, NULL, 'g' },
-        { "pid", required_argument, NULL, 'p' },    { "samples", required_argument, NULL, 'n' },
-        { "rate", required_argument, NULL, 'r' },   { "seconds", required_argument, NULL, 's' },
-        { "cores", required_argument, NULL, 'c' },  { NULL, 0, NULL, 0 },
+        { "python", required_argument, NULL, 'y' },
+        { "program", required_argument, NULL, 'g' },
+        { "pid", required_argument, NULL, 'p' },
+        { "samples", required_argument, NULL, 'n' },
+        { "idle", no_argument, NULL, 'i' },
+        { "rate", required_argument, NULL, 'r' },
+        { "seconds", required_argument, NULL, 's' },
+        { "cores", required_argument, NULL, 'c' },
+        { NULL, 0, NULL, 0 },
     };
     struct bench_options options = { .python = "python3", .target_core = 0, .sampler_core = 1 };
     int letter;
@@ -113,6 +122,9 @@ int main(int argc, char **argv)
             break;
         case 'p':
             options.pid = (pid_t)atoi(optarg);
+            break;
+        case 'i':
+            options.idle = true;
             break;
         case 'n':
             options.samples = strtoull(optarg, NULL, 10);

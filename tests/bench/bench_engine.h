@@ -8,6 +8,7 @@ struct bench_options {
     const char *python;
     const struct bench_program *program;
     pid_t pid; /* of that program as it runs already; 0: it is started */
+    bool idle; /* sleepers' stacks too */
     uint64_t samples;
     uint32_t rate_hz; /* 0: as fast as can be */
     double seconds;   /* 0: the command's own */

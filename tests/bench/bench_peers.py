@@ -314,25 +314,6 @@ class Basilisk(Tool):
         return result
 
 
-class EngineAsTool(Tool):
-    """The engine through bench_engine, as long as there is no `basilisk record`."""
-
-    name = "Basilisk"
-
-    def __init__(self, bench_engine):
-        self.path = bench_engine
-
-    def command(self, pid, hz, seconds, out):
-        return [self.path, "record", "--program", "a", "--pid", str(pid), "--rate", str(hz), "--seconds", str(seconds),
-                "--cores", "0,-1", "--output", out]
-
-    def figures(self, text, hz, seconds, threads):
-        found = re.search(r"samples (\d+) .* torn (\d+)  errors (\d+)", text)
-        if not found:
-            raise RuntimeError("bench_engine: " + text[-300:])
-        return int(found[1]), int(found[2]) + int(found[3])
-
-
 def install(folder):
     """The peers from PyPI, once."""
     wanted = open(HERE + "/requirements-peers.txt").read()
@@ -347,13 +328,12 @@ def install(folder):
 
 
 def all_tools(build, found_pythons, folder):
-    """([tools], [(name, why it is not there)]); Basilisk is the first."""
+    """([tools], [(name, why it is not there)])."""
     tools, missing = [], []
     try:
         tools.append(Basilisk(build + "/basilisk"))
     except OSError as error:
-        tools.append(EngineAsTool(build + "/tests/bench/bench_engine"))
-        missing.append(("basilisk record", str(error) + "; bench_engine drives the same recording"))
+        missing.append(("Basilisk", str(error)))
     try:
         install(folder)
         for kind in (PySpy, PySpyNonblocking, Austin):

@@ -147,14 +147,16 @@ static int sampler_at_most(const struct bench_options *options, double seconds)
     struct bsk_error err = { 0 };
     if (!begin(options, &child))
         return 1;
-    if (bsk_sampler_open(child.pid, NULL, &sampler, &err) != BSK_OK)
+    const struct bsk_sampler_options wanted = { .idle_stacks = options->idle };
+    if (bsk_sampler_open(child.pid, &wanted, &sampler, &err) != BSK_OK)
         return complain(&err, &child);
     struct filing *filing = calloc(1, sizeof(*filing));
     if (!filing || !(filing->profile = bsk_profile_new(0)))
         abort();
     double begun = now(), used = cpu();
     uint64_t takes = 0, torn = 0, stacks = 0, begun_ns = (uint64_t)(begun * 1e9) - 1;
-    while ((takes & 63) != 0 || now() < begun + seconds) {
+    while (options->samples ? takes < options->samples
+                            : (takes & 63) != 0 || now() < begun + seconds) {
         const struct bsk_sample *sample = NULL;
         takes++;
         int rc = bsk_sampler_take(sampler, &sample, NULL);
@@ -248,7 +250,8 @@ static int recording_at_most(const struct bench_options *options, double seconds
 int bench_rate(const struct bench_options *options)
 {
     double seconds = options->seconds > 0 ? options->seconds : 5;
-    return sampler_at_most(options, seconds) || recording_at_most(options, seconds);
+    int rc = sampler_at_most(options, seconds);
+    return rc != 0 || options->samples ? rc : recording_at_most(options, seconds);
 }
 
 /* ---- At a rate, beside a loop that only sleeps -------------------------------------------------
