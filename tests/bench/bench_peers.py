@@ -8,6 +8,7 @@ import ctypes
 import mmap
 import os
 import re
+import select
 import signal
 import statistics
 import struct
@@ -86,6 +87,16 @@ class Program:
         self.stop()
 
 
+def peak_kb(pid):
+    """Not rusage's, which still has what was resident in us before exec."""
+    with contextlib.suppress(OSError):
+        with open("/proc/%d/status" % pid) as file:
+            for line in file:
+                if line.startswith("VmHWM"):
+                    return int(line.split()[1])
+    return 0
+
+
 class Run:
     """What one run of a tool was like."""
 
@@ -127,19 +138,29 @@ class Tool:
         with tempfile.TemporaryDirectory() as folder:
             path = out or os.path.join(folder, "out")
             cut = not self.own_end and hz > 2000
-            begun = time.monotonic()
             process = self.start(pid, hz, 3600 if cut else seconds, path, core)
-            if cut:
-                time.sleep(seconds)
-                process.send_signal(signal.SIGINT)
-            text = process.stdout.read().decode(errors="replace")
+            begun, text, resident = time.monotonic(), b"", 0
+            while True:
+                ready, _, _ = select.select([process.stdout], [], [], 0.05)
+                resident = max(resident, peak_kb(process.pid))
+                if ready:
+                    more = os.read(process.stdout.fileno(), 1 << 16)
+                    if not more:
+                        break
+                    if not text and cut:
+                        begun = time.monotonic()  # its first words: it is past its start
+                    text += more
+                if cut and text and time.monotonic() - begun > seconds:
+                    process.send_signal(signal.SIGINT)
+                    cut = False
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = status
             process.stdout.close()
             took = time.monotonic() - begun
+            text = text.decode(errors="replace")
             text = re.sub("\x1b\\[[0-9;]*m", "", text)
             samples, errors = self.figures(text, hz, seconds, threads)
-            return Run(samples, errors, took, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, text)
+            return Run(samples, errors, took, usage.ru_utime + usage.ru_stime, resident, text)
 
     def cost(self, pid, hz, seconds, threads=1):
         """(CPU microseconds a sample, samples a second, errors in percent): the difference of two durations, so that

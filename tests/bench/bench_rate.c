@@ -393,7 +393,8 @@ int bench_hold(const struct bench_options *options)
             resident = resident_kb("VmRSS");
         }
         before = meta;
-        if (options->samples ? meta.sweeps >= options->samples : now() - begun >= seconds)
+        if ((options->samples && meta.sweeps >= options->samples) ||
+            ((!options->samples || options->seconds > 0) && now() - begun >= seconds))
             break;
     }
     printf("hold        program %s  rate %u  seconds %.1f  samples %llu  least %.1f  most %.1f  "

@@ -129,21 +129,79 @@ def row_impossible(bench):
         yield "filled in + unread + rejected, %s" % what, "%.2f %% at most" % worst, "≤ 3 %", worst <= 3, ""
 
 
-def truth(bench, program, seconds):
-    """({function: leaf %}, {function: inclusive %}) by the clock tick (eBPF)."""
-    done = subprocess.run([bench.build + "/tests/bench/tick_truth", str(program.pid), "-d", str(seconds), "-r", "2000"],
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def plain(name):
+    """The name of a function without those of what it lies in: bench_engine's shares are by these."""
+    return name.rpartition(".")[2]
+
+
+def tick_stacks(bench, program, seconds, *options):
+    """[(stack, number)] as the kernel read them in the program's own clock tick."""
+    done = subprocess.run([bench.build + "/tests/bench/tick_truth", str(program.pid), "-d", str(seconds), "-r", "2000",
+                           *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise RuntimeError("no truth: " + done.stderr.strip())
+    stacks = [line.rpartition(" ") for line in done.stdout.splitlines()]
+    return [(stack, int(number)) for stack, _, number in stacks]
+
+
+def truth(bench, program, seconds):
+    """({function: leaf %}, {function: inclusive %}) by the clock tick (eBPF)."""
     leaf, inclusive, total = {}, {}, 0
-    for line in done.stdout.splitlines():
-        stack, _, number = line.rpartition(" ")
-        names = stack.split(";")
-        total += int(number)
-        leaf[names[-1]] = leaf.get(names[-1], 0) + int(number)
-        for name in set(names):
-            inclusive[name] = inclusive.get(name, 0) + int(number)
+    for stack, number in tick_stacks(bench, program, seconds):
+        if not stack.startswith("<module>"):
+            continue  # a generator that is not linked to its caller (3.12): a part of a stack
+        names = [plain(name) for name in dict.fromkeys(stack.split(";"))]  # functions once, but as often as names
+        total += number
+        leaf[plain(stack.split(";")[-1])] = leaf.get(plain(stack.split(";")[-1]), 0) + number
+        for name in names:
+            inclusive[name] = inclusive.get(name, 0) + number
     return leaf, inclusive, total
+
+
+class Legal:
+    """The stacks that a program can have, as bench_engine reads them (legal.h), by names and lines alone."""
+
+    def __init__(self, bench, letter, minor):
+        file, *arguments = bench.programs[letter]
+        text = subprocess.run([bench.pythons[minor], "-S", "%s/programs/%s" % (bench_peers.HERE, file), *arguments,
+                               "legal"], stdout=subprocess.PIPE, text=True, check=True,
+                              env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1")).stdout
+        codes, self.paths, self.makes, self.lines = {}, set(), set(), {}
+        for line in text.splitlines():
+            fields = line.split("\t")
+            if fields[0] == "code":
+                codes[fields[1]] = (fields[2], fields[4])
+                self.lines.setdefault(fields[2], set()).update(fields[5].split(","))
+            elif fields[0] == "path":
+                calls = ()
+                for code, _, call in (word.partition(":") for word in fields[2].split()):
+                    self.paths.add(calls + (codes[code][0],))
+                    calls += ("%s:%s" % (codes[code][0], call),)
+            elif fields[0] == "make":
+                self.makes.add(("%s:%s" % (codes[fields[1]][0], fields[2]), "%s:%s" % codes[fields[3]]))
+
+    def judge(self, frames):
+        """`frames`: "name:line", outermost first."""
+        leaf, _, line = frames[-1].rpartition(":")
+        return (tuple(frames[:-1]) + (leaf,) in self.paths and line in self.lines.get(leaf, ())) or (
+            len(frames) > 1 and (frames[-2], frames[-1]) in self.makes)
+
+
+def row_rules(bench):
+    """the rules of what is legal, proven on the stacks that the kernel reads at the clock tick"""
+    good, bad, offenders = 0, 0, []
+    for minor in [bench.main] if bench.quick else versions(bench, 8):
+        for letter in TEARING:
+            legal = Legal(bench, letter, minor)
+            with bench.start(letter, minor) as program:
+                for stack, number in tick_stacks(bench, program, 1, "-l"):
+                    if legal.judge([plain(frame) for frame in stack.split(";")]):
+                        good += number
+                    else:
+                        bad += number
+                        offenders.append("%s %s: %d times %s" % (minor, letter, number, stack))
+    yield ("stacks of the clock tick (eBPF) that the same rules call impossible", "%d of %d" % (bad, good + bad), "0",
+           bad == 0, "; ".join(offenders[:4]))
 
 
 def largest(true, got, total):
@@ -154,7 +212,8 @@ def largest(true, got, total):
 
 def row_shares(bench):
     """shares of the same programs against the clock tick (eBPF), on the same process in turn"""
-    seconds, minors = (3, [bench.main]) if bench.quick else (5, versions(bench))
+    seconds, minors = (2, [bench.main]) if bench.quick else (4, ["3.11", bench.main, list(bench.pythons)[-1]])
+    minors = [minor for minor in dict.fromkeys(minors) if minor in bench.pythons]
     for letter, what in TEARING.items():
         goal = 5 if letter == "p" else 2
         worst, said, recorded = 0, [], []
@@ -166,7 +225,9 @@ def row_shares(bench):
                 with tempfile.NamedTemporaryFile() as file:
                     if bench.basilisk:
                         bench.basilisk.run(program.pid, 2000, seconds, out=file.name)
-                        record = bench.basilisk.leaves(file.name)
+                        record = {}
+                        for name, value in bench.basilisk.leaves(file.name).items():
+                            record[plain(name)] = record.get(plain(name), 0) + value
                         number = max(1, sum(record.values()))
                 after = truth(bench, program, seconds)
             total = before[2] + after[2]
@@ -182,7 +243,7 @@ def row_shares(bench):
                 recorded.append("%s: %s %.1f" % (minor, off[1], off[0]))
         yield ("shares against truth (eBPF tick), %s" % what, "%.1f points at most" % worst, "≤ %d points" % goal,
                worst <= goal, "furthest off: %s; one sigma is some %.1f%s" % (
-                   "; ".join(said), 0.7 if seconds < 5 else 0.5,
+                   "; ".join(said), 0.8 if seconds < 4 else 0.55,
                    "; `basilisk record`, leaf: " + "; ".join(recorded) if recorded else ""))
 
 
@@ -213,7 +274,7 @@ def speed_ratios(program, tool, hz, windows, seconds):
 
 def row_speed(bench):
     """the program's speed with a sampler, at 1 kHz and 100 Hz, depth 22 and short calls"""
-    windows, seconds = (3, 0.4) if bench.quick else (7, 0.8)
+    windows, seconds = (2, 0.4) if bench.quick else (5, 0.8)
     for hz, goal in ((1000, 0.99), (100, 0.999)):
         for letter in ("a", "f"):
             said = {}
@@ -355,7 +416,7 @@ def row_memory(bench):
                                       ("an hour at 1 kHz", 360000 if bench.quick else 3600000, 1000000, 25)):
         said, most, got = [], 0, []
         for letter in ("a", "d"):
-            line = words(bench.ask("hold", letter, rate=rate, samples=samples)[0])
+            line = words(bench.ask("hold", letter, rate=rate, samples=samples, seconds=15 if bench.quick else 60)[0])
             most = max(most, int(line["peak_kb"]) / 1000)
             got.append("%s: %.1f MB after %s samples" % (bench.programs[letter][0], int(line["peak_kb"]) / 1000,
                                                          line["samples"]))
@@ -425,7 +486,7 @@ def row_options(bench):
         ours = subprocess.run([bench.build + "/basilisk", command, "--help"], capture_output=True, text=True)
         theirs = usage_options(subprocess.run([spy.path, command, "--help"], capture_output=True, text=True).stdout)
         theirs.pop("--help", None)
-        if ours.returncode != 0:
+        if ours.returncode != 0 or "basilisk %s (" % command not in ours.stdout:
             yield "py-spy's options of %s" % command, "there is no such command yet", "each the same", False, ""
             continue
         mine = usage_options(ours.stdout)
@@ -467,7 +528,9 @@ def row_syscalls(bench):
 
     def each(tool, program, hz, threads):
         results = []
-        for seconds in (1, 3):
+        if tool.name == "py-spy":
+            hz = min(hz, 100)  # strace makes it slow, and a sample has as many at any rate
+        for seconds in (1, 2):
             with tempfile.TemporaryDirectory() as folder:
                 cut = not tool.own_end and hz > 2000
                 counts, text = calls(tool.command(program.pid, hz, 3600 if cut else seconds, folder + "/out"), seconds,
