@@ -312,7 +312,8 @@ class Basilisk(Tool):
 
     def __init__(self, binary):
         self.path = binary
-        if subprocess.run([binary, "record", "--help"], capture_output=True).returncode != 0:
+        if "basilisk record (" not in subprocess.run([binary, "record", "--help"], capture_output=True,
+                                                     text=True).stdout:
             raise OSError("`basilisk record` is not there yet")
 
     def command(self, pid, hz, seconds, out):
