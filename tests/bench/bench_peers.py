@@ -257,11 +257,9 @@ class Austin(Tool):
             elif event == 3:
                 key, _, scope = number(), number(), number()
                 number(), number(), number(), number()
-                frames[key] = scope
-                leaf = leaf or key
+                frames[key] = scope  # said once; the stack itself are the references, innermost last
             elif event == 5:
-                key = number()
-                leaf = leaf or key
+                leaf = number()
             elif event == 9:
                 number()
                 name = strings.get(frames.get(leaf), "?")
