@@ -13,12 +13,13 @@
 #include <time.h>
 
 enum {
-    TARGETS_MAX = 256,  /* processes in one profile */
-    ORDERS_MAX = 256,   /* that wait for the recording's thread */
-    RELATIVES_MS = 150, /* children are looked for this often: in the profile within a second */
-    SCAN_SHARE = 400,   /* but a scan of all processes may take no more than a 400th of the time */
-    SCAN_MAX_MS = 600,  /* as long as that keeps the promise */
-    START_TRIES = 20,   /* a Python that has only just been started is not readable yet */
+    TARGETS_MAX = 256,     /* processes in one profile */
+    SLEEP_FROM_NS = 50000, /* a sleep ends up to this much too late: faster rates do not sleep */
+    ORDERS_MAX = 256,      /* that wait for the recording's thread */
+    RELATIVES_MS = 150,    /* children are looked for this often: in the profile within a second */
+    SCAN_SHARE = 400,  /* but a scan of all processes may take no more than a 400th of the time */
+    SCAN_MAX_MS = 600, /* as long as that keeps the promise */
+    START_TRIES = 20,  /* a Python that has only just been started is not readable yet */
     START_PAUSE_MS = 25,
     RETRY_MAX_MS = 3000, /* a child that is no Python (yet) is looked at again, ever more rarely */
 };
@@ -332,8 +333,13 @@ static bool wait_until(struct bsk_recording *recording, uint64_t deadline, struc
 {
     *out_count = 0;
     *out_profile_wanted = false;
-    if (!atomic_load_explicit(&recording->called, memory_order_acquire) && now_ns() >= deadline)
-        return false; /* the next sample is due, nobody wants anything */
+    /* The next sample is due, nobody wants anything; or it is due before a sleep would end. */
+    bool sleeps = recording->period_ns >= SLEEP_FROM_NS;
+    while (!atomic_load_explicit(&recording->called, memory_order_acquire))
+        if (now_ns() >= deadline)
+            return false;
+        else if (sleeps)
+            break;
     const struct timespec when = { .tv_sec = (time_t)(deadline / 1000000000U),
                                    .tv_nsec = (long)(deadline % 1000000000U) };
     pthread_mutex_lock(&recording->mutex);
