@@ -14,20 +14,25 @@
 #include <string.h>
 
 enum {
-    EVENTS_MAX = 1000000,  /* about 130 MB: frames too far in are left out until it fits */
-    DEPTH_MIN = 8,         /* but not frames above this */
-    DEPTH_MAX = 500,       /* Perfetto does not show 512 levels */
-    GAP_US = 10,           /* starts are rounded: a shorter pause is none */
+    EVENTS_MAX = 1000000, /* about 130 MB: frames too far in are left out until it fits */
+    DEPTH_MIN = 8,        /* but not frames above this */
+    DEPTH_MAX = 500,      /* Perfetto does not show 512 levels */
+    GAP_US = 10,          /* a shorter pause of a thread is none, in a recording of up to an hour */
     MADE_UP_TID = 1 << 30, /* above any thread's number; for tracks that share one */
 };
 
-struct row {       /* a track's open frames */
-    uint32_t node; /* the innermost that is shown; BSK_NO_NODE: nothing is open */
+struct open_frame {
+    uint32_t node, frame;
+    uint64_t start_us;
+};
 
-    uint64_t end_us;  /* up to where it is known */
-    uint64_t *starts; /* by depth - 1 */
-    uint32_t capacity;
+struct row {                 /* a track */
+    struct open_frame *open; /* outermost first; beside the tree, whose nodes lie far apart */
+    uint32_t depth, capacity;
+    uint64_t end_us; /* up to where it is known */
     int64_t tid;
+    char head[64]; /* of its events, as text, up to the time */
+    size_t head_bytes;
 };
 
 struct span { /* of the text of a frame, in `text` */
@@ -38,11 +43,13 @@ struct trace {
     const struct bsk_profile *profile;
     struct row *rows; /* by track */
     uint32_t track_count, max_depth;
-    uint64_t events, left_out; /* written, or only counted when `json` is NULL */
-    struct bsk_pairs frames;   /* (function, line) */
-    struct bsk_buffer text;    /* of all frames: what follows the numbers in an event */
-    struct span *spans;        /* by frame */
-    uint32_t *frame_of;        /* by node */
+    uint64_t gap_us;                   /* a shorter pause is none */
+    uint64_t left_out;                 /* runs of which frames are left out */
+    uint64_t events_at[DEPTH_MAX + 1]; /* by depth; while `json` is NULL events are only counted */
+    struct bsk_pairs frames;           /* (function, line) */
+    struct bsk_buffer text;            /* of all frames: what follows the numbers in an event */
+    struct span *spans;                /* by frame */
+    uint32_t *frame_of;                /* by node */
     struct bsk_json *json;
     struct bsk_buffer event;
 };
@@ -50,7 +57,7 @@ struct trace {
 static void trace_free(struct trace *trace)
 {
     for (uint32_t t = 0; trace->rows && t < trace->track_count; t++)
-        free(trace->rows[t].starts);
+        free(trace->rows[t].open);
     free(trace->rows);
     bsk_pairs_free(&trace->frames);
     bsk_buffer_free(&trace->text);
@@ -117,9 +124,6 @@ static void add_uint(struct bsk_buffer *out, const char *key, uint64_t value)
 static void write_event(struct trace *trace, uint32_t track, uint32_t frame, uint64_t start_us,
                         uint64_t end_us)
 {
-    trace->events++;
-    if (!trace->json)
-        return;
     struct bsk_buffer *event = &trace->event;
     const struct span *span = &trace->spans[frame];
     event->size = 0;
@@ -132,30 +136,30 @@ static void write_event(struct trace *trace, uint32_t track, uint32_t frame, uin
     bsk_json_raw(trace->json, event->data, event->size);
 }
 
-/* Ends what is open in a row down to `depth`. */
 static void close_frames(struct trace *trace, uint32_t track, uint32_t depth)
 {
     struct row *row = &trace->rows[track];
-    while (row->node != BSK_NO_NODE && node_at(trace, row->node)->depth > depth) {
-        const struct bsk_node *node = node_at(trace, row->node);
-        write_event(trace, track, trace->frame_of[row->node], row->starts[node->depth - 1],
-                    row->end_us);
-        row->node = node->parent;
+    while (row->depth > depth) {
+        const struct open_frame *frame = &row->open[row->depth - 1];
+        if (trace->json)
+            write_event(trace, track, frame->frame, frame->start_us, row->end_us);
+        else
+            trace->events_at[row->depth]++;
+        row->depth--;
     }
-    if (row->node != BSK_NO_NODE && node_at(trace, row->node)->depth == 0)
-        row->node = BSK_NO_NODE;
 }
 
-static uint32_t common_depth(const struct trace *trace, uint32_t a, uint32_t b)
+static bool make_room(struct row *row, uint32_t depth)
 {
-    while (a != b) {
-        uint32_t depth_a = node_at(trace, a)->depth, depth_b = node_at(trace, b)->depth;
-        if (depth_a >= depth_b)
-            a = node_at(trace, a)->parent;
-        if (depth_b >= depth_a)
-            b = node_at(trace, b)->parent;
-    }
-    return node_at(trace, a)->depth;
+    if (depth <= row->capacity)
+        return true;
+    struct open_frame *open = realloc(row->open, depth * sizeof(*open));
+    if (!open)
+        return false;
+    memset(open + row->capacity, 0, (depth - row->capacity) * sizeof(*open));
+    row->open = open;
+    row->capacity = depth;
+    return true;
 }
 
 static bool take_run(struct trace *trace, const struct bsk_run *run)
@@ -167,36 +171,38 @@ static bool take_run(struct trace *trace, const struct bsk_run *run)
     for (; depth > trace->max_depth; depth--)
         node = node_at(trace, node)->parent;
     if (start_us < row->end_us)
-        start_us = row->end_us; /* starts are rounded; events of a thread must nest */
+        start_us = row->end_us; /* events of a thread nest, whatever the timeline says */
     if (end_us < start_us)
         end_us = start_us;
-    bool paused = start_us > row->end_us + GAP_US;
-    uint32_t shared = 0;
-    if (row->node != BSK_NO_NODE && !paused) {
-        shared = common_depth(trace, row->node, node);
-        row->end_us = start_us;
+    if (!make_room(row, depth))
+        return false;
+    uint32_t shared = depth;
+    if (start_us > row->end_us + trace->gap_us) {
+        shared = 0;
+    } else {
+        if (row->depth > 0)
+            row->end_us = start_us;
+        for (uint32_t at = node; shared > 0; shared--) {
+            if (shared <= row->depth && row->open[shared - 1].node == at)
+                break;
+            at = node_at(trace, at)->parent;
+        }
     }
     close_frames(trace, run->track, shared);
-    row->end_us = end_us;
-    if (depth > row->capacity) {
-        uint64_t *starts = realloc(row->starts, depth * sizeof(*starts));
-        if (!starts)
-            return false;
-        row->starts = starts;
-        row->capacity = depth;
+    for (uint32_t d = depth; d > shared; d--) {
+        row->open[d - 1] = (struct open_frame){ node, trace->frame_of[node], start_us };
+        node = node_at(trace, node)->parent;
     }
-    for (uint32_t d = shared; d < depth; d++)
-        row->starts[d] = start_us;
-    row->node = depth > 0 ? node : BSK_NO_NODE;
+    row->depth = depth;
+    row->end_us = end_us;
     return true;
 }
 
 static bool walk(struct trace *trace)
 {
     struct bsk_run run;
-    trace->events = trace->left_out = 0;
+    trace->left_out = 0;
     for (uint32_t t = 0; t < trace->track_count; t++) {
-        trace->rows[t].node = BSK_NO_NODE;
         trace->rows[t].end_us = 0;
     }
     for (size_t at = 0; bsk_profile_next_run(trace->profile, &at, &run);) {
@@ -220,6 +226,10 @@ static bool write_names(struct trace *trace)
         done = bsk_pair(&pids, (uint32_t)track.pid, 0) != UINT32_MAX &&
                bsk_pair(&tids, (uint32_t)track.pid, (uint32_t)track.tid) != UINT32_MAX;
         trace->rows[t].tid = tids.count > tid_count ? track.tid : MADE_UP_TID + (int64_t)t;
+        struct row *row = &trace->rows[t];
+        row->head_bytes = (size_t)snprintf(
+            row->head, sizeof(row->head),
+            "{\"ph\":\"X\",\"pid\":%d,\"tid\":%lld,\"ts\":", (int)track.pid, (long long)row->tid);
         for (int thread = pids.count > pid_count ? 0 : 1; thread < 2; thread++) {
             bsk_json_begin(trace->json, '{');
             bsk_json_field_text(trace->json, "ph", "M");
@@ -244,12 +254,21 @@ static bool plan(struct trace *trace)
     trace->rows = calloc((size_t)trace->track_count + 1, sizeof(*trace->rows));
     if (!trace->rows || !name_frames(trace))
         return false;
-    for (trace->max_depth = DEPTH_MAX;; trace->max_depth = trace->max_depth * 2 / 3) {
-        if (!walk(trace))
-            return false;
-        if (trace->events <= EVENTS_MAX || trace->max_depth <= DEPTH_MIN)
-            return true;
+    /* starts are rounded to a 2^32nd of the recording */
+    trace->gap_us = GAP_US + (bsk_profile_meta_const(trace->profile)->duration_ns / 1000 >> 31);
+    trace->max_depth = DEPTH_MAX;
+    if (!walk(trace))
+        return false;
+    /* What is above a level does not depend on whether that level is shown. */
+    uint64_t events = 0;
+    for (uint32_t depth = 1; depth <= DEPTH_MAX; depth++) {
+        events += trace->events_at[depth];
+        if (events > EVENTS_MAX && depth > DEPTH_MIN) {
+            trace->max_depth = depth - 1;
+            break;
+        }
     }
+    return true;
 }
 
 static int write_chrometrace(const struct bsk_profile *profile, FILE *out, struct bsk_error *err)
@@ -259,18 +278,17 @@ static int write_chrometrace(const struct bsk_profile *profile, FILE *out, struc
     struct bsk_json json = { .out = &buffer, .file = out };
     bool done = plan(&trace);
     if (done) {
-        uint64_t left_out = trace.left_out;
         trace.json = &json;
         bsk_json_begin(&json, '{');
         bsk_json_field_text(&json, "displayTimeUnit", "ms");
-        bsk_export_about(profile, &json);
-        bsk_json_field_uint(&json, "shownDepth", trace.max_depth);
-        bsk_json_field_uint(&json, "stretchesCut", left_out);
-        bsk_json_end(&json, '}');
         bsk_json_key(&json, "traceEvents");
         bsk_json_begin(&json, '[');
         done = write_names(&trace) && walk(&trace);
         bsk_json_end(&json, ']');
+        bsk_export_about(profile, &json);
+        bsk_json_field_uint(&json, "shownDepth", trace.max_depth);
+        bsk_json_field_uint(&json, "stretchesCut", trace.left_out);
+        bsk_json_end(&json, '}');
         bsk_json_end(&json, '}');
         bsk_buffer_append(&buffer, "\n", 1);
     }

@@ -6,12 +6,8 @@
 #include <string.h>
 
 static const struct bsk_exporter *const exporters[] = {
-    &bsk_export_speedscope,
-    &bsk_export_cpuprofile,
-    &bsk_export_flamegraph,
-    &bsk_export_raw,
-    &bsk_export_chrometrace,
-    &bsk_export_pprof,
+    &bsk_export_speedscope, &bsk_export_cpuprofile,  &bsk_export_flamegraph,
+    &bsk_export_raw,        &bsk_export_chrometrace, &bsk_export_pprof,
 };
 
 const struct bsk_exporter *bsk_exporter_named(const char *name)

@@ -26,7 +26,7 @@ extern const struct bsk_exporter bsk_export_pprof;
 /* By name, or NULL. */
 const struct bsk_exporter *bsk_exporter_named(const char *name);
 
-/* The table, for lists of names: NULL past its end. */
+/* All of them, from 0; NULL past the last. */
 const struct bsk_exporter *bsk_exporter_at(size_t index);
 
 /* Writes `profile` under `path` in one step (base/publish.h). */

@@ -225,6 +225,7 @@
     } else if (event.key === "Backspace") {
       if (zoomed.parent) zoom(zoomed.parent);
     } else if (event.key === "Home" || event.key === "0") {
+      walk(all);
       zoom(all);
     } else if (event.key === "ArrowDown") {
       walk(at ? at.children[0] : zoomed);

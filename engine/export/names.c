@@ -161,6 +161,16 @@ const char *bsk_clock_name(enum bsk_clock clock)
     return clock == BSK_CLOCK_WALL ? "wall" : clock == BSK_CLOCK_GIL ? "GIL" : "CPU";
 }
 
+const char *bsk_clock_word(enum bsk_clock clock)
+{
+    return clock == BSK_CLOCK_WALL ? "wall" : clock == BSK_CLOCK_GIL ? "gil" : "cpu";
+}
+
+const char *bsk_method_word(enum bsk_method method)
+{
+    return method == BSK_METHOD_TICK ? "tick" : method == BSK_METHOD_STOP ? "stop" : "read";
+}
+
 const char *bsk_method_phrase(enum bsk_method method)
 {
     switch (method) {

@@ -48,10 +48,14 @@ void bsk_append_plain(struct bsk_buffer *out, const char *text);
 void bsk_append_frame(struct bsk_buffer *out, const struct bsk_names *names,
                       const struct bsk_function *function, uint32_t line);
 
-/* What the weights of a profile are: "CPU", "wall" or "GIL". */
+/* What the weights of a profile are: "CPU", "wall" or "GIL" for people; "cpu", "wall" or "gil" for
+ * programs. */
 const char *bsk_clock_name(enum bsk_clock clock);
+const char *bsk_clock_word(enum bsk_clock clock);
 
-/* How stacks were read, as a short phrase: "read from outside, nothing stopped". */
+/* How stacks were read, for people ("read from outside, nothing stopped") and for programs:
+ * "read", "tick" or "stop". */
 const char *bsk_method_phrase(enum bsk_method method);
+const char *bsk_method_word(enum bsk_method method);
 
 #endif

@@ -53,7 +53,6 @@ enum { /* field numbers of profile.proto */
        LINE_LINE = 2,
        FUNCTION_ID = 1,
        FUNCTION_NAME = 2,
-       FUNCTION_SYSTEM_NAME = 3,
        FUNCTION_FILENAME = 4,
        FUNCTION_START_LINE = 5,
 };
@@ -63,6 +62,9 @@ enum {
     DEPTH_MIN = 16,           /* but not below this */
     CHUNK_BYTES = 64 << 10,
     VALUES_MAX = 5,
+    ZIP_LEVEL = 4,  /* beyond it, twice the time for a tenth of the bytes */
+    GZIP = 15 + 16, /* the largest window, and gzip's header instead of zlib's */
+    ZIP_MEMORY = 9,
 };
 
 struct pprof {
@@ -99,14 +101,21 @@ static void deflate_all(struct pprof *p, const void *bytes, size_t size, int flu
 
 /* protobuf */
 
-static void add_varint(struct bsk_buffer *out, uint64_t value)
+enum { VARINT_BYTES = 10 };
+
+static size_t put_varint(char out[VARINT_BYTES], uint64_t value)
 {
-    char bytes[10];
     size_t size = 0;
     for (; value >= 0x80; value >>= 7)
-        bytes[size++] = (char)(value | 0x80);
-    bytes[size++] = (char)value;
-    bsk_buffer_append(out, bytes, size);
+        out[size++] = (char)(value | 0x80);
+    out[size++] = (char)value;
+    return size;
+}
+
+static void add_varint(struct bsk_buffer *out, uint64_t value)
+{
+    char bytes[VARINT_BYTES];
+    bsk_buffer_append(out, bytes, put_varint(bytes, value));
 }
 
 static void add_field(struct bsk_buffer *out, unsigned field, uint64_t value)
@@ -127,13 +136,12 @@ static void add_bytes(struct bsk_buffer *out, unsigned field, const void *bytes,
 /* What is in `message` becomes a field of the profile. */
 static void write_message(struct pprof *p, unsigned field)
 {
-    struct bsk_buffer head = { 0 };
-    add_varint(&head, (uint64_t)field << 3 | 2);
-    add_varint(&head, p->message.size);
-    p->failed |= head.failed || p->message.failed;
-    deflate_all(p, head.data, head.size, Z_NO_FLUSH);
+    char head[2 * VARINT_BYTES];
+    size_t size = put_varint(head, (uint64_t)field << 3 | 2);
+    size += put_varint(head + size, p->message.size);
+    p->failed |= p->message.failed;
+    deflate_all(p, head, size, Z_NO_FLUSH);
     deflate_all(p, p->message.data, p->message.size, Z_NO_FLUSH);
-    bsk_buffer_free(&head);
     bsk_buffer_clear(&p->message);
 }
 
@@ -159,13 +167,6 @@ static void write_value_type(struct pprof *p, unsigned field, const char *type, 
     add_field(&p->message, VALUE_TYPE_TYPE, string_of(p, type));
     add_field(&p->message, VALUE_TYPE_UNIT, string_of(p, unit));
     write_message(p, field);
-}
-
-static const char *clock_type(const struct pprof *p)
-{
-    return p->meta->clock == BSK_CLOCK_WALL  ? "wall"
-           : p->meta->clock == BSK_CLOCK_GIL ? "gil"
-                                             : "cpu";
 }
 
 static void find_values(struct pprof *p)
@@ -276,6 +277,7 @@ static void write_sample(struct pprof *p, uint32_t index)
     write_message(p, PROFILE_SAMPLE);
 }
 
+/* Without a system_name: where it is the name, pprof takes it for C++ and cuts "<module>" away. */
 static void write_function(struct pprof *p, uint32_t index)
 {
     uint32_t none = (uint32_t)bsk_profile_function_count(p->profile);
@@ -286,7 +288,6 @@ static void write_function(struct pprof *p, uint32_t index)
         function = bsk_profile_function_at(p->profile, index);
     add_field(&p->message, FUNCTION_ID, (uint64_t)index + 1);
     add_field(&p->message, FUNCTION_NAME, string_of(p, function.name));
-    add_field(&p->message, FUNCTION_SYSTEM_NAME, string_of(p, function.name));
     add_field(&p->message, FUNCTION_FILENAME, string_of(p, function.path));
     add_field(&p->message, FUNCTION_START_LINE, function.first_line);
     write_message(p, PROFILE_FUNCTION);
@@ -320,18 +321,18 @@ static void write_header(struct pprof *p)
     const struct bsk_profile_meta *meta = p->meta;
     string_of(p, "");
     write_value_type(p, PROFILE_SAMPLE_TYPE, "samples", "count");
-    write_value_type(p, PROFILE_SAMPLE_TYPE, clock_type(p), "nanoseconds");
+    write_value_type(p, PROFILE_SAMPLE_TYPE, bsk_clock_word(p->meta->clock), "nanoseconds");
     if (p->gil)
         write_value_type(p, PROFILE_SAMPLE_TYPE, "gil", "nanoseconds");
     if (p->wait)
         write_value_type(p, PROFILE_SAMPLE_TYPE, "gil_wait", "nanoseconds");
     if (p->idle)
         write_value_type(p, PROFILE_SAMPLE_TYPE, "idle", "nanoseconds");
-    write_field(p, PROFILE_DEFAULT_SAMPLE_TYPE, string_of(p, clock_type(p)));
+    write_field(p, PROFILE_DEFAULT_SAMPLE_TYPE, string_of(p, bsk_clock_word(p->meta->clock)));
     write_field(p, PROFILE_TIME_NANOS,
                 meta->started_unix_ns > 0 ? (uint64_t)meta->started_unix_ns : 0);
     write_field(p, PROFILE_DURATION_NANOS, meta->duration_ns);
-    write_value_type(p, PROFILE_PERIOD_TYPE, clock_type(p), "nanoseconds");
+    write_value_type(p, PROFILE_PERIOD_TYPE, bsk_clock_word(p->meta->clock), "nanoseconds");
     write_field(p, PROFILE_PERIOD, meta->rate_hz > 0 ? (uint64_t)(1e9 / meta->rate_hz + 0.5) : 0);
     write_mapping(p);
 }
@@ -349,11 +350,31 @@ static void write_strings(struct pprof *p)
     }
 }
 
-static void write_all(struct pprof *p, const char *about)
+/* What made the profile, in three lines that pprof shows above its tables. `said` is by line. */
+static void say(const struct pprof *p, struct bsk_buffer said[3])
+{
+    const struct bsk_profile_meta *meta = p->meta;
+    bsk_buffer_printf(&said[0], "%s: ", bsk_export_maker);
+    bsk_append_plain(&said[0], meta->command[0] ? meta->command : bsk_export_name(p->profile));
+    bsk_buffer_printf(&said[1], "python: %s  rate: %g Hz  clock: %s  method: %s  reason: %s",
+                      meta->python, meta->rate_hz, bsk_clock_word(meta->clock),
+                      bsk_method_word(meta->method), meta->reason);
+    bsk_buffer_printf(
+        &said[2],
+        "samples: %llu  errors: %llu  torn: %llu  filled: %llu  unread: %llu  stopped: %llu  "
+        "missed: %llu  lost: %llu",
+        (unsigned long long)bsk_profile_samples(p->profile), (unsigned long long)meta->errors,
+        (unsigned long long)meta->torn, (unsigned long long)meta->filled,
+        (unsigned long long)meta->unread, (unsigned long long)meta->stopped,
+        (unsigned long long)meta->missed, (unsigned long long)bsk_profile_lost(p->profile));
+}
+
+static void write_all(struct pprof *p, struct bsk_buffer said[3])
 {
     uint32_t none = (uint32_t)bsk_profile_function_count(p->profile);
     write_header(p);
-    write_field(p, PROFILE_COMMENT, string_of(p, about));
+    for (int i = 0; i < 3; i++)
+        write_field(p, PROFILE_COMMENT, string_of(p, bsk_buffer_text(&said[i])));
     for (uint32_t i = 0; i < bsk_profile_node_count(p->profile) && !p->failed; i++) {
         if (is_sample(p, bsk_profile_node_at(p->profile, i)))
             write_sample(p, i);
@@ -373,16 +394,11 @@ static int write_pprof(const struct bsk_profile *profile, FILE *out, struct bsk_
                        .meta = bsk_profile_meta_const(profile),
                        .file = out,
                        .chunk = malloc(CHUNK_BYTES) };
-    struct bsk_buffer about = { 0 };
-    struct bsk_json json = { .out = &about };
-    bool zip =
-        p.chunk && deflateInit2(&p.zip, 4, Z_DEFLATED, 15 + 16, 9, Z_DEFAULT_STRATEGY) == Z_OK;
-    bsk_json_begin(&json, '{');
-    bsk_export_about(profile, &json);
-    bsk_json_end(&json, '}');
-    bsk_json_end(&json, '}');
-    const char *said = bsk_buffer_text(&about);
-    p.failed = !zip || about.failed;
+    struct bsk_buffer said[3] = { { 0 }, { 0 }, { 0 } };
+    bool zip = p.chunk && deflateInit2(&p.zip, ZIP_LEVEL, Z_DEFLATED, GZIP, ZIP_MEMORY,
+                                       Z_DEFAULT_STRATEGY) == Z_OK;
+    say(&p, said);
+    p.failed = !zip || said[0].failed || said[1].failed || said[2].failed;
     if (!p.failed) {
         find_values(&p);
         limit_depth(&p);
@@ -401,7 +417,8 @@ static int write_pprof(const struct bsk_profile *profile, FILE *out, struct bsk_
     bsk_buffer_free(&p.message);
     bsk_buffer_free(&p.inner);
     bsk_buffer_free(&p.text);
-    bsk_buffer_free(&about);
+    for (int i = 0; i < 3; i++)
+        bsk_buffer_free(&said[i]);
     return rc;
 }
 
