@@ -470,7 +470,8 @@ def usage_options(text):
     for line in text.splitlines():
         match = re.match(r"\s+(?:(-\w), +)?(--[\w-]+)(?:[ =](<[^>]+>|[A-Z][A-Z:.…]*))?(?:\.\.\.)?(\s|$)(.*)", line)
         if match:
-            default = re.search(r"\[default: ([^\]]+)\]|[;(]? ?([\w.]+) unless said otherwise|(\w+) \(the default\)",
+            default = re.search(r"\[default: ([^\]]+)\]|[;(]? ?([\w.]+) unless said otherwise|(\w+) \(the default\)"
+                                r"|\(([\d.]+)\)",
                                 match[5])
             found[match[2]] = (match[1], bool(match[3]),
                                next((value for value in default.groups() if value), None) if default else None)
@@ -486,7 +487,7 @@ def row_options(bench):
         ours = subprocess.run([bench.build + "/basilisk", command, "--help"], capture_output=True, text=True)
         theirs = usage_options(subprocess.run([spy.path, command, "--help"], capture_output=True, text=True).stdout)
         theirs.pop("--help", None)
-        if ours.returncode != 0 or "basilisk %s (" % command not in ours.stdout:
+        if ours.returncode != 0 or not re.search(r"basilisk %s [(-]" % command, ours.stdout):
             yield "py-spy's options of %s" % command, "there is no such command yet", "each the same", False, ""
             continue
         mine = usage_options(ours.stdout)
