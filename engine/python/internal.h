@@ -25,6 +25,9 @@ struct bsk_python {
         uint64_t next;
         uint64_t gil[2]; /* last holder; locked, an int */
         int32_t collecting;
+        uint8_t window[1024]; /* all of these words at once, and the head of its threads */
+        uint32_t window_at;   /* where in the interpreter it begins */
+        size_t window_piece;
         size_t gil_piece, collecting_piece;
         uint64_t holder; /* the thread state that holds its GIL, or 0: of the last reading */
         bool collects;
@@ -44,6 +47,8 @@ struct bsk_python {
     struct {
         uint64_t threading, active, name; /* places in their dicts, see thread_names.c */
     } names;
+    struct bsk_variables *variables; /* locals.c: names of the variables of codes */
+    size_t variables_count;
     struct bsk_codes *codes;
     uint64_t epoch; /* of code objects, after the stacks were read; 0: unknown; see codes.h */
     uint64_t epoch_words[8];
@@ -94,6 +99,7 @@ static inline int32_t bsk_i32(const uint8_t *bytes, size_t offset)
     return value;
 }
 
+void bsk_variables_free(struct bsk_python *python);
 void bsk_stack_memory_free(struct bsk_stack_memory *memory);
 
 #endif
