@@ -40,10 +40,8 @@ static void never_mistakes_an_exec_for_the_same_program(void **state)
     const char *first = pythons[0], *second = pythons[1] ? pythons[1] : pythons[0];
     char last[16], line[64];
     snprintf(last, sizeof(last), "%d", EXECS);
-    const char *const arguments[] = {
-        first,  "-S", SOURCE_FOLDER "/tests/engine/fixtures/exec_chain.py", "0", last, first,
-        second, NULL
-    };
+    const char *script = SOURCE_FOLDER "/tests/engine/fixtures/exec_chain.py";
+    const char *const arguments[] = { first, "-S", script, "0", last, first, second, NULL };
     struct child child = start_child(arguments);
     read_line(&child, line, sizeof(line));
     struct bsk_sampler *sampler = NULL;
