@@ -147,7 +147,7 @@ static struct bsk_recording_options recording_options(struct record *record)
                  : options->idle ? BSK_CLOCK_WALL
                                  : BSK_CLOCK_CPU,
         .idle_stacks = options->idle && !options->gil,
-        .blocking = options->blocking,
+        .no_ticks = options->no_ticks,
         .subprocesses = options->subprocesses,
         .bell = ring,
         .user = record,
@@ -354,6 +354,15 @@ static void run(struct record *record)
 /* ---- the end ----------------------------------------------------------------------------------
  */
 
+/* Ticks are counted in CPU time, sweeps in time that passes. */
+static double rate_held(const struct bsk_profile_meta *meta)
+{
+    double seconds = (double)meta->duration_ns / 1e9;
+    if (meta->method == BSK_METHOD_TICK)
+        return meta->rate_hz;
+    return seconds > 0 ? (double)meta->sweeps / seconds : 0.0;
+}
+
 static int write_final(struct record *record)
 {
     struct bsk_error err = { 0 };
@@ -377,11 +386,10 @@ static int write_final(struct record *record)
     if (record->loss.samples)
         fprintf(stderr, "%llu samples were of other files alone (--only, --exclude)\n",
                 (unsigned long long)record->loss.samples);
-    double seconds = (double)meta->duration_ns / 1e9;
     fprintf(stderr, "samples: %llu  errors: %llu  torn: %llu  rate: %.1f Hz  wrote: %s\n",
             (unsigned long long)(meta->samples - record->loss.samples),
-            (unsigned long long)meta->errors, (unsigned long long)meta->torn,
-            seconds > 0 ? (double)meta->sweeps / seconds : 0.0, cli_output_path(record->output));
+            (unsigned long long)meta->errors, (unsigned long long)meta->torn, rate_held(meta),
+            cli_output_path(record->output));
     fprintf(stderr, "%s\n", cli_output_how_to_look(record->output));
     return 0;
 }
@@ -456,6 +464,11 @@ static int run_record(const struct cli_command *command, int argc, char **argv)
             "basilisk: --native is not in this build: it records Python's stacks, and those of C, "
             "C++ and Cython are still lacking; leave it out to record the Python part\n",
             stderr);
+        code = 1;
+    } else if (code == 0 && record.options.blocking) {
+        fputs("basilisk: --blocking is not in this build: no thread is ever stopped, what a read "
+              "leaves open is told by what was proven before; leave --blocking out\n",
+              stderr);
         code = 1;
     } else if (code == 0) {
         /* glibc raises this by itself, and then keeps the memory of profiles that are gone */

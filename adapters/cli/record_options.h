@@ -25,7 +25,7 @@ struct cli_record_options {
     double seconds;       /* 0: until it is stopped */
     double every_seconds; /* 0: one file at the end */
     bool subprocesses, native, gil, idle, threads, by_function, no_lines, full_filenames;
-    bool blocking, nonblocking, hide_progress, capture;
+    bool blocking, nonblocking, no_ticks, hide_progress, capture;
     struct cli_patterns only, exclude;
 
     const char *format, *config_path;

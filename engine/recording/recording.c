@@ -5,6 +5,7 @@
 #include "engine/recording/target.h"
 #include "engine/recording/target_ticks.h"
 
+#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -12,7 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     TARGETS_MAX = 256,     /* processes in one profile */
@@ -43,12 +46,11 @@ struct order {
 struct bsk_recording {
     pthread_t thread;
     pthread_mutex_t mutex; /* never held across a read */
-    pthread_cond_t wake;
     void (*bell)(void *user);
     void *user;
     char first_python[32]; /* fixed once started */
 
-    atomic_bool called; /* there is something for the thread under the mutex */
+    atomic_uint called; /* a futex: there is something for the thread under the mutex */
 
     /* under the mutex */
     bool stop_wanted, profile_wanted;
@@ -354,21 +356,19 @@ static bool wait_until(struct bsk_recording *recording, uint64_t deadline, struc
 {
     *out_count = 0;
     *out_profile_wanted = false;
-    /* The next sample is due, nobody wants anything; or it is due before a sleep would end. */
+    /* Faster than a sleep can be, or late already: the next sample at once. */
     bool sleeps = recording->period_ns >= SLEEP_FROM_NS;
-    while (!atomic_load_explicit(&recording->called, memory_order_acquire))
-        if (now_ns() >= deadline)
-            return false;
-        else if (sleeps)
-            break;
     const struct timespec when = { .tv_sec = (time_t)(deadline / 1000000000U),
                                    .tv_nsec = (long)(deadline % 1000000000U) };
+    while (!atomic_load_explicit(&recording->called, memory_order_acquire)) {
+        if (now_ns() >= deadline)
+            return false;
+        if (sleeps) /* one system call, with its end in absolute time and on CLOCK_MONOTONIC */
+            syscall(SYS_futex, &recording->called, FUTEX_WAIT_BITSET_PRIVATE, 0, &when, NULL,
+                    FUTEX_BITSET_MATCH_ANY);
+    }
     pthread_mutex_lock(&recording->mutex);
-    int rc = 0;
-    while (rc == 0 && !recording->stop_wanted && !recording->profile_wanted &&
-           recording->order_count == 0)
-        rc = pthread_cond_timedwait(&recording->wake, &recording->mutex, &when);
-    atomic_store_explicit(&recording->called, false, memory_order_relaxed);
+    atomic_store_explicit(&recording->called, 0, memory_order_relaxed);
     *out_count = recording->order_count;
     memcpy(orders, recording->orders, recording->order_count * sizeof(*orders));
     recording->order_count = 0;
@@ -504,7 +504,6 @@ static void free_all(struct bsk_recording *recording)
     bsk_totals_free(recording->totals);
     bsk_profile_free(recording->published);
     bsk_profile_free(recording->profile);
-    pthread_cond_destroy(&recording->wake);
     pthread_mutex_destroy(&recording->mutex);
     free(recording);
 }
@@ -525,11 +524,6 @@ static struct bsk_recording *recording_new(const struct bsk_recording_options *o
     struct bsk_recording *recording = calloc(1, sizeof(*recording));
     if (!recording)
         return NULL;
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&recording->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&recording->mutex, NULL);
     uint32_t rate_hz = options->rate_hz ? options->rate_hz : BSK_RATE_DEFAULT_HZ;
     recording->bell = options->bell;
@@ -610,6 +604,13 @@ int bsk_recording_start(pid_t pid, const struct bsk_recording_options *options,
     return BSK_OK;
 }
 
+/* Something waits for the thread, under the mutex that the caller holds. */
+static void call(struct bsk_recording *recording)
+{
+    atomic_store_explicit(&recording->called, 1, memory_order_release);
+    syscall(SYS_futex, &recording->called, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
 /* A hold and its release cancel each other out, so that the newest of a process stands for all. */
 static void give_order(struct bsk_recording *recording, pid_t pid, int what)
 {
@@ -625,8 +626,7 @@ static void give_order(struct bsk_recording *recording, pid_t pid, int what)
         if (at == recording->order_count)
             recording->order_count++;
     }
-    atomic_store_explicit(&recording->called, true, memory_order_release);
-    pthread_cond_signal(&recording->wake);
+    call(recording);
     pthread_mutex_unlock(&recording->mutex);
 }
 
@@ -644,8 +644,7 @@ void bsk_recording_ask(struct bsk_recording *recording)
 {
     pthread_mutex_lock(&recording->mutex);
     recording->profile_wanted = true;
-    atomic_store_explicit(&recording->called, true, memory_order_release);
-    pthread_cond_signal(&recording->wake);
+    call(recording);
     pthread_mutex_unlock(&recording->mutex);
 }
 
@@ -655,8 +654,7 @@ void bsk_recording_stop(struct bsk_recording *recording, const char *reason)
     if (!recording->stop_wanted)
         snprintf(recording->reason, sizeof(recording->reason), "%s", reason);
     recording->stop_wanted = true;
-    atomic_store_explicit(&recording->called, true, memory_order_release);
-    pthread_cond_signal(&recording->wake);
+    call(recording);
     pthread_mutex_unlock(&recording->mutex);
 }
 
