@@ -25,6 +25,9 @@ struct bsk_python {
         uint64_t next;
         uint64_t gil[2]; /* last holder; locked, an int */
         int32_t collecting;
+        uint8_t window[1024]; /* all of these words at once, and the head of its threads */
+        uint32_t window_at;   /* where in the interpreter it begins */
+        size_t window_piece;
         size_t gil_piece, collecting_piece;
         uint64_t holder; /* the thread state that holds its GIL, or 0: of the last reading */
         bool collects;
@@ -47,6 +50,9 @@ struct bsk_python {
     struct bsk_variables *variables; /* locals.c: names of the variables of codes */
     size_t variables_count;
     struct bsk_codes *codes;
+    uint64_t epoch; /* of code objects, after the stacks were read; 0: unknown; see codes.h */
+    uint64_t epoch_words[8];
+    size_t epoch_piece;
     struct bsk_proof proof;
     uint64_t lot; /* for what is told by chance, see path.c */
 

@@ -38,7 +38,9 @@ struct chunk {
     uint32_t have;  /* how much of `copy` is of this sample */
     uint32_t room;  /* of the copies */
     uint8_t *copy;
-    uint8_t *again; /* the newest chunk's second reading; NULL in the others */
+    uint8_t *last;      /* the copy of the reading before */
+    uint32_t last_have; /* how much of it there is */
+    uint8_t *again;     /* the newest chunk's second reading; NULL in the others */
 };
 
 /* A frame as it was read. */
@@ -81,10 +83,14 @@ struct bsk_stack_memory {
     size_t raw_count, raw_capacity;
     struct step *path; /* of this sample; what was there before it is of the one before */
     size_t path_count, path_capacity;
+    uint64_t reading;         /* counts them */
+    uint64_t path_reading;    /* the one that the path was found in from below; 0: in none */
     size_t path_valid;        /* so many of its first steps may be compared with */
     size_t path_same;         /* so many of them are those of the sample before */
     bool had_shims;           /* frames and steps do not go side by side */
-    uint64_t codes_due_ns;    /* when the identities of codes are looked at again */
+    uint64_t codes_due_ns;    /* when the identities of codes are looked at again, at the latest */
+    uint64_t codes_epoch;     /* of the last look */
+    size_t codes_count;       /* how many codes were known then */
     struct bsk_frame *frames; /* innermost first; ends at the end of the array */
     size_t frame_capacity, frames_valid;
 
@@ -100,9 +106,8 @@ struct bsk_stack_memory {
     uint32_t readings;  /* how many so far */
     uint32_t heap_left; /* so many samples are still read as if frames were on the heap */
     bool twice;         /* this reading holds everything twice */
-    int how;
-    bool moved;    /* the two readings differ */
-    bool unproven; /* something was read only once */
+    bool moved;         /* the two readings differ */
+    bool unproven;      /* something was read only once */
 };
 
 /* Makes room for one more item; false when out of memory (nothing has changed then). */
@@ -127,6 +132,9 @@ void bsk_frame_raw(const struct bsk_layout *layout, const uint8_t *frame, uint64
 bool bsk_chunks_follow(struct bsk_python *python, struct bsk_stack_memory *memory, uint64_t newest,
                        uint64_t top);
 void bsk_chunk_free(struct chunk *chunk);
+void bsk_chunks_turn(struct bsk_stack_memory *memory); /* before each reading */
+/* How many of the first steps of the path of the reading before are still what is in the chunks. */
+size_t bsk_chunks_same_steps(const struct bsk_stack_memory *memory, uint32_t frame_bytes);
 /* Reads the part of the chunk up to `until` that is still missing. */
 bool bsk_chunk_extend(struct bsk_python *python, struct chunk *chunk, uint32_t until);
 /* The address of the first frame that this thread ever pushed; 0: it has none now. */
@@ -146,6 +154,16 @@ enum bsk_upward {
     BSK_UPWARD_GARBAGE, /* nothing fits */
 };
 enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_memory *memory);
+
+/* states.c: planned before the stacks; taken after the reading: true when the lists of threads have
+ * changed; told of one thread. */
+void bsk_states_plan(struct bsk_python *python);
+void bsk_states_plan_epoch(struct bsk_python *python); /* after the stacks */
+bool bsk_states_take(struct bsk_python *python);
+void bsk_states_of(const struct bsk_python *python, struct bsk_python_thread *thread);
+
+/* stack.c: one more piece of the reading that is planned; SIZE_MAX when out of memory. */
+size_t bsk_add_piece(struct bsk_python *python, uint64_t address, void *dst, uint32_t size);
 
 /* path.c */
 bool bsk_path_begin(struct bsk_stack_memory *memory, size_t keep); /* keeps the first so many */

@@ -27,11 +27,15 @@ static const uint8_t *frame_at(const struct climb *climb, size_t chunk, uint64_t
     return in->copy + offset;
 }
 
+static bool is_in(const struct chunk *chunk, uint64_t address)
+{
+    return address >= chunk->base && address - chunk->base < chunk->bytes;
+}
+
 static bool in_chunks(const struct bsk_stack_memory *memory, uint64_t address)
 {
     for (size_t i = 0; i < memory->chunk_count; i++)
-        if (address >= memory->chunks[i].base &&
-            address - memory->chunks[i].base < memory->chunks[i].bytes)
+        if (is_in(&memory->chunks[i], address))
             return true;
     return false;
 }
@@ -117,7 +121,24 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
     climb.chunk = memory->chunk_count - 1;
     climb.sure_top = memory->top == memory->top_after && top_in ? memory->top : 0;
     uint64_t address = memory->chunks[climb.chunk].base + CHUNK_HEADER_BYTES + 8;
-    bsk_path_begin(memory, 0);
+    size_t keep = memory->path_reading + 1 == memory->reading
+                      ? bsk_chunks_same_steps(memory, bsk_frame_bytes(&python->layout))
+                      : 0;
+    memory->path_reading = memory->reading;
+    /* Where the stack ends may differ although no byte of it does. */
+    uint64_t lower = memory->top < memory->top_after ? memory->top : memory->top_after;
+    while (keep > 0 && is_in(&memory->chunks[0], memory->path[keep - 1].raw.address) &&
+           memory->path[keep - 1].raw.address > lower && !climb.top_out)
+        keep--;
+    if (keep > 1) { /* the last one of these is looked at again, since what is above may differ */
+        address = memory->path[keep - 1].raw.address;
+        shim = memory->path[keep - 1].raw.after_shim;
+        while (!is_in(&memory->chunks[climb.chunk], address))
+            climb.chunk--;
+        memory->path_count = memory->path_same = keep - 1;
+    } else {
+        bsk_path_begin(memory, 0);
+    }
     for (;;) {
         const uint8_t *frame = frame_at(&climb, climb.chunk, address);
         struct raw raw;

@@ -18,8 +18,9 @@ static uint32_t pay_out(struct bsk_account *account, struct bsk_profile *profile
         counted += pending->samples;
     }
     account->pending_count -= count;
-    memmove(account->pending, account->pending + count,
-            account->pending_count * sizeof(account->pending[0]));
+    if (account->pending_count > 0) /* there may be no array at all yet */
+        memmove(account->pending, account->pending + count,
+                account->pending_count * sizeof(account->pending[0]));
     return counted;
 }
 

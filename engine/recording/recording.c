@@ -1,7 +1,9 @@
 #include "engine/recording/recording.h"
 
 #include "engine/process/process.h"
+#include "engine/process/ticks.h"
 #include "engine/recording/target.h"
+#include "engine/recording/target_ticks.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -85,6 +87,22 @@ static uint64_t now_ns(void)
 /* ---- Results -----------------------------------------------------------------------------------
  */
 
+/* All targets are sampled at their clock ticks: there is at least one, and none has to be swept. */
+static bool all_tick(const struct bsk_recording *recording)
+{
+    for (size_t i = 0; i < recording->target_count; i++) {
+        if (!bsk_target_ticking(recording->targets[i]))
+            return false;
+    }
+    return recording->target_count > 0;
+}
+
+/* How far sweeps are apart. */
+static uint64_t sweep_period_ns(const struct bsk_recording *recording)
+{
+    return all_tick(recording) ? BSK_TICKS_READ_MS * 1000000ULL : recording->period_ns;
+}
+
 static void describe(struct bsk_recording *recording, uint64_t now)
 {
     struct bsk_profile_meta *meta = bsk_profile_meta(recording->profile);
@@ -95,6 +113,8 @@ static void describe(struct bsk_recording *recording, uint64_t now)
     meta->filled = recording->context.filled;
     meta->unread = recording->context.unread;
     meta->missed = recording->missed;
+    if (recording->target_count > 0) /* at the end the last answer stands */
+        meta->method = all_tick(recording) ? BSK_METHOD_TICK : BSK_METHOD_READ;
     snprintf(meta->python, sizeof(meta->python), "%s", recording->python);
 }
 
@@ -142,6 +162,7 @@ static void publish_profile(struct bsk_recording *recording, uint64_t now)
 
 static void publish_end(struct bsk_recording *recording, const char *reason, uint64_t now)
 {
+    describe(recording, now);
     while (recording->target_count > 0)
         bsk_target_close(recording->targets[--recording->target_count], now);
     describe(recording, now);
@@ -368,7 +389,7 @@ static void draw_deadline(struct bsk_recording *recording)
     x ^= x >> 7;
     x ^= x << 17;
     recording->lot = x;
-    recording->deadline_ns = recording->slot_ns + x % recording->period_ns;
+    recording->deadline_ns = recording->slot_ns + x % sweep_period_ns(recording);
 }
 
 static void on_time(struct bsk_recording *recording)
@@ -377,11 +398,12 @@ static void on_time(struct bsk_recording *recording)
     if (now >= recording->deadline_ns) {
         sweep(recording);
         now = now_ns();
-        recording->slot_ns += recording->period_ns;
-        if (now >= recording->slot_ns + recording->period_ns) {
-            uint64_t late = (now - recording->slot_ns) / recording->period_ns;
-            recording->missed += late;
-            recording->slot_ns += late * recording->period_ns;
+        uint64_t period_ns = sweep_period_ns(recording);
+        recording->slot_ns += period_ns;
+        if (now >= recording->slot_ns + period_ns) {
+            uint64_t late = (now - recording->slot_ns) / period_ns;
+            recording->missed += all_tick(recording) ? 0 : late; /* the kernel misses none */
+            recording->slot_ns += late * period_ns;
         }
         draw_deadline(recording);
     }
@@ -526,6 +548,9 @@ static struct bsk_recording *recording_new(const struct bsk_recording_options *o
     recording->context.period_ns = recording->period_ns;
     recording->context.clock = options->clock;
     recording->context.idle_stacks = options->idle_stacks || options->clock == BSK_CLOCK_WALL;
+    if (!options->no_ticks && !options->blocking && !options->idle_stacks &&
+        options->clock == BSK_CLOCK_CPU && rate_hz <= BSK_TICK_MAX_HZ)
+        recording->context.tick_hz = rate_hz;
     struct bsk_profile_meta *meta = bsk_profile_meta(recording->profile);
     struct timespec wall;
     clock_gettime(CLOCK_REALTIME, &wall);

@@ -2,6 +2,7 @@
 
 #include "engine/process/process.h"
 #include "engine/recording/account.h"
+#include "engine/recording/target_ticks.h"
 #include "engine/sampling/fold.h"
 
 #include <fcntl.h>
@@ -30,6 +31,8 @@ struct bsk_target {
     struct bsk_fold *fold;
     pid_t pid;
     bool is_child;
+    struct bsk_target_ticks *ticks; /* NULL: it is sampled by sweeps */
+    bool tried_ticks;
     bool held, rebase; /* rebase: the next look begins anew */
     char name[256];
     uint32_t sweep;
@@ -123,6 +126,7 @@ void bsk_target_close(struct bsk_target *target, uint64_t now_ns)
 {
     if (!target)
         return;
+    bsk_target_ticks_stop(target->ticks, now_ns);
     for (size_t i = 0; i < target->member_count; i++)
         end_member(target, &target->members[i], now_ns - target->context->start_ns);
     bsk_sampler_close(target->sampler);
@@ -162,6 +166,13 @@ void bsk_target_hold(struct bsk_target *target, bool hold)
     if (target->held && !hold)
         target->rebase = true;
     target->held = hold;
+    if (target->ticks)
+        bsk_target_ticks_hold(target->ticks, hold);
+}
+
+bool bsk_target_ticking(const struct bsk_target *target)
+{
+    return target->ticks != NULL;
 }
 
 bool bsk_target_held(const struct bsk_target *target)
@@ -205,7 +216,9 @@ static void name_thread(const struct bsk_target *target, pid_t tid, char *out, s
     char own[32], main_thread[32];
     read_comm(target->pid, tid, own);
     read_comm(target->pid, target->pid, main_thread);
-    if (tid == target->pid)
+    if (tid == 0)
+        snprintf(out, size, "Short threads");
+    else if (tid == target->pid)
         snprintf(out, size, "MainThread");
     else if (own[0] && strcmp(own, main_thread) != 0)
         snprintf(out, size, "%s", own);
@@ -213,14 +226,26 @@ static void name_thread(const struct bsk_target *target, pid_t tid, char *out, s
         snprintf(out, size, "Thread %d", (int)tid);
 }
 
-/* Its name by threading may become known, or change, at any time. */
-static void follow_name(struct bsk_target *target, struct member *member, const char *name)
+void bsk_target_follow_name(struct bsk_target *target, uint32_t track, const char *name)
 {
-    if (member->named || !name || !name[0] || member->track == UINT32_MAX)
+    if (!name || !name[0] || track == UINT32_MAX)
         return;
-    struct bsk_track track = bsk_profile_track_at(target->context->profile, member->track);
-    if (strcmp(track.thread, name) != 0)
-        bsk_profile_name_track(target->context->profile, member->track, name);
+    struct bsk_track known = bsk_profile_track_at(target->context->profile, track);
+    if (strcmp(known.thread, name) != 0)
+        bsk_profile_name_track(target->context->profile, track, name);
+}
+
+uint32_t bsk_target_track(struct bsk_target *target, pid_t tid, bool *out_ignored, bool *out_named)
+{
+    const struct bsk_known_thread *known = known_thread(target, tid);
+    char name[128];
+    name_thread(target, tid, name, sizeof(name));
+    *out_ignored = known && known->debugger;
+    *out_named = known && known->name[0];
+    if (*out_ignored)
+        return UINT32_MAX;
+    return bsk_profile_track(target->context->profile, target->pid, tid, target->name,
+                             *out_named ? known->name : name);
 }
 
 static struct member *member_of(struct bsk_target *target, pid_t tid)
@@ -237,19 +262,11 @@ static struct member *member_of(struct bsk_target *target, pid_t tid)
         target->members = grown;
         target->member_capacity = capacity;
     }
-    const struct bsk_known_thread *known = known_thread(target, tid);
-    char name[128];
-    name_thread(target, tid, name, sizeof(name));
     struct member *member = &target->members[target->member_count];
     memset(member, 0, sizeof(*member));
     member->tid = tid;
-    member->ignored = known && known->debugger;
-    member->named = known && known->name[0];
     member->account.clock = target->context->clock;
-    member->track = UINT32_MAX;
-    if (!member->ignored)
-        member->track = bsk_profile_track(target->context->profile, target->pid, tid, target->name,
-                                          known && known->name[0] ? known->name : name);
+    member->track = bsk_target_track(target, tid, &member->ignored, &member->named);
     target->member_count++;
     return member;
 }
@@ -376,6 +393,16 @@ static uint32_t node_of(struct bsk_target *target, struct member *member,
     return node;
 }
 
+uint32_t bsk_target_node(struct bsk_target *target, pid_t tid, uint32_t track,
+                         const struct bsk_frame *frames, size_t depth, bool *out_is_debuggers)
+{
+    const struct bsk_thread_sample thread = { .tid = tid, .frames = frames, .depth = depth };
+    struct member member = { .track = track };
+    uint32_t node = node_of(target, &member, &thread, out_is_debuggers);
+    free_member(&member);
+    return node;
+}
+
 static void look(struct bsk_target *target, const struct bsk_thread_sample *thread, uint64_t now_ns)
 {
     struct bsk_target_context *context = target->context;
@@ -397,7 +424,8 @@ static void look(struct bsk_target *target, const struct bsk_thread_sample *thre
                            now_ns > context->period_ns ? now_ns - context->period_ns : 0);
     uint32_t node = BSK_NO_NODE;
     bool is_debuggers = false;
-    follow_name(target, member, thread->name);
+    if (!member->named)
+        bsk_target_follow_name(target, member->track, thread->name);
     bool runs = thread->state == BSK_THREAD_RUNNING;
     if (thread->has_stack)
         node = node_of(target, member, thread, &is_debuggers);
@@ -425,6 +453,13 @@ int bsk_target_sweep(struct bsk_target *target)
     const struct bsk_sample *sample = NULL;
     if (target->held)
         return BSK_OK;
+    if (!target->tried_ticks && target->context->tick_hz > 0) {
+        target->tried_ticks = true; /* where the kernel does not let us, sweeps are as good */
+        (void)bsk_target_ticks_start(target, target->context, target->sampler, target->is_child,
+                                     &target->ticks, NULL);
+    }
+    if (target->ticks)
+        return bsk_target_ticks_sweep(target->ticks);
     int rc = bsk_sampler_take(target->sampler, &sample, NULL);
     if (rc != BSK_OK) {
         target->context->errors += rc != BSK_E_GONE;

@@ -14,6 +14,7 @@ struct bsk_target_context {
     struct bsk_profile *profile;
     uint64_t start_ns; /* CLOCK_MONOTONIC; the profile's zero */
     uint64_t period_ns;
+    uint32_t tick_hz; /* 0: threads are not sampled at their clock ticks even where they could be */
     const char *const *folders; /* the debugger's */
     size_t folder_count;
     const struct bsk_known_thread *threads; /* of the process `threads_pid` */
@@ -41,6 +42,9 @@ int bsk_target_prove(struct bsk_target *target, const struct bsk_identity *ident
 /* While held it is not sampled; what it used meanwhile is nobody's. */
 void bsk_target_hold(struct bsk_target *target, bool hold);
 bool bsk_target_held(const struct bsk_target *target);
+
+/* Its threads are sampled at their own clock ticks: sweeps may be BSK_TICKS_READ_MS apart. */
+bool bsk_target_ticking(const struct bsk_target *target);
 
 /* One sample of all its threads into the profile. BSK_E_GONE: it has ended, or is another program
  * now. Other failures are counted and do not matter. */

@@ -1,7 +1,6 @@
 #include "engine/sampling/sampler.h"
 
-#include "engine/process/process.h"
-#include "engine/python/python.h"
+#include "engine/sampling/internal.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -111,6 +110,16 @@ static int refresh(struct bsk_sampler *sampler, uint64_t now, struct bsk_error *
     sampler->stale = false;
     sampler->refreshed_ns = now;
     return BSK_OK;
+}
+
+struct bsk_sampler_parts bsk_sampler_parts(struct bsk_sampler *sampler)
+{
+    return (struct bsk_sampler_parts){ sampler->process, sampler->python, &sampler->os_threads };
+}
+
+int bsk_sampler_refresh(struct bsk_sampler *sampler, struct bsk_error *err)
+{
+    return refresh(sampler, now_ns(), err);
 }
 
 void bsk_sampler_ignore(struct bsk_sampler *sampler, pid_t tid)
