@@ -19,8 +19,9 @@ static const struct cli_option dump_options[] = {
     { "subprocesses", 's', NULL, NULL, "its children too, at any depth" },
     { "native", 'n', NULL, NULL, "stacks of C, C++ and Cython too: not in this build" },
     { "full-filenames", 0, NULL, NULL, "whole paths, not only from the package on" },
-    { "nonblocking", 0, NULL, NULL, "do not stop the process: so it is anyway" },
-    { "blocking", 0, NULL, NULL, "stop the process meanwhile: not in this build" },
+    { "nonblocking", 0, NULL, NULL, "do not stop the process: so it is unless --blocking" },
+    { "blocking", 0, NULL, NULL,
+      "stop it meanwhile, for exact values; its system calls may return EINTR" },
     { NULL, 0, NULL, NULL, NULL },
 };
 
@@ -155,9 +156,6 @@ static int refuse(const struct cli_dump_options *options)
     else if (options->core)
         what = "--core is not in this build: it reads running processes only; `gdb` with CPython's "
                "python-gdb.py reads core files";
-    else if (options->blocking)
-        what = "--blocking is not in this build: the process is never stopped, a stack that moves "
-               "is read again until it stands; leave it out";
     if (!what)
         return 0;
     fprintf(stderr, "basilisk: %s\n", what);
@@ -175,6 +173,8 @@ static int run_dump(const struct cli_command *command, int argc, char **argv)
         return cli_usage("dump takes no argument '%s'", plain > 0 ? argv[0] : argv[rest]);
     if (!options.pid && !options.core)
         return cli_usage("dump wants --pid PID");
+    if (options.blocking && options.nonblocking)
+        return cli_usage("--blocking and --nonblocking are opposites");
     rc = refuse(&options);
     if (rc == 0)
         rc = options.json ? dump_json(&options) : dump_process(&options, NULL);

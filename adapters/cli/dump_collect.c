@@ -1,5 +1,7 @@
 #include "adapters/cli/dump_collect.h"
 
+#include "engine/process/pause.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -232,6 +234,39 @@ static int take_all(struct cli_dump *dump, const struct cli_dump_options *option
     return BSK_OK;
 }
 
+/* Threads that are stopped all look asleep: what they did just before counts. */
+static int take_stopped(struct cli_dump *dump, const struct cli_dump_options *options)
+{
+    const struct bsk_sample *before;
+    struct bsk_pause *pause = NULL;
+    struct {
+        pid_t tid;
+        enum bsk_thread_state state;
+    } *states = NULL;
+    size_t count = 0;
+    if (bsk_sampler_take(dump->sampler, &before, NULL) == BSK_OK) {
+        count = before->thread_count;
+        states = calloc(count + 1, sizeof(*states));
+        if (!states)
+            return bsk_fail(&dump->error, BSK_E_MEMORY, NULL, "out of memory");
+        for (size_t i = 0; i < count; i++) {
+            states[i].tid = before->threads[i].tid;
+            states[i].state = before->threads[i].state;
+        }
+    }
+    int rc = bsk_process_pause(dump->pid, &pause, &dump->error);
+    if (rc == BSK_OK)
+        rc = take_all(dump, options);
+    bsk_process_resume(pause);
+    for (size_t i = 0; i < count && rc == BSK_OK; i++) {
+        struct cli_dump_thread *thread = find_thread(dump, states[i].tid);
+        if (thread)
+            thread->state = states[i].state;
+    }
+    free(states);
+    return rc;
+}
+
 int cli_dump_collect(pid_t pid, const struct cli_dump_options *options, struct cli_dump *out_dump)
 {
     static const struct bsk_sampler_options how = { .idle_stacks = true, .fresh_states = true };
@@ -247,7 +282,7 @@ int cli_dump_collect(pid_t pid, const struct cli_dump_options *options, struct c
         return rc;
     out_dump->error = (struct bsk_error){ 0 };
     out_dump->python = bsk_sampler_info(out_dump->sampler);
-    return take_all(out_dump, options);
+    return options->blocking ? take_stopped(out_dump, options) : take_all(out_dump, options);
 }
 
 void cli_dump_state(const struct cli_dump_thread *thread, char *out, size_t size)

@@ -2,7 +2,8 @@
  * What `basilisk dump` shows of one process: each thread once, with a stack that is whole.
  *
  * A stack that moves while it is read is read again, some hundred times where it must be; what
- * never stood still is shown as it was read last, and says so. Nothing is stopped.
+ * never stood still is shown as it was read last, and says so. Nothing is stopped, save
+ * with `blocking` (engine/process/pause.h tells what that costs).
  *
  * Ownership: cli_dump_collect() fills in what cli_dump_free() takes back (it accepts zeroes). Names
  * and paths of frames belong to the sampler inside and live as long.

@@ -127,7 +127,7 @@ static size_t split_items(struct bsk_objects *objects, const struct bsk_dict *di
         uint64_t place = dict->ordered ? dict->order[*at % BSK_SHARED_KEYS_MAX] : *at;
         uint64_t key_address = dict->entries + place * bytes + (dict->has_hash ? 8 : 0);
         struct bsk_item *item = &out_items[found];
-        (*at)++;
+        item->place = (*at)++;
         found += bsk_objects_word(objects, key_address, &item->key) && item->key != 0 &&
                  bsk_objects_word(objects, dict->values + place * 8, &item->value) &&
                  item->value != 0;
@@ -148,11 +148,13 @@ size_t bsk_dict_items(struct bsk_objects *objects, const struct bsk_dict *dict, 
         capacity = BSK_ITEMS_MAX;
     if (capacity > dict->count - *at)
         capacity = (size_t)(dict->count - *at);
-    bool ok = bsk_objects_read(objects, dict->entries + *at * step, bytes, capacity * step);
+    uint64_t first = *at;
+    bool ok = bsk_objects_read(objects, dict->entries + first * step, bytes, capacity * step);
     *at += capacity;
     for (size_t i = 0; ok && i < capacity; i++) {
         out_items[found].key = bsk_u64(bytes, i * step + value_at - 8);
         out_items[found].value = bsk_u64(bytes, i * step + value_at);
+        out_items[found].place = first + i;
         found += out_items[found].key != 0 && out_items[found].value != 0;
     }
     return found;
@@ -196,15 +198,12 @@ uint64_t bsk_dict_get(struct bsk_objects *objects, const struct bsk_dict *dict, 
         break;
     }
     for (uint64_t at = 0; at < dict->count && at < SEARCH_MAX;) {
-        uint64_t begin = at;
         size_t count = bsk_dict_items(objects, dict, &at, items, BSK_ITEMS_MAX);
         size_t found = find_key(objects, items, count, key, key_bytes);
         if (found == SIZE_MAX)
             continue;
-        /* Deleted items before it make the place a later one: then the hint is of no use, and the
-         * next look searches again. */
         if (hint)
-            *hint = begin + found;
+            *hint = items[found].place;
         return items[found].value;
     }
     return 0;

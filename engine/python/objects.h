@@ -103,6 +103,7 @@ struct bsk_dict {
 
 struct bsk_item {
     uint64_t key, value;
+    uint64_t place; /* in the table */
 };
 
 enum { BSK_ITEMS_MAX = 512 }; /* of one bsk_dict_items() */

@@ -205,7 +205,8 @@ bool bsk_repr_ordered(struct bsk_repr *repr, uint64_t address, const struct bsk_
         uint64_t parts[3]; /* key, hash, next */
         if (!bsk_objects_read(repr->objects, node, parts, sizeof(parts)))
             return false;
-        struct bsk_item item = { parts[0], value_of(repr->objects, &dict, parts[0], &hint) };
+        struct bsk_item item = { .key = parts[0],
+                                 .value = value_of(repr->objects, &dict, parts[0], &hint) };
         if (i > 0)
             bsk_print(&repr->out, ", ");
         print_item(repr, &item, at->minor >= 12 ? PAIRS : TUPLES);

@@ -109,7 +109,7 @@ int bsk_python_name_threads(struct bsk_python *python, bool again, struct bsk_er
     int rc = bsk_objects_of(python, &objects, err);
     if (rc < 0)
         return rc;
-    bsk_objects_forget(objects);
+    bsk_objects_forget_old(objects);
     for (size_t i = 0; i < python->interpreter_count; i++)
         name_those_of(python, objects, python->interpreters[i].address, again, now);
     for (size_t i = 0; i < python->thread_count; i++) {

@@ -90,7 +90,7 @@ def test_what_we_take_for_py_spys_options_is_what_its_help_says():
 @pytest.mark.parametrize("arguments, code, words", [
     ([], 2, "--pid"), (["-p", "x"], 2, "process id"), (["-p", "0"], 2, "process id"), (["4711"], 2, "4711"),
     (["-p", "1", "--every"], 2, "--every"), (["-p", str(os.getpid()), "-n"], 1, "native"),
-    (["--core", "x"], 1, "--core"), (["-p", "999999999"], 1, "Process not found"),
+    (["-p", "1", "--blocking", "--nonblocking"], 2, "opposites"), (["--core", "x"], 1, "--core"), (["-p", "999999999"], 1, "Process not found"),
 ])
 def test_bad_input_is_answered_in_one_sentence(arguments, code, words):
     done = dump(*arguments)
@@ -152,6 +152,68 @@ def test_states(background):
     dap.wait_until(lambda: re.search(r"^Thread %d \(active\+gil\)" % busy.pid, dump("-p", busy.pid).out, re.M),
                    what="a thread that holds the GIL")
     assert "(idle)" in dump("-p", start_waiting(background).pid).out
+
+
+def test_a_thread_that_waits_for_the_gil(background):
+    two = start(background, PYTHON, "-c", "import threading\ndef spin():\n    while True: pass\n"
+                "threading.Thread(target=spin, daemon=True).start()\nprint('ready', flush=True)\nspin()")
+
+    def both():
+        found = sorted(re.findall(r"^Thread \d+ \((.*?)\)", dump("-p", two.pid).out, re.M))
+        return found == ["active+gil", "waiting for GIL"]
+    dap.wait_until(both, what="one that has the GIL and one that waits for it")
+
+
+BUSY = """
+def work():
+    first = second = 0
+    print("ready", flush=True)
+    while True:
+        first += 1
+        second += 1
+        pair = (first, second)
+work()
+"""
+
+
+def test_blocking_shows_values_of_one_moment(pythons, background):
+    for minor, python in all_of(pythons):
+        process = start(background, python, "-c", BUSY)
+        for _ in range(5):
+            done = dump("-p", process.pid, "-l", "--blocking")
+            assert (done.code, done.err) == (0, ""), minor
+            first, second = map(int, re.search(r"first: (\d+)\n +second: (\d+)\n", done.out).groups())
+            assert first - second in (0, 1), minor
+        dap.wait_until(lambda: "(active+gil)" in dump("-p", process.pid, "--blocking").out, what="a thread that holds the GIL")
+        dap.wait_until(lambda: "R" in states(process.pid), what="a process that goes on")
+        process.kill()
+
+
+def test_blocking_waits_for_no_other_tracer(background):
+    process = start_waiting(background)
+    tracer = shutil.which("strace")
+    if not tracer:
+        pytest.skip("no strace to hold the process with")
+    background.start([tracer, "-f", "-o", os.devnull, "-p", str(process.pid)])
+
+    def is_traced():
+        with open("/proc/%d/status" % process.pid) as file:
+            return re.search(r"^TracerPid:\s+[1-9]", file.read(), re.M)
+    dap.wait_until(is_traced, what="a tracer")
+    done = dump("-p", process.pid, "--blocking")
+    assert (done.code, done.out) == (1, "") and "strace" in done.err and "already" in done.err
+    assert dump("-p", process.pid).code == 0  # without stopping it can be read
+
+
+def test_blocking_loses_no_signal(background):
+    process = start(background, PYTHON, "-c", "import signal, sys\ncount = 0\ndef on(*_):\n    global count\n    count += 1\n"
+                    "    print(count, flush=True)\nsignal.signal(signal.SIGUSR1, on)\nprint('ready', flush=True)\n"
+                    "while True: signal.pause()")
+    for i in range(1, 21):
+        stopped = subprocess.Popen([BASILISK, "dump", "-p", str(process.pid), "--blocking"], stdout=subprocess.DEVNULL)
+        process.send_signal(signal.SIGUSR1)
+        assert process.stdout.readline() == b"%d\n" % i
+        assert stopped.wait() == 0
 
 
 def test_two_hundred_threads_by_name(background):
