@@ -220,7 +220,7 @@ void doctor_machine(struct doctor *doctor)
     doctor_check_perf(doctor, 0);
     doctor_check_debugpy(doctor, NULL);
     doctor_check_memory(doctor, 0);
-    const char *how = ticks ? "reads from outside, or by eBPF where this build has it; nothing is "
+    const char *how = ticks ? "reads from outside, or by eBPF at each clock tick; nothing is "
                               "ever stopped"
                             : "reads from outside; nothing is ever stopped";
     if (child && others)

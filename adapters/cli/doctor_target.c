@@ -181,7 +181,7 @@ void doctor_target(struct doctor *doctor, pid_t pid)
     check_debugpy_of(doctor, pid, &them);
     doctor_check_memory(doctor, pid);
     doctor_say(doctor, "therefore", DOCTOR_GOOD, "", "so Basilisk %s",
-               ticks ? "reads it from outside, or by eBPF where this build has it; it is never "
+               ticks ? "reads it from outside, or by eBPF at each clock tick; it is never "
                        "stopped"
                      : "reads it from outside; it is never stopped");
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     TOTALS_MS = 500,    /* heat at least once a second, the first within 1.5 s */
@@ -414,12 +415,18 @@ static int open_candidates(struct open_job *job, pid_t inner_pid)
     return first.code;
 }
 
+enum { BELOW_TRIES = 40, BELOW_PAUSE_MS = 25 };
+
 static void open_on_worker(uv_work_t *work)
 {
     struct open_job *job = work->data;
     pid_t pid = job->pid;
-    if (job->below)
-        (void)bsk_python_find_below(pid, &pid, NULL); /* else opening it says what is wrong */
+    /* A shell that is to start the Python may only just have begun. */
+    for (int tries = 0; job->below && tries < BELOW_TRIES; tries++) {
+        if (bsk_python_find_below(job->pid, &pid, NULL) != BSK_E_FORMAT)
+            break; /* found, or opening it says what is wrong */
+        nanosleep(&(struct timespec){ .tv_nsec = BELOW_PAUSE_MS * 1000000 }, NULL);
+    }
     job->rc = open_pid(job, pid);
     if (job->rc != BSK_OK && job->has_identity && job->identity.has_proof)
         job->rc = open_candidates(job, job->identity.pid);
