@@ -6,11 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *usage_place;
+
+void cli_usage_place(const char *place)
+{
+    usage_place = place;
+}
+
 int cli_usage(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    fputs("basilisk: ", stderr);
+    fprintf(stderr, "basilisk: %s%s", usage_place ? usage_place : "", usage_place ? ": " : "");
     vfprintf(stderr, format, args); /* NOLINT(clang-analyzer-valist.Uninitialized): it is */
     fputs("; see `basilisk --help`\n", stderr);
     va_end(args);
@@ -58,6 +65,7 @@ struct reading {
     char **argv;
     cli_take_fn *take;
     void *user;
+    bool program; /* the first plain argument ends the options */
 };
 
 static int take_long(struct reading *reading)
@@ -101,27 +109,49 @@ static int take_letters(struct reading *reading)
     return 0;
 }
 
-int cli_parse(const struct cli_command *command, int argc, char **argv, cli_take_fn *take,
-              void *user, int *out_plain, int *out_rest)
+static int parse(struct reading *reading, int *out_plain, int *out_rest)
 {
-    struct reading reading = { command, argc, 0, argv, take, user };
     int rc = 0, plain = 0;
-    *out_rest = argc;
-    for (; rc == 0 && reading.at < argc; reading.at++) {
-        char *word = argv[reading.at];
+    *out_rest = reading->argc;
+    for (; rc == 0 && reading->at < reading->argc; reading->at++) {
+        char *word = reading->argv[reading->at];
         if (strcmp(word, "--") == 0) {
-            *out_rest = reading.at + 1;
+            *out_rest = reading->at + 1;
             break;
         }
-        if (word[0] == '-' && word[1] == '-')
-            rc = take_long(&reading);
-        else if (word[0] == '-' && word[1])
-            rc = take_letters(&reading);
-        else
-            argv[plain++] = word;
+        if (word[0] == '-' && word[1] == '-') {
+            rc = take_long(reading);
+        } else if (word[0] == '-' && word[1]) {
+            rc = take_letters(reading);
+        } else if (reading->program) {
+            *out_rest = reading->at;
+            break;
+        } else {
+            reading->argv[plain++] = word;
+        }
     }
     *out_plain = plain;
     return rc;
+}
+
+int cli_parse(const struct cli_command *command, int argc, char **argv, cli_take_fn *take,
+              void *user, int *out_plain, int *out_rest)
+{
+    struct reading reading = { command, argc, 0, argv, take, user, false };
+    return parse(&reading, out_plain, out_rest);
+}
+
+int cli_parse_program(const struct cli_command *command, int argc, char **argv, cli_take_fn *take,
+                      void *user, int *out_rest)
+{
+    struct reading reading = { command, argc, 0, argv, take, user, true };
+    int plain;
+    return parse(&reading, &plain, out_rest);
+}
+
+const struct cli_option *cli_option_named(const struct cli_command *command, const char *name)
+{
+    return named(command, name, strlen(name));
 }
 
 void cli_print_help(const struct cli_command *command)

@@ -40,11 +40,23 @@ typedef int cli_take_fn(void *user, const struct cli_option *option, const char 
 int cli_parse(const struct cli_command *command, int argc, char **argv, cli_take_fn *take,
               void *user, int *out_plain, int *out_rest);
 
+/* The same for commands that start a program: the first plain argument begins it, as in py-spy, and
+ * what follows it is the program's own. `--` may stand before it. `*out_rest` == argc: none. */
+int cli_parse_program(const struct cli_command *command, int argc, char **argv, cli_take_fn *take,
+                      void *user, int *out_rest);
+
+/* The option of this name in `command`'s table, or NULL: for names from a file. */
+const struct cli_option *cli_option_named(const struct cli_command *command, const char *name);
+
 /* The option of this name that was given to cli_parse(), for comparing in a cli_take_fn. */
 bool cli_is(const struct cli_option *option, const char *name);
 
 /* "basilisk: ", the text, and where to look further, on stderr. Returns 2. */
 int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Where the options come from that are read now, for cli_usage(): "options.txt:3"; NULL: the
+ * command line. Not copied. */
+void cli_usage_place(const char *place);
 
 /* A whole number from `least` to `most`. Returns 0, or 2 when it has complained. */
 int cli_number(const struct cli_option *option, const char *value, long long least, long long most,

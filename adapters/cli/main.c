@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct cli_command *const cli_commands[] = { &cli_dap, &cli_replay, NULL };
+const struct cli_command *const cli_commands[] = { &cli_record, &cli_diff,   &cli_dap,
+                                                   &cli_dump,   &cli_replay, NULL };
 
 static void print_help(void)
 {

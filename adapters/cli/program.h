@@ -14,6 +14,7 @@
 #include "engine/base/error.h"
 
 #include <stdbool.h>
+#include <sys/signalfd.h>
 #include <sys/types.h>
 
 struct cli_program;
@@ -22,9 +23,11 @@ struct cli_program;
 int cli_program_start(char *const *argv, struct cli_program **out_program, struct bsk_error *err);
 void cli_program_free(struct cli_program *program);
 pid_t cli_program_pid(const struct cli_program *program);
-int cli_program_fd(const struct cli_program *program); /* readable once it has ended */
-/* Passes a signal on, once; one that the terminal sent to the whole group is not sent again. */
-void cli_program_signal(struct cli_program *program, int number);
+int cli_program_fd(const struct cli_program *program);            /* readable once it has ended */
+void cli_program_signal(struct cli_program *program, int number); /* harmless once it has ended */
+/* Passes on a signal that came to us (as read from a signalfd); one that the terminal sent to the
+ * whole group reached the program by itself and is not sent again. */
+void cli_program_pass(struct cli_program *program, const struct signalfd_siginfo *info);
 bool cli_program_ended(struct cli_program *program); /* does not wait */
 /* Waits for its end: its exit code, or 128 + n when signal n ended it. */
 int cli_program_wait(struct cli_program *program);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -31,10 +32,11 @@ int bsk_draft_open(const char *path, char *draft_path, size_t draft_path_bytes, 
     return BSK_OK;
 }
 
-int bsk_publish(FILE *draft, const char *draft_path, const char *path, struct bsk_error *err)
+static int publish(FILE *draft, const char *draft_path, const char *path, bool sync,
+                   struct bsk_error *err)
 {
     int rc = BSK_OK;
-    if (fflush(draft) != 0 || ferror(draft) || fsync(fileno(draft)) != 0) {
+    if (fflush(draft) != 0 || ferror(draft) || (sync && fsync(fileno(draft)) != 0)) {
         rc = bsk_fail(err, BSK_E_IO, "is the disk full?", "cannot write %s: %s", path,
                       strerror(errno));
         goto out;
@@ -46,6 +48,17 @@ out:
     if (rc < 0)
         unlink(draft_path);
     return rc;
+}
+
+int bsk_publish(FILE *draft, const char *draft_path, const char *path, struct bsk_error *err)
+{
+    return publish(draft, draft_path, path, true, err);
+}
+
+int bsk_publish_unsynced(FILE *draft, const char *draft_path, const char *path,
+                         struct bsk_error *err)
+{
+    return publish(draft, draft_path, path, false, err);
 }
 
 void bsk_draft_discard(FILE *draft, const char *draft_path)

@@ -21,6 +21,10 @@ int bsk_draft_open(const char *path, char *draft_path, size_t draft_path_bytes, 
 /* Takes over and closes `draft` in every case; on failure the draft is removed. */
 int bsk_publish(FILE *draft, const char *draft_path, const char *path, struct bsk_error *err);
 
+/* The same without waiting for the disk: whole whatever happens to us, not to the machine. */
+int bsk_publish_unsynced(FILE *draft, const char *draft_path, const char *path,
+                         struct bsk_error *err);
+
 /* Closes and removes a draft that is not wanted any more. */
 void bsk_draft_discard(FILE *draft, const char *draft_path);
 

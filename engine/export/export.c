@@ -6,8 +6,8 @@
 #include <string.h>
 
 static const struct bsk_exporter *const exporters[] = {
-    &bsk_export_speedscope,
-    &bsk_export_cpuprofile,
+    &bsk_export_speedscope, &bsk_export_cpuprofile,  &bsk_export_flamegraph,
+    &bsk_export_raw,        &bsk_export_chrometrace, &bsk_export_pprof,
 };
 
 const struct bsk_exporter *bsk_exporter_named(const char *name)
@@ -17,6 +17,11 @@ const struct bsk_exporter *bsk_exporter_named(const char *name)
             return exporters[i];
     }
     return NULL;
+}
+
+const struct bsk_exporter *bsk_exporter_at(size_t index)
+{
+    return index < sizeof(exporters) / sizeof(exporters[0]) ? exporters[index] : NULL;
 }
 
 int bsk_export_file(const struct bsk_exporter *exporter, const struct bsk_profile *profile,

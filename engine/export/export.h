@@ -18,9 +18,16 @@ struct bsk_exporter {
 
 extern const struct bsk_exporter bsk_export_speedscope;
 extern const struct bsk_exporter bsk_export_cpuprofile;
+extern const struct bsk_exporter bsk_export_flamegraph;
+extern const struct bsk_exporter bsk_export_raw;
+extern const struct bsk_exporter bsk_export_chrometrace;
+extern const struct bsk_exporter bsk_export_pprof;
 
 /* By name, or NULL. */
 const struct bsk_exporter *bsk_exporter_named(const char *name);
+
+/* All of them, from 0; NULL past the last. */
+const struct bsk_exporter *bsk_exporter_at(size_t index);
 
 /* Writes `profile` under `path` in one step (base/publish.h). */
 int bsk_export_file(const struct bsk_exporter *exporter, const struct bsk_profile *profile,

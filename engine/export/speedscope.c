@@ -4,6 +4,7 @@
  */
 #include "engine/export/about.h"
 #include "engine/export/export.h"
+#include "engine/export/names.h"
 #include "engine/export/pairs.h"
 
 #include <stdlib.h>
@@ -125,24 +126,28 @@ static uint64_t lay_out(struct plan *plan, const struct rest *rest)
     return total;
 }
 
+/* Neighbours with the same stack are one. */
+static void add_entry(struct plan *plan, uint32_t *ends, uint32_t track, uint32_t node, uint64_t ns)
+{
+    uint32_t *end = &ends[track];
+    if (*end > plan->track_begin[track] && plan->entries[*end - 1].node == node)
+        plan->entries[*end - 1].ns += ns;
+    else
+        plan->entries[(*end)++] = (struct entry){ node, ns };
+}
+
 static void fill(struct plan *plan, const struct rest *rest, uint32_t *ends)
 {
     const struct bsk_profile *profile = plan->profile;
     memcpy(ends, plan->track_begin, plan->track_count * sizeof(*ends));
     struct bsk_run run;
     for (size_t at = 0; bsk_profile_next_run(profile, &at, &run);) {
-        uint32_t *end = &ends[run.track];
-        if (!is_entry(rest, &run))
-            continue;
-        if (*end > plan->track_begin[run.track] && plan->entries[*end - 1].node == run.node)
-            plan->entries[*end - 1].ns += run.cpu_ns; /* only idle time lies between them */
-        else
-            plan->entries[(*end)++] = (struct entry){ run.node, run.cpu_ns };
+        if (is_entry(rest, &run)) /* only idle time can lie between it and the one before */
+            add_entry(plan, ends, run.track, run.node, run.cpu_ns);
     }
     for (uint32_t i = 0; i < plan->node_count; i++) {
         if (rest->node_ns[i] > 0)
-            plan->entries[ends[bsk_profile_track_of(profile, i)]++] =
-                (struct entry){ i, rest->node_ns[i] };
+            add_entry(plan, ends, bsk_profile_track_of(profile, i), i, rest->node_ns[i]);
     }
 }
 
@@ -389,6 +394,10 @@ static void write_track(const struct plan *plan, uint32_t track, struct bsk_json
 {
     char name[1024];
     bsk_export_track_name(bsk_profile_track_at(plan->profile, track), name, sizeof(name));
+    enum bsk_clock clock = bsk_profile_meta_const(plan->profile)->clock;
+    size_t used = strlen(name);
+    if (clock != BSK_CLOCK_CPU) /* which is what everyone expects */
+        snprintf(name + used, sizeof(name) - used, ", %s time", bsk_clock_name(clock));
     begin_profile(json, name, plan->track_ns[track]);
     bsk_json_key(json, "samples");
     bsk_json_begin(json, '[');

@@ -114,6 +114,7 @@ struct bsk_thread {
     uint64_t cpu_ns;    /* of the last look */
     char state;         /* of the last look that needed it: 'R', 'S', 'D', ...; 0 before */
     uint32_t listed_in; /* used by bsk_threads_refresh() */
+    bool waits_for_gil; /* set by its owner */
     bool ignored;       /* its owner has no use for it; nothing here looks at this */
 };
 
@@ -135,6 +136,9 @@ struct bsk_thread *bsk_threads_find(struct bsk_threads *threads, pid_t tid);
 int bsk_thread_cpu_ns(struct bsk_process *process, struct bsk_thread *thread, uint64_t *out_ns,
                       uint64_t *out_turns);
 int bsk_thread_state(struct bsk_process *process, struct bsk_thread *thread, char *out_state);
+/* The first argument of the system call that the thread sleeps in, for futexes the address it waits
+ * on; 0 when it is in none, or that may not be known. */
+uint64_t bsk_thread_waits_on(struct bsk_process *process, const struct bsk_thread *thread);
 
 /* --- what /proc says of any process, held or not ---------------------------------------------- */
 

@@ -261,6 +261,13 @@ uint32_t bsk_profile_stack(struct bsk_profile *p, uint32_t track,
     return node;
 }
 
+uint32_t bsk_profile_step(struct bsk_profile *p, uint32_t parent, uint32_t function, uint32_t line)
+{
+    if (parent >= p->node_count || function >= p->function_count)
+        return BSK_NO_NODE;
+    return child(p, p->node_tracks[parent], parent, function, line);
+}
+
 void bsk_profile_name_track(struct bsk_profile *p, uint32_t track, const char *thread)
 {
     uint32_t text = track < p->track_count ? intern(p, thread) : FAILED;
@@ -290,10 +297,23 @@ void bsk_profile_add(struct bsk_profile *p, uint32_t node, uint64_t start_ns, ui
     p->nodes[node].samples += samples;
     p->cpu_ns += cpu_ns;
     p->samples += samples;
+    if (wall_ns > 0)
+        bsk_profile_add_run(p, node, start_ns, wall_ns, cpu_ns, samples);
+}
+
+void bsk_profile_add_run(struct bsk_profile *p, uint32_t node, uint64_t start_ns, uint64_t wall_ns,
+                         uint64_t cpu_ns, uint32_t samples)
+{
     const struct bsk_timeline_tree tree = { p->nodes, p->node_tracks, p->node_count };
-    if (wall_ns > 0 &&
+    if (node >= p->node_count ||
         !bsk_timeline_add(&p->timeline, &tree, node, start_ns, wall_ns, cpu_ns, samples))
-        p->lost += lost;
+        p->lost += samples ? samples : 1;
+}
+
+void bsk_profile_coarsen(struct bsk_profile *p, size_t max_runs)
+{
+    const struct bsk_timeline_tree tree = { p->nodes, p->node_tracks, p->node_count };
+    bsk_timeline_limit(&p->timeline, &tree, max_runs);
 }
 
 struct bsk_profile *bsk_profile_new(size_t max_runs)
@@ -307,6 +327,18 @@ struct bsk_profile *bsk_profile_new(size_t max_runs)
         return NULL;
     }
     p->text[p->text_size++] = '\0';
+    return p;
+}
+
+struct bsk_profile *bsk_profile_like(const struct bsk_profile *profile)
+{
+    struct bsk_profile *p = bsk_profile_new(profile->timeline.max_runs);
+    if (!p)
+        return NULL;
+    p->meta = profile->meta;
+    p->lost = profile->lost;
+    p->timeline.window_ns = profile->timeline.window_ns;
+    p->timeline.max_depth = profile->timeline.max_depth;
     return p;
 }
 

@@ -111,13 +111,17 @@ struct bsk_profile_meta {
     uint64_t stopped;     /* times that a thread was stopped for a sample */
     enum bsk_clock clock;
     enum bsk_method method;
-    uint64_t missed; /* sweeps left out because the clock ran late */
+    uint64_t missed;     /* sweeps left out because the clock ran late */
+    bool full_filenames; /* asked for: formats that shorten paths for people do not */
 };
 
 /* Returns NULL when out of memory. `max_runs` 0: the default ceiling of the timeline; others are
  * held between 16 and 2^31. */
 struct bsk_profile *bsk_profile_new(size_t max_runs);
 struct bsk_profile *bsk_profile_clone(const struct bsk_profile *profile);
+/* An empty one that says of itself (meta, lost, window) what `profile` does. NULL: out of
+ * memory. */
+struct bsk_profile *bsk_profile_like(const struct bsk_profile *profile);
 void bsk_profile_free(struct bsk_profile *profile); /* accepts NULL */
 
 struct bsk_profile_meta *bsk_profile_meta(struct bsk_profile *profile);
@@ -134,6 +138,10 @@ uint32_t bsk_profile_track(struct bsk_profile *profile, pid_t pid, pid_t tid, co
 uint32_t bsk_profile_stack(struct bsk_profile *profile, uint32_t track,
                            const struct bsk_profile_frame *frames, size_t depth);
 
+/* The node of one more frame above `parent`; BSK_NO_NODE stays what it is. */
+uint32_t bsk_profile_step(struct bsk_profile *profile, uint32_t parent, uint32_t function,
+                          uint32_t line);
+
 /* Names a track's thread anew, when the name became known later. */
 void bsk_profile_name_track(struct bsk_profile *profile, uint32_t track, const char *thread);
 
@@ -142,6 +150,14 @@ void bsk_profile_name_track(struct bsk_profile *profile, uint32_t track, const c
  * allowed, so that the answer of bsk_profile_stack() need not be looked at: its weight is lost. */
 void bsk_profile_add(struct bsk_profile *profile, uint32_t node, uint64_t start_ns,
                      uint64_t wall_ns, uint64_t cpu_ns, uint32_t samples);
+
+/* Adds to the timeline alone what bsk_profile_add() adds to both: for copies that carry weights
+ * over node by node. */
+void bsk_profile_add_run(struct bsk_profile *profile, uint32_t node, uint64_t start_ns,
+                         uint64_t wall_ns, uint64_t cpu_ns, uint32_t samples);
+
+/* Lowers the ceiling of the timeline, which becomes coarser where it does not fit; weights stay. */
+void bsk_profile_coarsen(struct bsk_profile *profile, size_t max_runs);
 
 /* Adds what the thread did with this stack, beside its CPU time; BSK_NO_NODE is allowed. */
 void bsk_profile_add_states(struct bsk_profile *profile, uint32_t node, uint64_t gil_ns,

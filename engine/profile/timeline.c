@@ -266,6 +266,18 @@ static bool coarsen(struct bsk_timeline *t, const struct bsk_timeline_tree *tree
     return t->run_count < t->max_runs;
 }
 
+void bsk_timeline_limit(struct bsk_timeline *t, const struct bsk_timeline_tree *tree,
+                        size_t max_runs)
+{
+    if (max_runs < MIN_RUNS)
+        max_runs = MIN_RUNS;
+    if (max_runs >= t->max_runs)
+        return;
+    t->max_runs = (uint32_t)max_runs;
+    if (t->run_count > t->max_runs)
+        coarsen(t, tree);
+}
+
 /* Adding */
 
 static void halve_units(struct bsk_timeline *t)

@@ -54,6 +54,10 @@ void bsk_timeline_free(struct bsk_timeline *timeline);
  * nothing but what bsk_timeline_free() takes. */
 bool bsk_timeline_clone(struct bsk_timeline *timeline, const struct bsk_timeline_tree *tree);
 
+/* Lowers the ceiling, and makes the timeline coarser until it fits. */
+void bsk_timeline_limit(struct bsk_timeline *timeline, const struct bsk_timeline_tree *tree,
+                        size_t max_runs);
+
 /* Tracks come as 0, 1, 2, …; asking for the newest again is harmless. */
 bool bsk_timeline_add_track(struct bsk_timeline *timeline, uint32_t track);
 

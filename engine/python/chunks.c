@@ -7,14 +7,15 @@
 void bsk_chunk_free(struct chunk *chunk)
 {
     free(chunk->copy);
+    free(chunk->last);
     free(chunk->again);
 }
 
 static bool make_room(struct chunk *chunk, uint32_t bytes, bool twice)
 {
     if (chunk->room < bytes) {
-        uint8_t **copies[] = { &chunk->copy, &chunk->again };
-        for (size_t i = 0; i < (chunk->again ? 2 : 1); i++) {
+        uint8_t **copies[] = { &chunk->copy, &chunk->last, &chunk->again };
+        for (size_t i = 0; i < (chunk->again ? 3 : 2); i++) {
             uint8_t *grown = realloc(*copies[i], bytes);
             if (!grown)
                 return false;
@@ -61,7 +62,7 @@ bool bsk_chunks_follow(struct bsk_python *python, struct bsk_stack_memory *memor
     if (keep < memory->chunk_count) {
         drop_chunks(memory, 0, keep);
         if (keep > 0)
-            memory->piece_chunk_again = SIZE_MAX; /* that was the one that is gone */
+            memory->again_have = 0; /* that was the one that is gone */
     } else if (newest != 0) {
         struct chunk *fresh = NULL;
         size_t count = 0, capacity = 0, known = 0;
@@ -106,7 +107,7 @@ bool bsk_chunks_follow(struct bsk_python *python, struct bsk_stack_memory *memor
         memory->chunk_count += count;
         free(fresh);
         memory->unproven = true;
-        memory->piece_chunk_again = SIZE_MAX;
+        memory->again_have = 0;
         for (size_t i = 0; i < count; i++)
             if (!bsk_chunk_extend(python, &memory->chunks[i], memory->chunks[i].want))
                 return false;
@@ -138,4 +139,48 @@ uint64_t bsk_chunks_first_frame(const struct bsk_stack_memory *memory, uint64_t 
         return 0;
     uint64_t first = memory->chunks[memory->chunk_count - 1].base + CHUNK_HEADER_BYTES + 8;
     return memory->chunk_count == 1 && top <= first ? 0 : first;
+}
+
+/* Before a reading: what was read before becomes what is compared with. */
+void bsk_chunks_turn(struct bsk_stack_memory *memory)
+{
+    for (size_t i = 0; i < memory->chunk_count; i++) {
+        struct chunk *chunk = &memory->chunks[i];
+        uint8_t *copy = chunk->copy;
+        chunk->copy = chunk->last;
+        chunk->last = copy;
+        chunk->last_have = chunk->have;
+        chunk->have = 0;
+    }
+}
+
+/* How many bytes at the start of the chunk are as they were in the reading before. */
+static uint32_t same_bytes(const struct chunk *chunk)
+{
+    enum { BLOCK = 256 };
+    uint32_t most = chunk->have < chunk->last_have ? chunk->have : chunk->last_have, same = 0;
+    while (same + BLOCK <= most && memcmp(chunk->copy + same, chunk->last + same, BLOCK) == 0)
+        same += BLOCK;
+    while (same + 8 <= most && bsk_u64(chunk->copy, same) == bsk_u64(chunk->last, same))
+        same += 8;
+    return same;
+}
+
+size_t bsk_chunks_same_steps(const struct bsk_stack_memory *memory, uint32_t frame_bytes)
+{
+    size_t same = 0, chunk = memory->chunk_count;
+    uint64_t base = 1, end = 0; /* of the part of the chunk that is the same */
+    for (; same < memory->path_valid; same++) {
+        uint64_t address = memory->path[same].raw.address;
+        while (chunk > 0 && (address < base || address >= base + memory->chunks[chunk].bytes)) {
+            chunk--;
+            base = memory->chunks[chunk].base;
+            end = base + same_bytes(&memory->chunks[chunk]);
+            if (address >= base && address - base < memory->chunks[chunk].bytes)
+                break;
+        }
+        if (address < base || address + frame_bytes > end)
+            break;
+    }
+    return same;
 }

@@ -15,14 +15,19 @@ struct bsk_python {
     struct bsk_python_info info;
     struct bsk_layout layout;
     uint64_t runtime; /* address of _PyRuntime */
+    bool calibrated;  /* every place of the layout has been checked; else the next refresh tries */
 
     uint64_t interpreters_head;
     struct bsk_interpreter {
         uint64_t address;
+        int64_t id;
         uint64_t threads_head, threads_head_now;
         uint64_t next;
         uint64_t gil[2]; /* last holder; locked, an int */
         int32_t collecting;
+        uint8_t window[1024]; /* all of these words at once, and the head of its threads */
+        uint32_t window_at;   /* where in the interpreter it begins */
+        size_t window_piece;
         size_t gil_piece, collecting_piece;
         uint64_t holder; /* the thread state that holds its GIL, or 0: of the last reading */
         bool collects;
@@ -38,6 +43,10 @@ struct bsk_python {
     size_t thread_count;
     uint32_t pthread_tid_offset; /* of `tid` in the C library's thread descriptor; 0: not found */
 
+    struct bsk_objects *objects; /* objects.c; NULL until first asked for */
+    struct {
+        uint64_t threading, active, name; /* places in their dicts, see thread_names.c */
+    } names;
     struct bsk_codes *codes;
     struct bsk_proof proof;
     uint64_t lot; /* for what is told by chance, see path.c */
@@ -59,6 +68,10 @@ struct bsk_found {
 /* Finds the CPython of a process; failures as bsk_python_open() has them. */
 int bsk_find_python(struct bsk_process *process, struct bsk_found *out_found,
                     struct bsk_error *err);
+
+/* The layout of the CPython that was found, not checked yet. */
+int bsk_layout_choose(struct bsk_process *process, const struct bsk_found *found,
+                      struct bsk_layout *out_layout, struct bsk_error *err);
 
 static inline uint64_t bsk_now_ns(void) /* CLOCK_MONOTONIC */
 {

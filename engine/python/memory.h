@@ -24,6 +24,7 @@ enum {
     SHIMS_MAX = 65536,
     TRIES = 8, /* readings of one stack, where they come out as garbage */
     CFRAME_BYTES = 24,
+    BACK_PIECES_MAX = 8,         /* of a second reading that goes back from the top */
     HEADS_BELIEVED_NS = 1000000, /* the lists of threads are looked at this often */
     LEARN_FIRST = 1000, /* samples of a thread that are read twice at once, to learn from */
     LEARN_EVERY = 16,   /* and then one in so many */
@@ -37,7 +38,9 @@ struct chunk {
     uint32_t have;  /* how much of `copy` is of this sample */
     uint32_t room;  /* of the copies */
     uint8_t *copy;
-    uint8_t *again; /* the newest chunk's second reading; NULL in the others */
+    uint8_t *last;      /* the copy of the reading before */
+    uint32_t last_have; /* how much of it there is */
+    uint8_t *again;     /* the newest chunk's second reading; NULL in the others */
 };
 
 /* A frame as it was read. */
@@ -49,6 +52,8 @@ struct raw {
     int32_t tlbc_index;
     bool stood;      /* the same in both readings, its caller's place too */
     bool after_shim; /* C code stands between it and its caller */
+    bool calls;      /* bsk_layout_calls() */
+    bool emptied;    /* as a frame is that has been popped, or that has no locals */
     struct bsk_known *known;
 };
 
@@ -78,6 +83,8 @@ struct bsk_stack_memory {
     size_t raw_count, raw_capacity;
     struct step *path; /* of this sample; what was there before it is of the one before */
     size_t path_count, path_capacity;
+    uint64_t reading;         /* counts them */
+    uint64_t path_reading;    /* the one that the path was found in from below; 0: in none */
     size_t path_valid;        /* so many of its first steps may be compared with */
     size_t path_same;         /* so many of them are those of the sample before */
     bool had_shims;           /* frames and steps do not go side by side */
@@ -88,6 +95,8 @@ struct bsk_stack_memory {
     /* places in python->pieces of the reading that is going on; SIZE_MAX: not asked for */
     size_t piece_thread, piece_cframe, piece_chunks, piece_ahead, piece_chunk_again;
     size_t piece_ahead_again, piece_cframe_again, piece_top_again;
+    size_t again_pieces;     /* of the newest chunk's second reading */
+    uint32_t again_have;     /* how much of it there is */
     uint64_t top, top_after; /* of this reading: before and after all the rest */
     uint64_t base_code;      /* 3.10 and older: see reaches_base() */
     size_t base_depth;
@@ -121,6 +130,9 @@ void bsk_frame_raw(const struct bsk_layout *layout, const uint8_t *frame, uint64
 bool bsk_chunks_follow(struct bsk_python *python, struct bsk_stack_memory *memory, uint64_t newest,
                        uint64_t top);
 void bsk_chunk_free(struct chunk *chunk);
+void bsk_chunks_turn(struct bsk_stack_memory *memory); /* before each reading */
+/* How many of the first steps of the path of the reading before are still what is in the chunks. */
+size_t bsk_chunks_same_steps(const struct bsk_stack_memory *memory, uint32_t frame_bytes);
 /* Reads the part of the chunk up to `until` that is still missing. */
 bool bsk_chunk_extend(struct bsk_python *python, struct chunk *chunk, uint32_t until);
 /* The address of the first frame that this thread ever pushed; 0: it has none now. */
@@ -140,6 +152,15 @@ enum bsk_upward {
     BSK_UPWARD_GARBAGE, /* nothing fits */
 };
 enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_memory *memory);
+
+/* states.c: planned before the stacks; taken after the reading: true when the lists of threads have
+ * changed; told of one thread. */
+void bsk_states_plan(struct bsk_python *python);
+bool bsk_states_take(struct bsk_python *python);
+void bsk_states_of(const struct bsk_python *python, struct bsk_python_thread *thread);
+
+/* stack.c: one more piece of the reading that is planned; SIZE_MAX when out of memory. */
+size_t bsk_add_piece(struct bsk_python *python, uint64_t address, void *dst, uint32_t size);
 
 /* path.c */
 bool bsk_path_begin(struct bsk_stack_memory *memory, size_t keep); /* keeps the first so many */

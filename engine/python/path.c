@@ -33,6 +33,8 @@ bool bsk_path_push(struct bsk_python *python, struct bsk_stack_memory *memory,
             before->raw.lasti == raw->lasti) {
             before->raw.stood = raw->stood;
             before->raw.after_shim = raw->after_shim;
+            before->raw.calls = raw->calls;
+            before->raw.emptied = raw->emptied;
             memory->path_same++;
             memory->path_count++;
             return true;
@@ -43,6 +45,8 @@ bool bsk_path_push(struct bsk_python *python, struct bsk_stack_memory *memory,
     struct step *step = &memory->path[at];
     struct bsk_known *known = NULL;
     memory->path_valid = at; /* what was above is of another stack */
+    if (memory->frames_valid > at)
+        memory->frames_valid = at;
     if (at > 0 && memory->path[at - 1].raw.code == raw->code)
         known = memory->path[at - 1].raw.known; /* recursion */
     else if (bsk_codes_get(python->codes, raw->code, &known) < 0)
@@ -131,8 +135,9 @@ bool bsk_path_fill(struct bsk_python *python, struct bsk_stack_memory *memory)
     struct step *step = &memory->path[memory->path_count];
     step->raw = (struct raw){ .code = known->address, .known = known };
     step->hash = bsk_path_next_hash(step - 1, callee);
-    memory->path_count++;
-    memory->path_valid = memory->path_count - 1; /* never taken for one that was read */
+    memory->path_valid = memory->path_count++; /* it is never taken for one that was read */
+    if (memory->frames_valid > memory->path_valid)
+        memory->frames_valid = memory->path_valid;
     return true;
 }
 
@@ -183,8 +188,9 @@ bool bsk_path_resolve(struct bsk_python *python, struct bsk_python_thread *threa
     }
     if (!frame_room(memory))
         return false;
-    size_t kept =
-        memory->path_same < memory->frames_valid ? memory->path_same : memory->frames_valid;
+    size_t kept = memory->frames_valid;
+    if (kept > memory->path_count)
+        kept = memory->path_count;
     size_t depth = 0, shims = 0;
     struct bsk_frame *end = memory->frames + memory->frame_capacity;
     if (memory->had_shims)

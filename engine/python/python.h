@@ -63,9 +63,12 @@ enum { BSK_STACK_MAX_DEPTH = 65536 }; /* of frames; deeper stacks are cut and sa
 struct bsk_stack_memory; /* what reading a thread's stack remembers from sample to sample */
 
 struct bsk_python_thread {
-    pid_t tid;            /* as in /proc/PID/task */
-    uint64_t address;     /* of its PyThreadState */
-    uint64_t interpreter; /* of its PyInterpreterState */
+    pid_t tid;              /* as in /proc/PID/task */
+    uint64_t address;       /* of its PyThreadState */
+    uint64_t interpreter;   /* of its PyInterpreterState */
+    int64_t interpreter_id; /* 0: the main one */
+    uint64_t ident;         /* PyThreadState.thread_id: threading's ident */
+    const char *name; /* as threading calls it, UTF-8; "" while not known. Until the next naming */
     struct bsk_stack_memory *memory;
 
     /* The answer of the last bsk_python_read_stacks() that was given this thread. */
@@ -79,6 +82,10 @@ struct bsk_python_thread {
     bool filled, unread; /* see bsk_thread_sample */
     const struct bsk_frame *frames; /* innermost first */
     size_t depth;
+
+    /* For bsk_python_name_threads() alone. */
+    char *name_memory;
+    uint64_t name_tried_ns, name_wait_ns;
 };
 
 /* Brings the list of threads up to date with the interpreters' own lists; `os_threads` tells which
@@ -95,8 +102,19 @@ struct bsk_python_thread *bsk_python_thread(struct bsk_python *python, size_t in
 int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread **wanted,
                            size_t count, bool *out_threads_changed, struct bsk_error *err);
 
+/* Fills in `name` of the threads that have none yet; with `again` of all, since a thread may be
+ * given another name. May be called at each sample: where no thread is due it returns at once, else
+ * it takes about a dozen small reads and a few for each such thread; one that `threading` does not
+ * know (not yet, or never: a program that has not imported it) is looked for again after 1, 2, 4 ms
+ * and so on, up to every second. Fails only where objects cannot be read at all: BSK_E_FORMAT,
+ * BSK_E_UNSUPPORTED (this build of Python has objects that we do not know), BSK_E_MEMORY. */
+int bsk_python_name_threads(struct bsk_python *python, bool again, struct bsk_error *err);
+
 /* The thread that held a GIL at the last reading, or NULL. */
 struct bsk_python_thread *bsk_python_gil_holder(const struct bsk_python *python);
+
+/* Whether `address`, that a thread waits on, is of a GIL. */
+bool bsk_python_is_gil(const struct bsk_python *python, uint64_t address);
 
 /* --- finding --------------------------------------------------------------------------------- */
 

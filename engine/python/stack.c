@@ -52,10 +52,7 @@ static uint32_t thread_bytes(const struct bsk_layout *layout)
     return layout->thread.needed < THREAD_MAX_BYTES ? layout->thread.needed : THREAD_MAX_BYTES;
 }
 
-/* --- planning one reading ----------------------------------------------------------------------
- */
-
-static size_t add_piece(struct bsk_python *python, uint64_t address, void *dst, uint32_t size)
+size_t bsk_add_piece(struct bsk_python *python, uint64_t address, void *dst, uint32_t size)
 {
     if (!bsk_room_for_one(&python->pieces, python->piece_count, &python->piece_capacity,
                           sizeof(python->pieces[0])))
@@ -65,10 +62,33 @@ static size_t add_piece(struct bsk_python *python, uint64_t address, void *dst, 
     return python->piece_count++;
 }
 
+/* --- planning one reading ----------------------------------------------------------------------
+ */
+
 static bool wants_twice(const struct bsk_python *python, const struct bsk_stack_memory *memory)
 {
     return python->layout.frame_form == BSK_FRAME_OBJECTS || memory->heap_left > 0 ||
            memory->readings < LEARN_FIRST || memory->readings % LEARN_EVERY == 0;
+}
+
+/* The newest chunk once more, from the frames on top down to the rest of it. */
+static void plan_back(struct bsk_python *python, struct bsk_stack_memory *memory)
+{
+    const struct chunk *chunk = &memory->chunks[0];
+    uint32_t until = chunk->want;
+    memory->piece_chunk_again = python->piece_count;
+    memory->again_pieces = 0;
+    for (size_t i = memory->path_count; i-- > 0 && memory->again_pieces < BACK_PIECES_MAX - 1;) {
+        uint64_t offset = memory->path[i].raw.address - chunk->base;
+        if (memory->path[i].raw.address <= chunk->base || offset >= until)
+            continue;
+        bsk_add_piece(python, chunk->base + offset, chunk->again + offset,
+                      until - (uint32_t)offset);
+        memory->again_pieces++;
+        until = (uint32_t)offset;
+    }
+    bsk_add_piece(python, chunk->base, chunk->again, until);
+    memory->again_pieces++;
 }
 
 static void plan(struct bsk_python *python, const struct bsk_python_thread *thread, bool twice)
@@ -79,33 +99,38 @@ static void plan(struct bsk_python *python, const struct bsk_python_thread *thre
     memory->piece_cframe = memory->piece_chunk_again = memory->piece_ahead = SIZE_MAX;
     memory->piece_cframe_again = memory->piece_ahead_again = SIZE_MAX;
     memory->twice = twice;
+    memory->reading++;
+    bsk_chunks_turn(memory);
 
-    memory->piece_thread = add_piece(python, thread->address, memory->thread, thread_bytes(layout));
+    memory->piece_thread =
+        bsk_add_piece(python, thread->address, memory->thread, thread_bytes(layout));
     if (layout->frame_form == BSK_FRAME_CFRAME)
         memory->piece_cframe =
-            add_piece(python, memory->cframe, memory->cframe_bytes, CFRAME_BYTES);
+            bsk_add_piece(python, memory->cframe, memory->cframe_bytes, CFRAME_BYTES);
     memory->piece_chunks = python->piece_count;
     for (size_t i = 0; i < memory->chunk_count; i++)
-        add_piece(python, memory->chunks[i].base, memory->chunks[i].copy, memory->chunks[i].want);
+        bsk_add_piece(python, memory->chunks[i].base, memory->chunks[i].copy,
+                      memory->chunks[i].want);
     /* Outermost first and back again: each call is proven by its caller standing at one place just
      * before and just after the callee was seen. Two passes in one direction would agree by chance
      * on a loop that takes as long as a pass: measured, 40 % of a profile. */
     if (twice) {
         memory->piece_ahead = python->piece_count;
         for (size_t i = memory->ahead_count; i-- > 0;)
-            add_piece(python, memory->ahead[i], memory->ahead_bytes + i * frame_bytes, frame_bytes);
+            bsk_add_piece(python, memory->ahead[i], memory->ahead_bytes + i * frame_bytes,
+                          frame_bytes);
         memory->piece_ahead_again = python->piece_count;
         for (size_t i = 0; i < memory->ahead_count && i < PROVE_AHEAD_MAX; i++)
-            add_piece(python, memory->ahead[i], memory->ahead_again + i * frame_bytes, frame_bytes);
+            bsk_add_piece(python, memory->ahead[i], memory->ahead_again + i * frame_bytes,
+                          frame_bytes);
         if (memory->chunk_count > 0 && memory->chunks[0].again)
-            memory->piece_chunk_again = add_piece(python, memory->chunks[0].base,
-                                                  memory->chunks[0].again, memory->chunks[0].want);
+            plan_back(python, memory);
     }
     if (layout->frame_form == BSK_FRAME_CFRAME)
         memory->piece_cframe_again =
-            add_piece(python, memory->cframe, memory->cframe_again, CFRAME_BYTES);
-    memory->piece_top_again = add_piece(python, thread->address + layout->thread.frame,
-                                        memory->top_again, sizeof(memory->top_again[0]));
+            bsk_add_piece(python, memory->cframe, memory->cframe_again, CFRAME_BYTES);
+    memory->piece_top_again = bsk_add_piece(python, thread->address + layout->thread.frame,
+                                            memory->top_again, sizeof(memory->top_again[0]));
 }
 
 /* --- what one reading says ---------------------------------------------------------------------
@@ -156,6 +181,13 @@ static bool collect(struct bsk_python *python, const struct bsk_python_thread *t
     for (size_t i = 0; i < memory->chunk_count; i++) {
         const struct bsk_piece *piece = &python->pieces[memory->piece_chunks + i];
         memory->chunks[i].have = piece->ok ? piece->size : 0;
+    }
+    memory->again_have = 0;
+    if (memory->piece_chunk_again != SIZE_MAX) {
+        bool whole = true;
+        for (size_t i = 0; i < memory->again_pieces; i++)
+            whole = whole && bsk_piece_ok(python, memory->piece_chunk_again + i);
+        memory->again_have = whole ? memory->chunks[0].have : 0;
     }
     if (!find_tops(python, memory))
         return false;
@@ -219,6 +251,47 @@ static bool is_heap(const struct bsk_stack_memory *memory, uint64_t address)
     return true;
 }
 
+static const struct raw *raw_of(const struct bsk_stack_memory *memory, size_t step)
+{
+    return &memory->path[step].raw;
+}
+
+/* A loop that takes as long as a reading looks as if it stood still. But frames tell by themselves
+ * whether they are dead, and whether they called. */
+static bool is_plausible(const struct raw *caller, const struct raw *raw)
+{
+    if (raw->emptied && raw->known->local_words > 0)
+        return false;
+    return !caller || caller->calls || raw->after_shim || caller->known->is_shim;
+}
+
+/* A frame that was on the stack before and after all the rest was read. */
+static bool is_below_tops(const struct bsk_stack_memory *memory, uint64_t address)
+{
+    if (memory->top == memory->top_after)
+        return true;
+    for (size_t i = 0; i < memory->chunk_count; i++) {
+        const struct chunk *chunk = &memory->chunks[i];
+        if (address < chunk->base || address - chunk->base >= chunk->bytes)
+            continue;
+        return i > 0 ||
+               (address <= memory->top && memory->top - chunk->base < chunk->bytes &&
+                address <= memory->top_after && memory->top_after - chunk->base < chunk->bytes);
+    }
+    return false;
+}
+
+/* Of the steps that look as if they stood still, those that really did. */
+static void doubt(const struct bsk_python *python, struct bsk_stack_memory *memory)
+{
+    bool objects = python->layout.frame_form == BSK_FRAME_OBJECTS;
+    for (size_t i = 0; i < memory->path_count; i++) {
+        struct raw *raw = &memory->path[i].raw;
+        raw->stood = raw->stood && is_below_tops(memory, raw->address) &&
+                     (objects || is_plausible(i > 0 ? raw_of(memory, i - 1) : NULL, raw));
+    }
+}
+
 /* What is not proven yet is read once more: steps that are still there, called from the same
  * places, are real. The first reading stays the sample. */
 static void prove(struct bsk_python *python, const struct bsk_python_thread *thread)
@@ -235,7 +308,11 @@ static void prove(struct bsk_python *python, const struct bsk_python_thread *thr
     for (size_t i = 0; i < count && called_alike; i++) {
         const struct raw *now = &memory->raw[memory->raw_count - 1 - i];
         struct raw *then = &memory->path[i].raw;
-        if (now->address != then->address || now->code != then->code)
+        if (!now->stood || now->address != then->address || now->code != then->code ||
+            !is_below_tops(memory, now->address))
+            break;
+        if (python->layout.frame_form != BSK_FRAME_OBJECTS &&
+            !is_plausible(i > 0 ? raw_of(memory, i - 1) : NULL, then))
             break;
         then->stood = true;
         called_alike = now->lasti == then->lasti;
@@ -278,6 +355,9 @@ static enum outcome judge_still(struct bsk_python *python, struct bsk_python_thr
     bsk_stack_remember_met(memory, bsk_frame_bytes(&python->layout));
     if (memory->moved || memory->unproven || !bsk_path_from_raw(python, memory))
         return MOVED;
+    for (size_t i = 0; i < memory->path_count; i++)
+        if (!is_plausible(i > 0 ? raw_of(memory, i - 1) : NULL, raw_of(memory, i)))
+            return MOVED;
     bool heap = false;
     for (size_t i = 0; i < memory->raw_count && !heap; i++)
         heap = is_heap(memory, memory->raw[i].address);
@@ -294,6 +374,7 @@ static enum outcome judge_heap(struct bsk_python *python, struct bsk_python_thre
     memory->heap_left = HEAP_LASTS;
     if (!bsk_path_from_raw(python, memory))
         return GARBAGE;
+    doubt(python, memory);
     return settle(python, thread, false) ? READ : MOVED;
 }
 
@@ -386,6 +467,7 @@ static enum outcome judge_objects(struct bsk_python *python, struct bsk_python_t
         bsk_path_learn(python, memory);
         return bsk_path_resolve(python, thread) ? READ : GARBAGE;
     }
+    doubt(python, memory);
     return settle(python, thread, false) ? READ : MOVED;
 }
 
@@ -397,114 +479,6 @@ static enum outcome judge(struct bsk_python *python, struct bsk_python_thread *t
                                                           : judge_chunks(python, thread);
 }
 
-/* --- the interpreter's own words ---------------------------------------------------------------
- */
-
-static uint64_t gil_address(const struct bsk_python *python, const struct bsk_interpreter *of)
-{
-    const struct bsk_layout *layout = &python->layout;
-    if (layout->interpreter.gil_holder)
-        return of->address + layout->interpreter.gil_holder;
-    return layout->runtime.gil_holder ? python->runtime + layout->runtime.gil_holder : 0;
-}
-
-static uint64_t collecting_address(const struct bsk_python *python,
-                                   const struct bsk_interpreter *of)
-{
-    const struct bsk_layout *layout = &python->layout;
-    if (layout->interpreter.collecting)
-        return of->address + layout->interpreter.collecting;
-    return layout->runtime.collecting ? python->runtime + layout->runtime.collecting : 0;
-}
-
-/* Who holds the GIL and whether rubbish is collected, read with the stacks; and now and then
- * whether the lists of threads are still the same. */
-static void plan_heads(struct bsk_python *python)
-{
-    const struct bsk_layout *layout = &python->layout;
-    uint64_t now = bsk_now_ns();
-    python->heads_read = now >= python->heads_due_ns;
-    for (size_t i = 0; i < python->interpreter_count; i++) {
-        struct bsk_interpreter *interpreter = &python->interpreters[i];
-        interpreter->gil_piece = interpreter->collecting_piece = SIZE_MAX;
-        bool own = i == 0 || layout->interpreter.gil_holder != 0;
-        if (own && !layout->free_threaded && gil_address(python, interpreter))
-            interpreter->gil_piece = add_piece(python, gil_address(python, interpreter),
-                                               interpreter->gil, sizeof(interpreter->gil));
-        if (collecting_address(python, interpreter))
-            interpreter->collecting_piece =
-                add_piece(python, collecting_address(python, interpreter), &interpreter->collecting,
-                          sizeof(interpreter->collecting));
-    }
-    if (!python->heads_read)
-        return;
-    python->heads_due_ns = now + HEADS_BELIEVED_NS;
-    python->heads_piece = python->piece_count;
-    add_piece(python, python->runtime + layout->runtime.interpreters_head,
-              &python->interpreters_head_now, sizeof(python->interpreters_head_now));
-    for (size_t i = 0; i < python->interpreter_count; i++)
-        add_piece(python, python->interpreters[i].address + layout->interpreter.threads_head,
-                  &python->interpreters[i].threads_head_now, sizeof(uint64_t));
-}
-
-static bool heads_changed(const struct bsk_python *python)
-{
-    if (!python->heads_read)
-        return false;
-    if (!bsk_piece_ok(python, python->heads_piece) ||
-        python->interpreters_head_now != python->interpreters_head)
-        return true;
-    for (size_t i = 0; i < python->interpreter_count; i++)
-        if (!bsk_piece_ok(python, python->heads_piece + 1 + i) ||
-            python->interpreters[i].threads_head_now != python->interpreters[i].threads_head)
-            return true;
-    return false;
-}
-
-/* A holder that is on no list of ours is a thread that is new. */
-static void note_holders(struct bsk_python *python, bool *out_threads_changed)
-{
-    for (size_t i = 0; i < python->interpreter_count; i++) {
-        struct bsk_interpreter *interpreter = &python->interpreters[i];
-        bool locked =
-            bsk_piece_ok(python, interpreter->gil_piece) && (int32_t)interpreter->gil[1] == 1;
-        interpreter->holder = locked ? interpreter->gil[0] : 0;
-        interpreter->collects =
-            bsk_piece_ok(python, interpreter->collecting_piece) && interpreter->collecting == 1;
-        if (interpreter->holder == 0 || interpreter->holder == python->strange_holder)
-            continue;
-        bool known = false;
-        for (size_t k = 0; k < python->thread_count && !known; k++)
-            known = python->threads[k]->address == interpreter->holder;
-        if (!known) {
-            python->strange_holder = interpreter->holder; /* once is enough: it may be of C alone */
-            *out_threads_changed = true;
-        }
-    }
-}
-
-static void note_states(const struct bsk_python *python, struct bsk_python_thread *thread)
-{
-    thread->holds_gil = thread->collects = false;
-    for (size_t i = 0; i < python->interpreter_count; i++) {
-        const struct bsk_interpreter *interpreter = &python->interpreters[i];
-        if (interpreter->holder == thread->address)
-            thread->holds_gil = true;
-        if (interpreter->address == thread->interpreter || python->layout.runtime.collecting)
-            thread->collects = thread->collects || interpreter->collects;
-    }
-    thread->collects = thread->collects && (thread->holds_gil || python->layout.free_threaded);
-}
-
-struct bsk_python_thread *bsk_python_gil_holder(const struct bsk_python *python)
-{
-    for (size_t k = 0; k < python->thread_count; k++)
-        for (size_t i = 0; i < python->interpreter_count; i++)
-            if (python->interpreters[i].holder == python->threads[k]->address)
-                return python->threads[k];
-    return NULL;
-}
-
 /* --- all stacks of one sample ------------------------------------------------------------------
  */
 
@@ -512,7 +486,7 @@ int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread *
                            size_t count, bool *out_threads_changed, struct bsk_error *err)
 {
     python->piece_count = 0;
-    plan_heads(python);
+    bsk_states_plan(python);
     for (size_t i = 0; i < count; i++) {
         if (!wanted[i]->memory)
             wanted[i]->memory = calloc(1, sizeof(*wanted[i]->memory));
@@ -525,14 +499,13 @@ int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread *
     int rc = bsk_process_read_pieces(python->process, python->pieces, python->piece_count, err);
     if (rc < 0)
         return rc;
-    *out_threads_changed = heads_changed(python);
-    note_holders(python, out_threads_changed);
+    *out_threads_changed = bsk_states_take(python);
     for (size_t i = 0; i < count; i++) {
         struct bsk_python_thread *thread = wanted[i];
         enum outcome outcome = GARBAGE;
         thread->frames = NULL;
         thread->depth = thread->kept = 0;
-        note_states(python, thread);
+        bsk_states_of(python, thread);
         for (int try = 0; try < TRIES && outcome == GARBAGE; try++) {
             /* Garbage is read again; what merely moved is not, as that would prefer stacks that
              * stand still. */

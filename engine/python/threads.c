@@ -6,6 +6,7 @@
  * holds that number as well: where in it is found out by looking. The same way helps where the name
  * is stale (3.11 after a fork).
  */
+#include "engine/python/calibrate.h"
 #include "engine/python/internal.h"
 
 #include <stdlib.h>
@@ -31,8 +32,9 @@ static int read_interpreters(struct bsk_python *python, struct bsk_error *err)
         struct bsk_piece pieces[] = {
             { address + layout->interpreter.next, &interpreter.next, 8, false },
             { address + layout->interpreter.threads_head, &interpreter.threads_head, 8, false },
+            { address + layout->interpreter.id, &interpreter.id, 8, false },
         };
-        rc = bsk_process_read_pieces(python->process, pieces, 2, err);
+        rc = bsk_process_read_pieces(python->process, pieces, 3, err);
         if (rc < 0)
             return rc;
         if (!pieces[0].ok || !pieces[1].ok)
@@ -125,9 +127,19 @@ static struct bsk_python_thread *take_known(struct bsk_python *python, uint64_t 
 
 static void free_thread(struct bsk_python_thread *thread)
 {
-    if (thread)
-        bsk_stack_memory_free(thread->memory);
+    if (!thread)
+        return;
+    bsk_stack_memory_free(thread->memory);
+    free(thread->name_memory);
     free(thread);
+}
+
+static int64_t id_of(const struct bsk_python *python, uint64_t interpreter)
+{
+    for (size_t i = 0; i < python->interpreter_count; i++)
+        if (python->interpreters[i].address == interpreter)
+            return python->interpreters[i].id;
+    return 0;
 }
 
 /* Puts the threads of `listed` in the place of those known; what is still there stays as it is. */
@@ -146,12 +158,15 @@ static int replace_threads(struct bsk_python *python, const struct listed *liste
         if (!thread && (thread = calloc(1, sizeof(*thread))) != NULL) {
             thread->address = listed[i].address;
             thread->tid = tids[i];
+            thread->name = "";
         }
         if (!thread) {
             rc = bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
             break;
         }
         thread->interpreter = listed[i].interpreter;
+        thread->interpreter_id = id_of(python, listed[i].interpreter);
+        thread->ident = listed[i].pthread;
         threads[kept++] = thread;
     }
     for (size_t i = 0; i < python->thread_count; i++)
@@ -170,6 +185,12 @@ int bsk_python_refresh(struct bsk_python *python, struct bsk_threads *os_threads
     uint64_t *descriptors = NULL;
     size_t count = 0, capacity = 0, unknown = 0;
     int rc = bsk_threads_refresh(python->process, os_threads, err);
+    if (rc == BSK_OK && !python->calibrated) {
+        rc = bsk_calibrate(python->process, &python->layout, python->runtime, python->info.version,
+                           &python->calibrated, err);
+        if (rc == BSK_E_TORN) /* it was good enough to be opened */
+            rc = BSK_OK;
+    }
     if (rc == BSK_OK)
         rc = read_interpreters(python, err);
     if (rc < 0)

@@ -13,8 +13,9 @@
 struct climb {
     struct bsk_python *python;
     struct bsk_stack_memory *memory;
-    size_t chunk; /* that the frame is in; 0 is the newest */
-    uint64_t sure_top;
+    size_t chunk;      /* that the frame is in; 0 is the newest */
+    uint64_t sure_top; /* where the stack ends for certain, or 0 */
+    bool top_out;      /* the top is on the heap */
 };
 
 static const uint8_t *frame_at(const struct climb *climb, size_t chunk, uint64_t address)
@@ -26,11 +27,15 @@ static const uint8_t *frame_at(const struct climb *climb, size_t chunk, uint64_t
     return in->copy + offset;
 }
 
+static bool is_in(const struct chunk *chunk, uint64_t address)
+{
+    return address >= chunk->base && address - chunk->base < chunk->bytes;
+}
+
 static bool in_chunks(const struct bsk_stack_memory *memory, uint64_t address)
 {
     for (size_t i = 0; i < memory->chunk_count; i++)
-        if (address >= memory->chunks[i].base &&
-            address - memory->chunks[i].base < memory->chunks[i].bytes)
+        if (is_in(&memory->chunks[i], address))
             return true;
     return false;
 }
@@ -55,12 +60,13 @@ static bool is_dead(const struct climb *climb, const uint8_t *frame, uint64_t sl
 {
     const struct bsk_layout *layout = &climb->python->layout;
     const struct bsk_stack_memory *memory = climb->memory;
+    struct raw raw;
     if (layout->minor >= 12 && known->local_words > 0) {
-        if (layout->minor >= 14)
-            return bsk_u64(frame, layout->frame.lasti + 8) == slot + layout->frame.size;
-        return bsk_i32(frame, layout->frame.calls) == 0;
+        bsk_frame_raw(layout, frame, slot, &raw);
+        return raw.emptied;
     }
-    return memory->top < slot && memory->top_after < slot; /* it does not tell by itself */
+    /* It does not tell by itself. */
+    return !climb->top_out && memory->top < slot && memory->top_after < slot;
 }
 
 enum next { LEAF, CALLEE, CALLS, HEAP };
@@ -111,11 +117,28 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
     if (memory->chunk_count == 0)
         return BSK_UPWARD_GARBAGE;
     bool top_in = in_chunks(memory, memory->top), after_in = in_chunks(memory, memory->top_after);
-    bool top_out = (memory->top != 0 && !top_in) || (memory->top_after != 0 && !after_in);
+    climb.top_out = (memory->top != 0 && !top_in) || (memory->top_after != 0 && !after_in);
     climb.chunk = memory->chunk_count - 1;
     climb.sure_top = memory->top == memory->top_after && top_in ? memory->top : 0;
     uint64_t address = memory->chunks[climb.chunk].base + CHUNK_HEADER_BYTES + 8;
-    bsk_path_begin(memory, 0);
+    size_t keep = memory->path_reading + 1 == memory->reading
+                      ? bsk_chunks_same_steps(memory, bsk_frame_bytes(&python->layout))
+                      : 0;
+    memory->path_reading = memory->reading;
+    /* Where the stack ends may differ although no byte of it does. */
+    uint64_t lower = memory->top < memory->top_after ? memory->top : memory->top_after;
+    while (keep > 0 && is_in(&memory->chunks[0], memory->path[keep - 1].raw.address) &&
+           memory->path[keep - 1].raw.address > lower && !climb.top_out)
+        keep--;
+    if (keep > 1) { /* the last one of these is looked at again, since what is above may differ */
+        address = memory->path[keep - 1].raw.address;
+        shim = memory->path[keep - 1].raw.after_shim;
+        while (!is_in(&memory->chunks[climb.chunk], address))
+            climb.chunk--;
+        memory->path_count = memory->path_same = keep - 1;
+    } else {
+        bsk_path_begin(memory, 0);
+    }
     for (;;) {
         const uint8_t *frame = frame_at(&climb, climb.chunk, address);
         struct raw raw;
@@ -131,7 +154,7 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
         size_t chunk;
         switch (look_above(&climb, frame, step, &address, &chunk, &shim)) {
         case LEAF:
-            return top_out ? BSK_UPWARD_HEAP : BSK_UPWARD_WHOLE;
+            return climb.top_out ? BSK_UPWARD_HEAP : BSK_UPWARD_WHOLE;
         case HEAP:
             return BSK_UPWARD_HEAP;
         case CALLS:

@@ -77,8 +77,7 @@ static bool view_frame(struct bsk_python *python, struct bsk_stack_memory *memor
             return false;
         *chunk_hint = index;
         out->bytes = chunk->copy + offset;
-        out->again = index == 0 && was_there && bsk_piece_ok(python, memory->piece_chunk_again) &&
-                             offset + size <= python->pieces[memory->piece_chunk_again].size
+        out->again = index == 0 && was_there && offset + size <= memory->again_have
                          ? chunk->again + offset
                          : NULL;
         if (index != 0 && was_there)
@@ -128,6 +127,13 @@ void bsk_frame_raw(const struct bsk_layout *layout, const uint8_t *frame, uint64
         .tlbc_index = layout->frame.tlbc_index ? bsk_i32(frame, layout->frame.tlbc_index) : 0,
         .after_shim = layout->minor == 11 && frame[layout->frame.owner - 1] != 0,
     };
+    if (layout->frame_form == BSK_FRAME_OBJECTS)
+        return;
+    out->calls = bsk_layout_calls(layout, frame);
+    if (layout->minor >= 14)
+        out->emptied = bsk_u64(frame, layout->frame.lasti + 8) == address + layout->frame.size;
+    else
+        out->emptied = layout->minor >= 12 && bsk_i32(frame, layout->frame.calls) == 0;
 }
 
 /* Proof that a frame stood still between the two readings: what it runs, who called it and, where

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +15,13 @@
 #include <time.h>
 
 enum {
-    TARGETS_MAX = 256,  /* processes in one profile */
-    ORDERS_MAX = 256,   /* that wait for the recording's thread */
-    RELATIVES_MS = 150, /* children are looked for this often: in the profile within a second */
-    SCAN_SHARE = 400,   /* but a scan of all processes may take no more than a 400th of the time */
-    SCAN_MAX_MS = 600,  /* as long as that keeps the promise */
-    START_TRIES = 20,   /* a Python that has only just been started is not readable yet */
+    TARGETS_MAX = 256,     /* processes in one profile */
+    SLEEP_FROM_NS = 50000, /* a sleep ends up to this much too late: faster rates do not sleep */
+    ORDERS_MAX = 256,      /* that wait for the recording's thread */
+    RELATIVES_MS = 150,    /* children are looked for this often: in the profile within a second */
+    SCAN_SHARE = 400,  /* but a scan of all processes may take no more than a 400th of the time */
+    SCAN_MAX_MS = 600, /* as long as that keeps the promise */
+    START_TRIES = 20,  /* a Python that has only just been started is not readable yet */
     START_PAUSE_MS = 25,
     RETRY_MAX_MS = 3000, /* a child that is no Python (yet) is looked at again, ever more rarely */
 };
@@ -45,6 +47,8 @@ struct bsk_recording {
     void (*bell)(void *user);
     void *user;
     char first_python[32]; /* fixed once started */
+
+    atomic_bool called; /* there is something for the thread under the mutex */
 
     /* under the mutex */
     bool stop_wanted, profile_wanted;
@@ -106,6 +110,8 @@ static void describe(struct bsk_recording *recording, uint64_t now)
     meta->samples = recording->context.samples;
     meta->errors = recording->context.errors;
     meta->torn = recording->context.torn;
+    meta->filled = recording->context.filled;
+    meta->unread = recording->context.unread;
     meta->missed = recording->missed;
     if (recording->target_count > 0) /* at the end the last answer stands */
         meta->method = all_tick(recording) ? BSK_METHOD_TICK : BSK_METHOD_READ;
@@ -346,6 +352,15 @@ static bool all_held(const struct bsk_recording *recording)
 static bool wait_until(struct bsk_recording *recording, uint64_t deadline, struct order *orders,
                        size_t *out_count, bool *out_profile_wanted)
 {
+    *out_count = 0;
+    *out_profile_wanted = false;
+    /* The next sample is due, nobody wants anything; or it is due before a sleep would end. */
+    bool sleeps = recording->period_ns >= SLEEP_FROM_NS;
+    while (!atomic_load_explicit(&recording->called, memory_order_acquire))
+        if (now_ns() >= deadline)
+            return false;
+        else if (sleeps)
+            break;
     const struct timespec when = { .tv_sec = (time_t)(deadline / 1000000000U),
                                    .tv_nsec = (long)(deadline % 1000000000U) };
     pthread_mutex_lock(&recording->mutex);
@@ -353,6 +368,7 @@ static bool wait_until(struct bsk_recording *recording, uint64_t deadline, struc
     while (rc == 0 && !recording->stop_wanted && !recording->profile_wanted &&
            recording->order_count == 0)
         rc = pthread_cond_timedwait(&recording->wake, &recording->mutex, &when);
+    atomic_store_explicit(&recording->called, false, memory_order_relaxed);
     *out_count = recording->order_count;
     memcpy(orders, recording->orders, recording->order_count * sizeof(*orders));
     recording->order_count = 0;
@@ -531,13 +547,16 @@ static struct bsk_recording *recording_new(const struct bsk_recording_options *o
     recording->context.profile = recording->profile;
     recording->context.period_ns = recording->period_ns;
     if (!options->no_ticks && !options->blocking && !options->idle_stacks &&
-        options->clock == BSK_CLOCK_CPU && rate_hz <= BSK_TICK_MAX_HZ)
+        options->clock != BSK_CLOCK_WALL && rate_hz <= BSK_TICK_MAX_HZ)
         recording->context.tick_hz = rate_hz;
+    recording->context.clock = options->clock;
+    recording->context.idle_stacks = options->idle_stacks || options->clock == BSK_CLOCK_WALL;
     struct bsk_profile_meta *meta = bsk_profile_meta(recording->profile);
     struct timespec wall;
     clock_gettime(CLOCK_REALTIME, &wall);
     meta->started_unix_ns = (int64_t)wall.tv_sec * 1000000000 + wall.tv_nsec;
     meta->rate_hz = rate_hz;
+    meta->clock = options->clock;
     bsk_process_command(pid, meta->command, sizeof(meta->command));
     hide_token(meta->command);
     return recording;
@@ -606,6 +625,7 @@ static void give_order(struct bsk_recording *recording, pid_t pid, int what)
         if (at == recording->order_count)
             recording->order_count++;
     }
+    atomic_store_explicit(&recording->called, true, memory_order_release);
     pthread_cond_signal(&recording->wake);
     pthread_mutex_unlock(&recording->mutex);
 }
@@ -624,6 +644,7 @@ void bsk_recording_ask(struct bsk_recording *recording)
 {
     pthread_mutex_lock(&recording->mutex);
     recording->profile_wanted = true;
+    atomic_store_explicit(&recording->called, true, memory_order_release);
     pthread_cond_signal(&recording->wake);
     pthread_mutex_unlock(&recording->mutex);
 }
@@ -634,6 +655,7 @@ void bsk_recording_stop(struct bsk_recording *recording, const char *reason)
     if (!recording->stop_wanted)
         snprintf(recording->reason, sizeof(recording->reason), "%s", reason);
     recording->stop_wanted = true;
+    atomic_store_explicit(&recording->called, true, memory_order_release);
     pthread_cond_signal(&recording->wake);
     pthread_mutex_unlock(&recording->mutex);
 }

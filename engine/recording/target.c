@@ -17,6 +17,11 @@ struct member {
     uint32_t track;
     uint32_t seen_in; /* the sweep that saw it last */
     bool ignored;     /* the debugger's */
+    bool named;       /* by the debug session or by threading itself */
+    uint32_t stack;   /* the number of the stack that `nodes` is of; 0: of none */
+    uint32_t node;    /* that it ends in */
+    uint32_t *nodes;  /* of its frames, outermost first */
+    size_t node_count, node_capacity;
     struct bsk_account account;
 };
 
@@ -28,7 +33,8 @@ struct bsk_target {
     bool is_child;
     struct bsk_target_ticks *ticks; /* NULL: it is sampled by sweeps */
     bool tried_ticks;
-    bool held, rebase; /* rebase: the next look begins anew */
+    struct member ticking; /* scratch of bsk_target_node() */
+    bool held, rebase;     /* rebase: the next look begins anew */
     char name[256];
     uint32_t sweep;
 
@@ -38,7 +44,7 @@ struct bsk_target {
     size_t function_capacity;
     struct bsk_profile_frame *frames; /* scratch */
     size_t frame_capacity;
-    uint32_t debugger_function, native_function;
+    uint32_t debugger_function, native_function, collector_function, unread_function;
 };
 
 /* "app.py" of "/usr/bin/python3 -X dev /src/app.py arg", "python -m app" and "python -c" likewise.
@@ -73,7 +79,8 @@ int bsk_target_open(struct bsk_target_context *context, pid_t pid, const char *n
     struct bsk_target *target = calloc(1, sizeof(*target));
     if (!target)
         return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
-    int rc = bsk_sampler_open(pid, NULL, &target->sampler, err);
+    const struct bsk_sampler_options options = { .idle_stacks = context->idle_stacks };
+    int rc = bsk_sampler_open(pid, &options, &target->sampler, err);
     if (rc != BSK_OK)
         goto fail;
     target->context = context;
@@ -84,6 +91,10 @@ int bsk_target_open(struct bsk_target_context *context, pid_t pid, const char *n
         bsk_profile_function(context->profile, "(debugger)", "", 0, BSK_FUNCTION_SPECIAL);
     target->native_function =
         bsk_profile_function(context->profile, "(no Python frame)", "", 0, BSK_FUNCTION_SPECIAL);
+    target->collector_function =
+        bsk_profile_function(context->profile, "(garbage collector)", "", 0, BSK_FUNCTION_SPECIAL);
+    target->unread_function =
+        bsk_profile_function(context->profile, "(unread)", "", 0, BSK_FUNCTION_SPECIAL);
     if (name)
         snprintf(target->name, sizeof(target->name), "%s", name);
     else
@@ -99,15 +110,27 @@ fail:
     return rc;
 }
 
+static void free_member(struct member *member)
+{
+    bsk_account_free(&member->account);
+    free(member->nodes);
+}
+
+static void end_member(struct bsk_target *target, struct member *member, uint64_t now_ns)
+{
+    target->context->samples +=
+        bsk_account_close(&member->account, target->context->profile, now_ns);
+    free_member(member);
+}
+
 void bsk_target_close(struct bsk_target *target, uint64_t now_ns)
 {
     if (!target)
         return;
     bsk_target_ticks_stop(target->ticks, now_ns);
+    free(target->ticking.nodes);
     for (size_t i = 0; i < target->member_count; i++)
-        target->context->samples +=
-            bsk_account_close(&target->members[i].account, target->context->profile,
-                              now_ns - target->context->start_ns);
+        end_member(target, &target->members[i], now_ns - target->context->start_ns);
     bsk_sampler_close(target->sampler);
     bsk_fold_free(target->fold);
     free(target->members);
@@ -217,6 +240,16 @@ uint32_t bsk_target_track(struct bsk_target *target, pid_t tid, bool *out_ignore
                              known && known->name[0] ? known->name : name);
 }
 
+/* Its name by threading may become known, or change, at any time. */
+static void follow_name(struct bsk_target *target, struct member *member, const char *name)
+{
+    if (member->named || !name || !name[0] || member->track == UINT32_MAX)
+        return;
+    struct bsk_track track = bsk_profile_track_at(target->context->profile, member->track);
+    if (strcmp(track.thread, name) != 0)
+        bsk_profile_name_track(target->context->profile, member->track, name);
+}
+
 static struct member *member_of(struct bsk_target *target, pid_t tid)
 {
     for (size_t i = 0; i < target->member_count; i++) {
@@ -234,6 +267,8 @@ static struct member *member_of(struct bsk_target *target, pid_t tid)
     struct member *member = &target->members[target->member_count];
     memset(member, 0, sizeof(*member));
     member->tid = tid;
+    member->named = known_thread(target, tid) && known_thread(target, tid)->name[0];
+    member->account.clock = target->context->clock;
     member->track = bsk_target_track(target, tid, &member->ignored);
     target->member_count++;
     return member;
@@ -247,8 +282,7 @@ static void drop_ended(struct bsk_target *target, uint64_t now_ns)
     for (size_t i = 0; i < target->member_count; i++) {
         struct member *member = &target->members[i];
         if (member->seen_in != target->sweep)
-            target->context->samples +=
-                bsk_account_close(&member->account, target->context->profile, now_ns);
+            end_member(target, member, now_ns);
         else
             target->members[kept++] = *member;
     }
@@ -282,10 +316,39 @@ static uint32_t function_of(struct bsk_target *target, const struct bsk_code_obj
     return target->functions[code->id] - 1;
 }
 
-/* The node of what the thread does, or BSK_NO_NODE: `*out_is_debuggers` when nothing of the user's
+/* Where there is no debugger to fold away, only what has changed since the stack before is looked
+ * up: the outer frames are mostly the same. */
+static uint32_t walk_nodes(struct bsk_target *target, struct member *member,
+                           const struct bsk_thread_sample *thread)
+{
+    struct bsk_profile *profile = target->context->profile;
+    size_t at = member->stack != 0 && thread->stack == member->stack + 1 ? thread->kept : 0;
+    if (at > member->node_count)
+        at = member->node_count;
+    if (thread->depth > member->node_capacity) {
+        size_t capacity = thread->depth * 2;
+        uint32_t *grown = realloc(member->nodes, capacity * sizeof(*grown));
+        if (!grown)
+            return BSK_NO_NODE;
+        member->nodes = grown;
+        member->node_capacity = capacity;
+    }
+    for (; at < thread->depth; at++) {
+        const struct bsk_frame *frame = &thread->frames[thread->depth - 1 - at];
+        uint32_t parent =
+            at > 0 ? member->nodes[at - 1] : bsk_profile_track_root(profile, member->track);
+        member->nodes[at] =
+            bsk_profile_step(profile, parent, function_of(target, frame->code), frame->line);
+    }
+    member->node_count = thread->depth;
+    member->stack = thread->stack;
+    return thread->depth > 0 ? member->nodes[thread->depth - 1] : BSK_NO_NODE;
+}
+
+/* The same with the debugger's frames folded away: `*out_is_debuggers` when nothing of the user's
  * is in it (the program has not begun yet, or is over). */
-static uint32_t node_of(struct bsk_target *target, struct member *member,
-                        const struct bsk_thread_sample *thread, bool *out_is_debuggers)
+static uint32_t fold_nodes(struct bsk_target *target, struct member *member,
+                           const struct bsk_thread_sample *thread, bool *out_is_debuggers)
 {
     struct bsk_folded folded = { 0 };
     if (!bsk_fold_stack(target->fold, thread->frames, thread->depth, thread->tid == target->pid,
@@ -318,12 +381,32 @@ static uint32_t node_of(struct bsk_target *target, struct member *member,
     return bsk_profile_stack(target->context->profile, member->track, target->frames, depth);
 }
 
-uint32_t bsk_target_node(struct bsk_target *target, pid_t tid, uint32_t track,
-                         const struct bsk_frame *frames, size_t depth, bool *out_is_debuggers)
+/* The node of what the thread does, or BSK_NO_NODE. */
+static uint32_t node_of(struct bsk_target *target, struct member *member,
+                        const struct bsk_thread_sample *thread, bool *out_is_debuggers)
 {
-    struct member member = { .track = track };
-    const struct bsk_thread_sample thread = { .tid = tid, .frames = frames, .depth = depth };
-    return node_of(target, &member, &thread, out_is_debuggers);
+    struct bsk_profile *profile = target->context->profile;
+    uint32_t node = target->context->folder_count == 0
+                        ? walk_nodes(target, member, thread)
+                        : fold_nodes(target, member, thread, out_is_debuggers);
+    if (thread->unread)
+        node = bsk_profile_step(profile, node, target->unread_function, 0);
+    if (thread->collects)
+        node = bsk_profile_step(profile, node, target->collector_function, 0);
+    return node;
+}
+
+uint32_t bsk_target_node(struct bsk_target *target, uint32_t track,
+                         const struct bsk_thread_sample *thread, bool *out_is_debuggers)
+{
+    target->ticking.track = track;
+    target->ticking.stack = 0; /* no stack has anything to do with the one before */
+    uint32_t node = node_of(target, &target->ticking, thread, out_is_debuggers);
+    if (node == BSK_NO_NODE && thread->depth == 0 && !*out_is_debuggers)
+        node = bsk_profile_step(target->context->profile,
+                                bsk_profile_track_root(target->context->profile, track),
+                                target->native_function, 0);
+    return node;
 }
 
 static void look(struct bsk_target *target, const struct bsk_thread_sample *thread, uint64_t now_ns)
@@ -347,18 +430,27 @@ static void look(struct bsk_target *target, const struct bsk_thread_sample *thre
                            now_ns > context->period_ns ? now_ns - context->period_ns : 0);
     uint32_t node = BSK_NO_NODE;
     bool is_debuggers = false;
-    if (thread->torn)
-        context->torn++;
+    follow_name(target, member, thread->name);
     bool runs = thread->state == BSK_THREAD_RUNNING;
     if (thread->has_stack)
         node = node_of(target, member, thread, &is_debuggers);
-    else if (runs && !thread->torn)
-        context->errors++;
-    if (is_debuggers)
+    context->torn += thread->torn;
+    context->errors += runs && !thread->has_stack && !thread->torn;
+    context->filled += thread->has_stack && thread->filled;
+    context->unread += thread->has_stack && thread->unread;
+    const struct bsk_sight sight = {
+        .now_ns = now_ns,
+        .node = node,
+        .runs = runs,
+        .gil = thread->holds_gil,
+        .gil_wait = thread->state == BSK_THREAD_GIL_WAIT,
+        .counted = thread->counted,
+        .cpu_ns = thread->cpu_ns,
+    };
+    if (is_debuggers && thread->counted)
         bsk_account_rebase(&member->account, context->profile, thread->cpu_ns, now_ns);
-    else if (!member->ignored)
-        context->samples += bsk_account_look(&member->account, context->profile, now_ns,
-                                             thread->cpu_ns, node, runs);
+    else if (!is_debuggers)
+        context->samples += bsk_account_look(&member->account, context->profile, &sight);
 }
 
 int bsk_target_sweep(struct bsk_target *target)

@@ -20,7 +20,9 @@ struct bsk_target_context {
     const struct bsk_known_thread *threads; /* of the process `threads_pid` */
     size_t thread_count;
     pid_t threads_pid;
-    uint64_t samples, errors, torn; /* counted by all targets */
+    enum bsk_clock clock;
+    bool idle_stacks;
+    uint64_t samples, errors, torn, filled, unread; /* counted by all targets */
 };
 
 /* `is_child`: born during the recording, so all that it used belongs to the profile. `name` NULL:

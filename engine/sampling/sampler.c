@@ -9,18 +9,25 @@
  * what they do not tell: a thread that took the place of another one. */
 static const uint64_t refresh_at_least_ns = 1000000000;
 
+/* How often the kernel is asked for all counters, states and whether it is still this process: each
+ * is a system call. In between, who holds the GIL tells who runs. */
+static const uint64_t count_every_ns = 19000000;
+
 enum { ROUNDS_MAX = 2 }; /* of one sample: a second one for threads that began meanwhile */
 
 struct bsk_sampler {
     struct bsk_process *process;
     struct bsk_python *python;
     struct bsk_threads os_threads;
-    bool idle_stacks;
+    bool idle_stacks, fresh_states;
+    bool count_all; /* in this sample */
+    uint64_t counted_ns;
     bool stale; /* the list of threads is due for a refresh */
     uint64_t refreshed_ns;
     struct bsk_sample sample;
     struct bsk_thread_sample *threads;
     struct bsk_python_thread **wanted;
+    size_t *index; /* of the threads' samples, by place in the list of threads */
     size_t capacity;
 };
 
@@ -38,6 +45,7 @@ int bsk_sampler_open(pid_t pid, const struct bsk_sampler_options *options,
     if (!sampler)
         return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
     sampler->idle_stacks = options && options->idle_stacks;
+    sampler->fresh_states = options && options->fresh_states;
     sampler->stale = true;
     int rc = bsk_process_open(pid, &sampler->process, err);
     if (rc == BSK_OK)
@@ -58,12 +66,18 @@ void bsk_sampler_close(struct bsk_sampler *sampler)
     bsk_process_close(sampler->process);
     free(sampler->threads);
     free(sampler->wanted);
+    free(sampler->index);
     free(sampler);
 }
 
 const struct bsk_python_info *bsk_sampler_info(const struct bsk_sampler *sampler)
 {
     return bsk_python_info(sampler->python);
+}
+
+struct bsk_python *bsk_sampler_python(struct bsk_sampler *sampler)
+{
+    return sampler->python;
 }
 
 int bsk_sampler_read(struct bsk_sampler *sampler, uint64_t address, void *dst, size_t size,
@@ -86,7 +100,10 @@ static int refresh(struct bsk_sampler *sampler, uint64_t now, struct bsk_error *
         void *wanted = realloc(sampler->wanted, capacity * sizeof(sampler->wanted[0]));
         if (wanted)
             sampler->wanted = wanted;
-        if (!threads || !wanted)
+        void *index = realloc(sampler->index, capacity * sizeof(sampler->index[0]));
+        if (index)
+            sampler->index = index;
+        if (!threads || !wanted || !index)
             return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
         sampler->capacity = capacity;
     }
@@ -115,62 +132,122 @@ void bsk_sampler_ignore(struct bsk_sampler *sampler, pid_t tid)
 /* What the kernel says of one thread. Whether it runs now is for the state letter alone to say: the
  * counter moves in steps of a tick ("it did not move" does not mean "it did not run"), and also for
  * what ran and sleeps again. False: the thread has ended. */
-static bool look(struct bsk_sampler *sampler, struct bsk_thread *thread,
-                 struct bsk_thread_sample *out, bool *out_moved)
+static bool look(struct bsk_sampler *sampler, struct bsk_thread *thread, bool *out_moved)
 {
     uint64_t cpu_ns, turns;
-    if (!thread || bsk_thread_cpu_ns(sampler->process, thread, &cpu_ns, &turns) < 0)
+    if (bsk_thread_cpu_ns(sampler->process, thread, &cpu_ns, &turns) < 0)
         return false;
     bool sleeps_on = thread->looked && thread->state != 'R' && cpu_ns == thread->cpu_ns &&
                      turns == thread->turns;
     if (!sleeps_on && bsk_thread_state(sampler->process, thread, &thread->state) < 0)
         return false;
+    if (!sleeps_on)
+        thread->waits_for_gil =
+            thread->state != 'R' &&
+            bsk_python_is_gil(sampler->python, bsk_thread_waits_on(sampler->process, thread));
     *out_moved = thread->looked && cpu_ns != thread->cpu_ns;
     thread->looked = true;
     thread->cpu_ns = cpu_ns;
     thread->turns = turns;
-    *out = (struct bsk_thread_sample){
-        .tid = thread->tid,
-        .state = thread->state == 'R' ? BSK_THREAD_RUNNING : BSK_THREAD_IDLE,
-        .cpu_ns = cpu_ns,
-    };
     return true;
+}
+
+/* Decides what to read of one thread, and asks the kernel where nothing else tells. Who held the
+ * GIL at the last sample is most likely to hold it now; who did not and ran is in doubt. */
+static bool prepare(struct bsk_sampler *sampler, struct bsk_python_thread *thread,
+                    struct bsk_thread *os_thread, struct bsk_thread_sample *sample, bool *out_read)
+{
+    bool held = thread->holds_gil, moved = false;
+    bool asleep = os_thread->looked && os_thread->state != 'R' && !held;
+    bool counted = sampler->count_all || (!held && !asleep);
+    if (counted && !look(sampler, os_thread, &moved))
+        return false;
+    bool runs = os_thread->state == 'R' || held;
+    *sample = (struct bsk_thread_sample){
+        .tid = thread->tid,
+        .state = runs ? BSK_THREAD_RUNNING : BSK_THREAD_IDLE,
+        .cpu_ns = os_thread->cpu_ns,
+        .counted = counted,
+    };
+    thread->has_stack = thread->torn = false;
+    *out_read = runs || moved || (sampler->idle_stacks && (counted || !thread->memory));
+    return true;
+}
+
+static void fill(struct bsk_sampler *sampler, struct bsk_thread_sample *sample,
+                 const struct bsk_python_thread *thread, const struct bsk_thread *os_thread)
+{
+    sample->holds_gil = thread->holds_gil;
+    sample->collects = thread->collects;
+    if (thread->holds_gil || (os_thread->state == 'R' && sample->counted))
+        sample->state = BSK_THREAD_RUNNING;
+    else if (os_thread->waits_for_gil)
+        sample->state = BSK_THREAD_GIL_WAIT;
+    else if (!sample->counted)
+        sample->state = BSK_THREAD_IDLE; /* it has let go of the GIL since */
+    sample->name = thread->name ? thread->name : "";
+    sample->interpreter_id = thread->interpreter_id;
+    sample->has_stack = thread->has_stack;
+    sample->torn = thread->torn;
+    sample->truncated = thread->truncated;
+    sample->filled = thread->filled;
+    sample->unread = thread->unread;
+    sample->frames = thread->frames;
+    sample->depth = thread->has_stack ? thread->depth : 0;
+    sample->kept = thread->kept;
+    sample->stack = thread->answers;
+    (void)sampler;
+}
+
+/* The holder of the GIL may be a thread that slept a moment ago: then it was not read with the
+ * others. */
+static int read_new_holder(struct bsk_sampler *sampler, size_t wanted, bool *out_again,
+                           struct bsk_error *err)
+{
+    struct bsk_python_thread *holder = bsk_python_gil_holder(sampler->python);
+    for (size_t i = 0; i < wanted; i++)
+        if (sampler->wanted[i] == holder)
+            return BSK_OK;
+    struct bsk_thread *os_thread =
+        holder ? bsk_threads_find(&sampler->os_threads, holder->tid) : NULL;
+    if (!os_thread || os_thread->ignored)
+        return BSK_OK;
+    return bsk_python_read_stacks(sampler->python, &holder, 1, out_again, err);
 }
 
 /* One round over all threads; true in *out_again when the list of threads has changed meanwhile. */
 static int read_all(struct bsk_sampler *sampler, bool *out_again, struct bsk_error *err)
 {
-    size_t wanted = 0, count = 0;
+    size_t wanted = 0, count = 0, total = bsk_python_thread_count(sampler->python);
     struct bsk_thread_sample *samples = sampler->threads;
-    for (size_t i = 0; i < bsk_python_thread_count(sampler->python); i++) {
+    if (sampler->count_all) /* without names it works as well */
+        (void)bsk_python_name_threads(sampler->python, false, NULL);
+    for (size_t i = 0; i < total; i++) {
         struct bsk_python_thread *thread = bsk_python_thread(sampler->python, i);
         struct bsk_thread *os_thread = bsk_threads_find(&sampler->os_threads, thread->tid);
-        bool moved = false;
+        bool read = false;
+        sampler->index[i] = SIZE_MAX;
         if (os_thread && os_thread->ignored)
             continue;
-        if (!look(sampler, os_thread, &samples[count], &moved)) {
+        if (!os_thread || !prepare(sampler, thread, os_thread, &samples[count], &read)) {
             sampler->stale = true; /* lost: the next sample is without it */
             continue;
         }
-        thread->has_stack = thread->torn = thread->truncated = false;
-        if (samples[count].state == BSK_THREAD_RUNNING || moved || sampler->idle_stacks)
+        if (read)
             sampler->wanted[wanted++] = thread;
-        count++;
+        sampler->index[i] = count++;
     }
     int rc = bsk_python_read_stacks(sampler->python, sampler->wanted, wanted, out_again, err);
+    if (rc == BSK_OK)
+        rc = read_new_holder(sampler, wanted, out_again, err);
     if (rc < 0)
         return rc;
-    for (size_t i = 0, at = 0; i < wanted; i++) {
-        const struct bsk_python_thread *thread = sampler->wanted[i];
-        while (at < count && samples[at].tid != thread->tid)
-            at++; /* both are in the order of the list */
-        if (at == count)
-            break;
-        samples[at].has_stack = thread->has_stack;
-        samples[at].torn = thread->torn;
-        samples[at].truncated = thread->truncated;
-        samples[at].frames = thread->frames;
-        samples[at].depth = thread->has_stack ? thread->depth : 0;
+    for (size_t i = 0; i < total; i++) {
+        const struct bsk_python_thread *thread = bsk_python_thread(sampler->python, i);
+        if (sampler->index[i] == SIZE_MAX)
+            continue;
+        fill(sampler, &samples[sampler->index[i]], thread,
+             bsk_threads_find(&sampler->os_threads, thread->tid));
     }
     sampler->sample.threads = samples;
     sampler->sample.thread_count = count;
@@ -180,9 +257,10 @@ static int read_all(struct bsk_sampler *sampler, bool *out_again, struct bsk_err
 int bsk_sampler_take(struct bsk_sampler *sampler, const struct bsk_sample **out_sample,
                      struct bsk_error *err)
 {
-    int rc = BSK_OK;
+    int rc = BSK_OK, same = BSK_OK;
     bool again = true;
     uint64_t now = now_ns();
+    sampler->count_all = sampler->fresh_states || now - sampler->counted_ns >= count_every_ns;
     sampler->sample = (struct bsk_sample){ .time_ns = now };
     for (int round = 0; again && rc == BSK_OK && round < ROUNDS_MAX; round++) {
         if (sampler->stale || now - sampler->refreshed_ns > refresh_at_least_ns)
@@ -191,12 +269,18 @@ int bsk_sampler_take(struct bsk_sampler *sampler, const struct bsk_sample **out_
             rc = read_all(sampler, &again, err);
         sampler->stale = sampler->stale || again;
     }
-    /* Looked at last: what was read counts only if it was still the same memory then. */
-    int same =
-        bsk_process_same(sampler->process, bsk_python_anchor(sampler->python), rc < 0 ? NULL : err);
+    /* Looked at last: what was read counts only if it was still the same memory then. Who takes
+     * samples lets none count before the next one whose counters were looked at. */
+    if (sampler->count_all || rc < 0) {
+        same = bsk_process_same(sampler->process, bsk_python_anchor(sampler->python),
+                                rc < 0 ? NULL : err);
+        sampler->counted_ns = now;
+    }
     if (rc == BSK_OK || rc == BSK_E_TORN)
         rc = same < 0 ? same : rc;
-    if (rc == BSK_OK)
+    if (rc == BSK_OK) {
+        sampler->sample.counted = sampler->count_all;
         *out_sample = &sampler->sample;
+    }
     return rc;
 }

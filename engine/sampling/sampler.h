@@ -41,11 +41,16 @@ struct bsk_thread_sample {
                        since the last sample, and idle stacks were not asked for */
     bool torn;      /* the stack changed while it was read, or was garbage: counts as an error */
     bool truncated; /* deeper than the ceiling: outermost frames are missing */
-    bool holds_gil; /* on a free-threaded build: attached to the interpreter */
-    bool collects;  /* runs the garbage collector, above the innermost frame */
-    bool filled;    /* the innermost frames are told by what was proven before */
-    bool unread;    /* what runs above the innermost frame could not be told */
-    uint64_t interpreter;           /* its id: 0 the main one, others are subinterpreters' */
+    bool counted;   /* `cpu_ns` is of this sample, not of one before: counters are only looked at
+                       now and then, or where the state is in doubt */
+    size_t kept;    /* so many of the outermost frames are as they were in the stack before */
+    uint32_t
+        stack; /* counts this thread's stacks: `kept` is about the one with the number before */
+    bool holds_gil;                 /* on a free-threaded build: attached to the interpreter */
+    bool collects;                  /* runs the garbage collector, above the innermost frame */
+    bool filled;                    /* the innermost frames are told by what was proven before */
+    bool unread;                    /* what runs above the innermost frame could not be told */
+    int64_t interpreter_id;         /* its id: 0 the main one, others are subinterpreters' */
     const char *name;               /* as threading knows it, "" where that is not known (yet) */
     const struct bsk_frame *frames; /* innermost first */
     size_t depth;
@@ -53,6 +58,8 @@ struct bsk_thread_sample {
 
 struct bsk_sample {
     uint64_t time_ns; /* CLOCK_MONOTONIC when it began */
+    bool counted;     /* all counters are of this sample, and the process was proven to be still the
+                         same at its end; what came since the last such sample may be another's */
     const struct bsk_thread_sample *threads;
     size_t thread_count;
 };
@@ -72,6 +79,9 @@ int bsk_sampler_open(pid_t pid, const struct bsk_sampler_options *options,
 void bsk_sampler_close(struct bsk_sampler *sampler);
 
 const struct bsk_python_info *bsk_sampler_info(const struct bsk_sampler *sampler);
+
+/* What it reads, for what a sample does not tell (locals.h); belongs to the sampler. */
+struct bsk_python *bsk_sampler_python(struct bsk_sampler *sampler);
 
 /* One sample of all threads. A thread whose stack cannot be read costs that thread, not the sample.
  * Fails with BSK_E_GONE when the target has ended, BSK_E_TORN when nothing could be read this time.

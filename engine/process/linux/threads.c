@@ -168,3 +168,13 @@ int bsk_thread_state(struct bsk_process *process, struct bsk_thread *thread, cha
     *out_state = name_end[2];
     return BSK_OK;
 }
+
+uint64_t bsk_thread_waits_on(struct bsk_process *process, const struct bsk_thread *thread)
+{
+    char line[256], *at = line;
+    if (look(process, thread->tid, "syscall", -1, line, sizeof(line)) <= 0 || line[0] < '0' ||
+        line[0] > '9')
+        return 0;
+    (void)strtoul(at, &at, 10); /* the call's number; then its arguments, in hexadecimal */
+    return strtoull(at, NULL, 16);
+}

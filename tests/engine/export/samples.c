@@ -171,14 +171,71 @@ static struct bsk_profile *coarse(void)
     return finish(profile, SAMPLES * 10 * (uint64_t)MS);
 }
 
+/* Every kind of code, asleep and waiting for the GIL, by the wall clock. */
+static struct bsk_profile *kinds(void)
+{
+    static const struct {
+        const char *name, *path;
+        uint32_t line;
+    } functions[] = {
+        { "<module>", "/srv/shop/run.py", 1 },
+        { "Server.serve", "/srv/shop/web/server.py", 30 },
+        { "render", "/srv/shop/venv/lib/python3.13/site-packages/templates/render.py", 88 },
+        { "loads", "/usr/lib/python3.13/json/__init__.py", 299 },
+        { "_find_and_load", "<frozen importlib._bootstrap>", 1349 },
+        { "parse", "/srv/shop/venv/lib/python3.13/site-packages/fast/_parse.pyx", 12 },
+        { "(garbage collector)", "", 0 },
+        { "(unread)", "", 0 },
+        { "wait", "/usr/lib/python3.13/threading.py", 327 },
+    };
+    static const uint8_t stacks[][6] = { /* function numbers from 1, outermost first */
+                                         { 1, 2, 3 },       { 1, 2, 3, 4 }, { 1, 2, 3, 6 },
+                                         { 1, 2, 3, 4, 7 }, { 1, 5 },       { 1, 2, 8 },
+                                         { 1, 2 }
+    };
+    struct bsk_profile *profile = begin("run.py");
+    uint32_t index[16], first = bsk_profile_track(profile, 7, 7, "run.py", "MainThread");
+    uint32_t second = bsk_profile_track(profile, 7, 8, "run.py", "pool-1_0");
+    struct bsk_profile_meta *meta = bsk_profile_meta(profile);
+    meta->clock = BSK_CLOCK_WALL;
+    meta->method = BSK_METHOD_TICK;
+    meta->filled = 12;
+    meta->unread = 4;
+    meta->torn = 1;
+    for (uint32_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
+        index[i] =
+            bsk_profile_function(profile, functions[i].name, functions[i].path, functions[i].line,
+                                 functions[i].path[0] ? BSK_FUNCTION_PYTHON : BSK_FUNCTION_SPECIAL);
+    uint64_t at_ns = 0;
+    for (uint32_t s = 0; s < sizeof(stacks) / sizeof(stacks[0]); s++) {
+        struct bsk_profile_frame frames[6];
+        size_t depth = 0;
+        for (; depth < 6 && stacks[s][depth]; depth++) {
+            uint32_t f = stacks[s][depth] - 1U;
+            frames[depth] =
+                (struct bsk_profile_frame){ index[f],
+                                            functions[f].line ? functions[f].line + s + 1 : 0 };
+        }
+        uint32_t samples = 40U >> s;
+        uint32_t node = bsk_profile_stack(profile, first, frames, depth);
+        samples += samples == 0;
+        bsk_profile_add(profile, node, at_ns, samples * 10 * (uint64_t)MS,
+                        samples * 10 * (uint64_t)MS, samples);
+        bsk_profile_add_states(profile, node, samples * 7 * (uint64_t)MS, samples * MS, 0);
+        at_ns += samples * 10 * (uint64_t)MS;
+    }
+    const struct bsk_profile_frame asleep[] = { { index[0], 9 }, { index[8], 359 } };
+    uint32_t node = bsk_profile_stack(profile, second, asleep, 2);
+    bsk_profile_add(profile, node, 0, at_ns, at_ns, (uint32_t)(at_ns / 10 / MS));
+    bsk_profile_add_states(profile, node, 0, 0, at_ns);
+    return finish(profile, at_ns);
+}
+
 const struct sample_profile sample_profiles[] = {
-    { "empty", empty, true },
-    { "only-idle", only_idle, true },
-    { "one-thread", one_thread, true },
-    { "threads", threads, true },
-    { "strange-names", strange_names, true },
-    { "deep", deep, false },
-    { "pruned", pruned, false },
+    { "kinds", kinds, true },         { "empty", empty, true },
+    { "only-idle", only_idle, true }, { "one-thread", one_thread, true },
+    { "threads", threads, true },     { "strange-names", strange_names, true },
+    { "deep", deep, false },          { "pruned", pruned, false },
     { "coarse", coarse, false },
 };
 const size_t sample_profile_count = sizeof(sample_profiles) / sizeof(sample_profiles[0]);

@@ -13,4 +13,8 @@ struct sample_profile {
 extern const struct sample_profile sample_profiles[];
 extern const size_t sample_profile_count;
 
+/* Another profile for each seed, with what a target's memory and a program's author may come up
+ * with: hostile names, one to a hundred threads, stacks without weight and weight without time. */
+struct bsk_profile *random_profile(uint32_t seed);
+
 #endif

@@ -15,7 +15,7 @@
 /* Every allocation fails once, alone or with all that follow: nothing may crash, leak or lie. The
  * linker sends the allocations of the rooms here (--wrap). */
 
-static uint64_t allocations, fail_at;
+static uint64_t allocations, fail_at, requested_bytes;
 static bool fail_on;
 
 void *__real_malloc(size_t size);
@@ -33,18 +33,26 @@ static bool fails(void)
 
 void *__wrap_malloc(size_t size)
 {
+    requested_bytes += size;
     return fails() ? NULL : __real_malloc(size);
 }
 
 void *__wrap_calloc(size_t count, size_t size)
 {
+    requested_bytes += count * size;
     return fails() ? NULL : __real_calloc(count, size);
 }
 
 void *__wrap_realloc(void *memory, size_t size)
 {
+    requested_bytes += size;
     return fails() ? NULL : __real_realloc(memory, size);
 }
+
+static const struct bsk_exporter *const exporters[] = {
+    &bsk_export_speedscope, &bsk_export_cpuprofile,  &bsk_export_flamegraph,
+    &bsk_export_raw,        &bsk_export_chrometrace, &bsk_export_pprof,
+};
 
 static void ignore(const struct bsk_hot_file *file, void *user)
 {
@@ -87,11 +95,11 @@ static void live(FILE *file)
         bsk_heat_changes(NULL, heat, ignore, cache);
     if (clone) {
         assert_int_equal(bsk_profile_cpu_ns(clone), given_ns);
-        struct bsk_error err = { 0 };
-        int rc = bsk_export_speedscope.write(clone, file, &err);
-        assert_true(rc == BSK_OK || rc == BSK_E_MEMORY);
-        rc = bsk_export_cpuprofile.write(clone, file, &err);
-        assert_true(rc == BSK_OK || rc == BSK_E_MEMORY);
+        for (size_t i = 0; i < sizeof(exporters) / sizeof(exporters[0]); i++) {
+            struct bsk_error err = { 0 };
+            int rc = exporters[i]->write(clone, file, &err);
+            assert_true(rc == BSK_OK || rc == BSK_E_MEMORY);
+        }
     }
     bsk_source_cache_free(cache);
     bsk_heat_free(heat);
@@ -124,9 +132,43 @@ static void any_allocation_may_fail(void **state)
     fclose(file);
 }
 
+/* Seventy distinct stacks, the timeline at its ceiling or far past it: as much memory. */
+static void memory_does_not_grow_with_the_recording(void **state)
+{
+    (void)state;
+    FILE *file = fopen("/dev/null", "we");
+    assert_non_null(file);
+    uint64_t bytes[2][sizeof(exporters) / sizeof(exporters[0])];
+    fail_at = 0;
+    for (int length = 0; length < 2; length++) {
+        struct bsk_profile *profile = bsk_profile_new(64);
+        uint32_t track = bsk_profile_track(profile, 1, 1, "app.py", "t");
+        for (uint32_t i = 0; i < (length ? 200000U : 2000U); i++) {
+            uint32_t f = bsk_profile_function(profile, i % 7 < 3 ? "f" : "g", "/srv/app.py", i % 7,
+                                              BSK_FUNCTION_PYTHON);
+            const struct bsk_profile_frame frames[] = { { f, 1 + i % 10 }, { f, 2 } };
+            bsk_profile_add(profile, bsk_profile_stack(profile, track, frames, 2), i * 1000000ULL,
+                            1000000, 1000000, 1);
+        }
+        for (size_t e = 0; e < sizeof(exporters) / sizeof(exporters[0]); e++) {
+            requested_bytes = 0;
+            assert_int_equal(exporters[e]->write(profile, file, NULL), BSK_OK);
+            bytes[length][e] = requested_bytes;
+        }
+        bsk_profile_free(profile);
+    }
+    for (size_t e = 0; e < sizeof(exporters) / sizeof(exporters[0]); e++) {
+        print_message("  %-11s %6u bytes, then %6u\n", exporters[e]->name, (unsigned)bytes[0][e],
+                      (unsigned)bytes[1][e]);
+        assert_true(bytes[1][e] <= bytes[0][e] + bytes[0][e] / 2);
+    }
+    fclose(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_does_not_grow_with_the_recording),
         cmocka_unit_test(any_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

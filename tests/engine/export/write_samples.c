@@ -18,6 +18,9 @@ static void write_facts(const struct bsk_profile *profile, FILE *file)
     bsk_json_begin(&json, '{');
     bsk_json_field_uint(&json, "cpuNs", bsk_profile_cpu_ns(profile));
     bsk_json_field_uint(&json, "samples", bsk_profile_samples(profile));
+    bsk_json_field_double(&json, "rateHz", bsk_profile_meta_const(profile)->rate_hz, 1);
+    bsk_json_field_uint(&json, "clock", bsk_profile_meta_const(profile)->clock);
+    bsk_json_field_uint(&json, "windowNs", bsk_profile_window_ns(profile));
     bsk_json_field_uint(&json, "durationNs", bsk_profile_meta_const(profile)->duration_ns);
     bsk_json_key(&json, "tracks");
     bsk_json_begin(&json, '[');
@@ -48,33 +51,46 @@ static void write_facts(const struct bsk_profile *profile, FILE *file)
     bsk_buffer_free(&buffer);
 }
 
+static int write_profile(const struct bsk_profile *profile, const char *folder, const char *name)
+{
+    char path[4096];
+    for (size_t e = 0; bsk_exporter_at(e); e++) {
+        const struct bsk_exporter *exporter = bsk_exporter_at(e);
+        struct bsk_error err = { 0 };
+        snprintf(path, sizeof(path), "%s/%s%s", folder, name, exporter->extension);
+        if (bsk_export_file(exporter, profile, path, &err) < 0) {
+            fprintf(stderr, "%s: %s\n", path, err.message);
+            return 1;
+        }
+    }
+    snprintf(path, sizeof(path), "%s/%s.facts", folder, name);
+    FILE *facts = fopen(path, "we");
+    if (!facts)
+        return 1;
+    write_facts(profile, facts);
+    fclose(facts);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
-    static const struct bsk_exporter *const exporters[] = { &bsk_export_speedscope,
-                                                            &bsk_export_cpuprofile };
-    if (argc != 2) {
-        fprintf(stderr, "usage: write_samples FOLDER\n");
+    if (argc < 2 || argc > 3) {
+        fprintf(stderr, "usage: write_samples FOLDER [RANDOM PROFILES]\n");
         return 2;
     }
-    for (size_t i = 0; i < sample_profile_count; i++) {
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sample_profile_count; i++) {
         struct bsk_profile *profile = sample_profiles[i].make();
-        char path[4096];
-        for (size_t e = 0; e < 2; e++) {
-            struct bsk_error err = { 0 };
-            snprintf(path, sizeof(path), "%s/%s%s", argv[1], sample_profiles[i].name,
-                     exporters[e]->extension);
-            if (bsk_export_file(exporters[e], profile, path, &err) < 0) {
-                fprintf(stderr, "%s: %s\n", path, err.message);
-                return 1;
-            }
-        }
-        snprintf(path, sizeof(path), "%s/%s.facts", argv[1], sample_profiles[i].name);
-        FILE *facts = fopen(path, "we");
-        if (!facts)
-            return 1;
-        write_facts(profile, facts);
-        fclose(facts);
+        rc = write_profile(profile, argv[1], sample_profiles[i].name);
         bsk_profile_free(profile);
     }
-    return 0;
+    uint32_t count = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 0;
+    for (uint32_t seed = 1; rc == 0 && seed <= count; seed++) {
+        char name[32];
+        struct bsk_profile *profile = random_profile(seed);
+        snprintf(name, sizeof(name), "random-%u", seed);
+        rc = write_profile(profile, argv[1], name);
+        bsk_profile_free(profile);
+    }
+    return rc;
 }

@@ -37,6 +37,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
+    bsk_account_free(&((struct fixture *)*state)->account);
     bsk_profile_free(((struct fixture *)*state)->profile);
     return 0;
 }
@@ -44,8 +45,12 @@ static int teardown(void **state)
 static uint32_t look(struct fixture *fixture, uint64_t cpu_ns, uint32_t node)
 {
     fixture->now_ns += PERIOD;
-    return bsk_account_look(&fixture->account, fixture->profile, fixture->now_ns, cpu_ns, node,
-                            node != BSK_NO_NODE);
+    const struct bsk_sight sight = { .now_ns = fixture->now_ns,
+                                     .node = node,
+                                     .runs = node != BSK_NO_NODE,
+                                     .counted = true,
+                                     .cpu_ns = cpu_ns };
+    return bsk_account_look(&fixture->account, fixture->profile, &sight);
 }
 
 static uint64_t self_ns(const struct fixture *fixture, uint32_t node)
@@ -145,8 +150,10 @@ static void a_thread_that_never_was_seen_to_run_pays_where_it_sleeps(void **stat
 {
     struct fixture *fixture = *state;
     fixture->now_ns += PERIOD;
-    bsk_account_look(&fixture->account, fixture->profile, fixture->now_ns, 501 * MS, fixture->rest,
-                     false);
+    const struct bsk_sight sleeps = {
+        .now_ns = fixture->now_ns, .node = fixture->rest, .counted = true, .cpu_ns = 501 * MS
+    };
+    bsk_account_look(&fixture->account, fixture->profile, &sleeps);
     finish(fixture);
     assert_int_equal(self_ns(fixture, fixture->rest), MS);
 }
@@ -165,16 +172,75 @@ static void a_hold_is_nobodys_time(void **state)
 static void more_samples_than_a_tick_holds_lose_no_time(void **state)
 {
     struct fixture *fixture = *state;
-    for (int i = 0; i < 3 * BSK_ACCOUNT_PENDING; i++)
-        look(fixture, 500 * MS, fixture->work);
+    for (int i = 0; i < 3 * BSK_ACCOUNT_PENDING_MAX; i++)
+        look(fixture, 500 * MS, i % 2 ? fixture->work : fixture->rest);
     look(fixture, 540 * MS, fixture->work);
     finish(fixture);
     assert_int_equal(bsk_profile_cpu_ns(fixture->profile), 40 * MS);
 }
 
+/* At high rates the counter is looked at with one sample in many. */
+static void samples_without_a_look_share_alike(void **state)
+{
+    struct fixture *fixture = *state;
+    struct bsk_sight sight = { .runs = true };
+    for (int i = 1; i <= 1000; i++) {
+        sight.now_ns = fixture->now_ns += PERIOD;
+        sight.node = i % 10 < 7 ? fixture->work : fixture->rest;
+        sight.gil = i % 10 < 7;
+        sight.counted = i % 100 == 0;
+        sight.cpu_ns = 500 * MS + (uint64_t)i * MS;
+        bsk_account_look(&fixture->account, fixture->profile, &sight);
+    }
+    finish(fixture);
+    assert_int_equal(bsk_profile_cpu_ns(fixture->profile), 1000 * MS);
+    assert_in_range(self_ns(fixture, fixture->work), 699 * MS, 701 * MS);
+    const struct bsk_node *work = bsk_profile_node_at(fixture->profile, fixture->work);
+    const struct bsk_node *rest = bsk_profile_node_at(fixture->profile, fixture->rest);
+    assert_int_equal(work->gil_ns, work->self_ns);
+    assert_int_equal(rest->gil_ns, 0);
+    assert_int_equal(bsk_profile_samples(fixture->profile), 1000);
+}
+
+static void the_gils_clock_leaves_out_what_runs_without_it(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->account.clock = BSK_CLOCK_GIL;
+    struct bsk_sight sight = { .runs = true, .counted = true };
+    for (int i = 1; i <= 100; i++) {
+        sight.now_ns = fixture->now_ns += PERIOD;
+        sight.gil = i % 4 != 0;
+        sight.node = sight.gil ? fixture->work : fixture->rest;
+        sight.cpu_ns = 500 * MS + (uint64_t)i * MS;
+        bsk_account_look(&fixture->account, fixture->profile, &sight);
+    }
+    finish(fixture);
+    assert_in_range(bsk_profile_cpu_ns(fixture->profile), 74 * MS, 76 * MS);
+    assert_int_equal(self_ns(fixture, fixture->rest), 0);
+}
+
+static void the_walls_clock_weighs_sleep(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->account.clock = BSK_CLOCK_WALL;
+    struct bsk_sight sight = { .node = fixture->rest, .counted = true, .cpu_ns = 500 * MS };
+    sight.now_ns = fixture->now_ns += PERIOD;
+    bsk_account_look(&fixture->account, fixture->profile, &sight);
+    sight.node = BSK_NO_NODE; /* asleep, not read again */
+    sight.now_ns = fixture->now_ns += 3 * PERIOD;
+    bsk_account_look(&fixture->account, fixture->profile, &sight);
+    finish(fixture);
+    assert_int_equal(self_ns(fixture, fixture->rest), 4 * PERIOD);
+    assert_int_equal(bsk_profile_node_at(fixture->profile, fixture->rest)->idle_ns, 4 * PERIOD);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(samples_without_a_look_share_alike, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_gils_clock_leaves_out_what_runs_without_it, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(the_walls_clock_weighs_sleep, setup, teardown),
         cmocka_unit_test_setup_teardown(a_busy_thread_gets_exactly_what_it_used, setup, teardown),
         cmocka_unit_test_setup_teardown(samples_wait_until_the_counter_moves_and_share, setup,
                                         teardown),

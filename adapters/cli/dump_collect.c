@@ -1,0 +1,235 @@
+#include "adapters/cli/dump_collect.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    TAKES_AT_ONCE = 50, /* then with pauses */
+    TAKES_MAX = 500,    /* of a thread that never stands still: half a second */
+    PAUSE_NS = 1000000,
+    OPENS_MAX = 500, /* of a Python that is still starting */
+    VALUE_CHARACTERS = 128,
+};
+
+static void pause_a_little(void)
+{
+    nanosleep(&(struct timespec){ .tv_nsec = PAUSE_NS }, NULL);
+}
+
+/* The path from the outermost package that the file is in, as py-spy has it: folders with an
+ * __init__.py, looked for where the target sees them. */
+static char *shorten(pid_t pid, const char *path)
+{
+    char look[8192];
+    size_t keep = strlen(path);
+    if (path[0] != '/' || keep > 4096)
+        return strdup(path);
+    while (keep > 0 && path[keep - 1] != '/')
+        keep--;
+    while (keep > 1) { /* path[0..keep) is a folder with its slash */
+        snprintf(look, sizeof(look), "/proc/%d/root%.*s__init__.py", (int)pid, (int)keep, path);
+        if (access(look, F_OK) != 0)
+            break;
+        keep--;
+        while (keep > 0 && path[keep - 1] != '/')
+            keep--;
+    }
+    return strdup(path + keep);
+}
+
+static void free_frames(struct cli_dump_thread *thread)
+{
+    for (size_t i = 0; i < thread->depth; i++) {
+        free(thread->frames[i].shown);
+        bsk_locals_free(&thread->frames[i].locals);
+    }
+    free(thread->frames);
+    thread->frames = NULL;
+    thread->depth = 0;
+}
+
+static void free_thread(struct cli_dump_thread *thread)
+{
+    free_frames(thread);
+    free(thread->name);
+}
+
+void cli_dump_free(struct cli_dump *dump)
+{
+    for (size_t i = 0; i < dump->count; i++)
+        free_thread(&dump->threads[i]);
+    free(dump->threads);
+    bsk_sampler_close(dump->sampler);
+    *dump = (struct cli_dump){ 0 };
+}
+
+static bool is_settled(const struct cli_dump_thread *thread)
+{
+    return thread->has_stack && !thread->torn && !thread->filled && !thread->unread &&
+           !thread->lost_locals;
+}
+
+/* The one to keep of two readings of a thread. */
+static bool is_better(const struct cli_dump_thread *candidate, const struct cli_dump_thread *kept)
+{
+    if (candidate->has_stack != kept->has_stack)
+        return candidate->has_stack;
+    bool whole = !candidate->torn && !candidate->unread, was_whole = !kept->torn && !kept->unread;
+    if (whole != was_whole)
+        return whole;
+    return candidate->lost_locals <= kept->lost_locals;
+}
+
+static uint64_t ident_of(struct bsk_python *python, pid_t tid)
+{
+    for (size_t i = 0; i < bsk_python_thread_count(python); i++)
+        if (bsk_python_thread(python, i)->tid == tid)
+            return bsk_python_thread(python, i)->ident;
+    return 0;
+}
+
+static bool copy_thread(struct bsk_sampler *sampler, pid_t pid,
+                        const struct cli_dump_options *options,
+                        const struct bsk_thread_sample *sample, struct cli_dump_thread *out)
+{
+    struct bsk_python *python = bsk_sampler_python(sampler);
+    *out = (struct cli_dump_thread){
+        .tid = sample->tid,
+        .ident = ident_of(python, sample->tid),
+        .name = strdup(sample->name ? sample->name : ""),
+        .state = sample->state,
+        .holds_gil = sample->holds_gil,
+        .collects = sample->collects,
+        .has_stack = sample->has_stack,
+        .torn = sample->torn,
+        .truncated = sample->truncated,
+        .filled = sample->filled,
+        .unread = sample->unread,
+        .frames = calloc(sample->depth + 1, sizeof(out->frames[0])),
+    };
+    if (!out->name || !out->frames)
+        return false;
+    for (size_t i = 0; i < sample->depth; i++) {
+        const struct bsk_frame *frame = &sample->frames[i];
+        struct cli_dump_frame *copy = &out->frames[out->depth++];
+        copy->code = frame->code;
+        copy->line = frame->line;
+        copy->shown =
+            options->full_filenames ? strdup(frame->code->path) : shorten(pid, frame->code->path);
+        if (!copy->shown)
+            return false;
+        if (options->locals == 0)
+            continue;
+        copy->has_locals =
+            frame->address != 0 &&
+            bsk_locals_read(python, frame, (size_t)options->locals * VALUE_CHARACTERS,
+                            &copy->locals, NULL) == BSK_OK;
+        out->lost_locals |= !copy->has_locals;
+    }
+    return true;
+}
+
+static struct cli_dump_thread *find_thread(struct cli_dump *dump, pid_t tid)
+{
+    for (size_t i = 0; i < dump->count; i++)
+        if (dump->threads[i].tid == tid)
+            return &dump->threads[i];
+    return NULL;
+}
+
+/* Puts what one sample says into the dump; *out_settled: no thread of it is worth another look. */
+static int add_sample(struct cli_dump *dump, const struct cli_dump_options *options,
+                      const struct bsk_sample *sample, bool *out_settled)
+{
+    *out_settled = true;
+    for (size_t i = 0; i < sample->thread_count; i++) {
+        const struct bsk_thread_sample *one = &sample->threads[i];
+        struct cli_dump_thread *kept = find_thread(dump, one->tid), fresh;
+        if (kept && is_settled(kept))
+            continue;
+        if (!kept) {
+            void *grown = realloc(dump->threads, (dump->count + 1) * sizeof(dump->threads[0]));
+            if (!grown)
+                return bsk_fail(&dump->error, BSK_E_MEMORY, NULL, "out of memory");
+            dump->threads = grown;
+        }
+        if (!copy_thread(dump->sampler, dump->pid, options, one, &fresh)) {
+            free_thread(&fresh);
+            return bsk_fail(&dump->error, BSK_E_MEMORY, NULL, "out of memory");
+        }
+        if (!kept) {
+            kept = &dump->threads[dump->count++];
+            *kept = fresh;
+        } else if (is_better(&fresh, kept)) {
+            free_thread(kept);
+            *kept = fresh;
+        } else {
+            free_thread(&fresh);
+        }
+        *out_settled = *out_settled && is_settled(kept);
+    }
+    return BSK_OK;
+}
+
+static int by_tid(const void *a, const void *b)
+{
+    const struct cli_dump_thread *one = a, *other = b;
+    return (one->tid > other->tid) - (one->tid < other->tid);
+}
+
+static int take_all(struct cli_dump *dump, const struct cli_dump_options *options)
+{
+    bool settled = false, has_sample = false;
+    for (int take = 0; take < TAKES_MAX && !settled; take++) {
+        const struct bsk_sample *sample;
+        if (take >= TAKES_AT_ONCE)
+            pause_a_little();
+        int rc = bsk_sampler_take(dump->sampler, &sample, &dump->error);
+        if (rc == BSK_E_TORN)
+            continue;
+        if (rc < 0)
+            return rc;
+        if (!has_sample) /* threads may have been given other names since they began */
+            (void)bsk_python_name_threads(bsk_sampler_python(dump->sampler), true, NULL);
+        has_sample = true;
+        rc = add_sample(dump, options, sample, &settled);
+        if (rc < 0)
+            return rc;
+    }
+    if (!has_sample)
+        return dump->error.code;
+    dump->error = (struct bsk_error){ 0 };
+    if (dump->count > 0)
+        qsort(dump->threads, dump->count, sizeof(dump->threads[0]), by_tid);
+    return BSK_OK;
+}
+
+int cli_dump_collect(pid_t pid, const struct cli_dump_options *options, struct cli_dump *out_dump)
+{
+    static const struct bsk_sampler_options how = { .idle_stacks = true, .fresh_states = true };
+    int rc = BSK_E_TORN;
+    out_dump->pid = pid;
+    bsk_process_command(pid, out_dump->command, sizeof(out_dump->command));
+    for (int tries = 0; rc == BSK_E_TORN && tries < OPENS_MAX; tries++) {
+        if (tries > 0)
+            pause_a_little();
+        rc = bsk_sampler_open(pid, &how, &out_dump->sampler, &out_dump->error);
+    }
+    if (rc < 0)
+        return rc;
+    out_dump->error = (struct bsk_error){ 0 };
+    out_dump->python = bsk_sampler_info(out_dump->sampler);
+    return take_all(out_dump, options);
+}
+
+void cli_dump_state(const struct cli_dump_thread *thread, char *out, size_t size)
+{
+    const char *state = thread->state == BSK_THREAD_RUNNING    ? "active"
+                        : thread->state == BSK_THREAD_GIL_WAIT ? "waiting for GIL"
+                                                               : "idle";
+    snprintf(out, size, "%s%s%s", state, thread->holds_gil ? "+gil" : "",
+             thread->collects ? "+gc" : "");
+}

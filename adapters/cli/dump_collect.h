@@ -1,0 +1,60 @@
+/*
+ * What `basilisk dump` shows of one process: each thread once, with a stack that is whole.
+ *
+ * A stack that moves while it is read is read again, some hundred times where it must be; what
+ * never stood still is shown as it was read last, and says so. Nothing is stopped.
+ *
+ * Ownership: cli_dump_collect() fills in what cli_dump_free() takes back (it accepts zeroes). Names
+ * and paths of frames belong to the sampler inside and live as long.
+ */
+#ifndef BSK_CLI_DUMP_COLLECT_H
+#define BSK_CLI_DUMP_COLLECT_H
+
+#include "engine/python/locals.h"
+#include "engine/sampling/sampler.h"
+
+struct cli_dump_frame {
+    const struct bsk_code_object *code;
+    uint32_t line; /* 0: unknown */
+    char *shown;   /* the path as it is shown, shortened to its package unless that is not wanted */
+    bool has_locals; /* they were asked for and could be read */
+    struct bsk_locals locals;
+};
+
+struct cli_dump_thread {
+    pid_t tid;
+    uint64_t ident; /* as threading knows it */
+    char *name;     /* "" when unknown */
+    enum bsk_thread_state state;
+    bool holds_gil, collects, has_stack, torn, truncated, filled, unread;
+    bool lost_locals;              /* the frames went on while their variables were read */
+    struct cli_dump_frame *frames; /* innermost first */
+    size_t depth;
+};
+
+struct cli_dump {
+    struct bsk_sampler *sampler;
+    pid_t pid, parent; /* parent 0: it is the process that was named */
+    char command[4096];
+    const struct bsk_python_info *python; /* NULL: `error` tells why */
+    struct bsk_error error;
+    struct cli_dump_thread *threads; /* by rising tid */
+    size_t count;
+};
+
+struct cli_dump_options {
+    pid_t pid;
+    unsigned locals; /* how often it was given: so many times 128 characters a value */
+    bool json, subprocesses, native, full_filenames, blocking, nonblocking;
+    const char *core;
+};
+
+/* Fails as bsk_sampler_open() and bsk_sampler_take() do; `out_dump` then has pid, command, error.
+ */
+int cli_dump_collect(pid_t pid, const struct cli_dump_options *options, struct cli_dump *out_dump);
+void cli_dump_free(struct cli_dump *dump);
+
+/* How a thread's state is called: "idle", "active+gil", "waiting for GIL", ... */
+void cli_dump_state(const struct cli_dump_thread *thread, char *out, size_t size);
+
+#endif

@@ -1,0 +1,317 @@
+#include "engine/base/buffer.h"
+#include "engine/export/export.h"
+#include "engine/import/import.h"
+#include "engine/profile/totals.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <zlib.h>
+
+#include <cmocka.h>
+
+enum { MS = 1000000 };
+
+static struct bsk_profile *sample(void)
+{
+    struct bsk_profile *profile = bsk_profile_new(0);
+    struct bsk_profile_meta *meta = bsk_profile_meta(profile);
+    snprintf(meta->name, sizeof(meta->name), "app.py");
+    snprintf(meta->python, sizeof(meta->python), "3.13.0");
+    meta->rate_hz = 100;
+    meta->duration_ns = 2000 * (uint64_t)MS;
+    uint32_t main_thread = bsk_profile_track(profile, 7, 7, "app.py", "MainThread");
+    uint32_t other = bsk_profile_track(profile, 7, 8, "app.py", "Thread; odd");
+    uint32_t module =
+        bsk_profile_function(profile, "<module>", "/srv/my app (2)/app.py", 1, BSK_FUNCTION_PYTHON);
+    uint32_t hot = bsk_profile_function(profile, "Worker.hot", "/srv/my app (2)/h\xc3\xb6t.py", 10,
+                                        BSK_FUNCTION_PYTHON);
+    uint32_t debugger = bsk_profile_function(profile, "(debugger)", "", 0, BSK_FUNCTION_SPECIAL);
+    const struct bsk_profile_frame deep[] = { { module, 3 }, { hot, 11 }, { hot, 12 } };
+    const struct bsk_profile_frame ours[] = { { module, 4 }, { debugger, 0 } };
+    for (int i = 0; i < 100; i++) {
+        bsk_profile_add(profile, bsk_profile_stack(profile, main_thread, deep, 2 + i % 2),
+                        (uint64_t)i * 20 * MS, 10 * MS, 10 * MS, 1);
+        bsk_profile_add(profile, bsk_profile_stack(profile, i % 4 ? main_thread : other, ours, 2),
+                        (uint64_t)(i * 20 + 10) * MS, 10 * MS, 10 * MS, 1);
+    }
+    meta->samples = 200;
+    return profile;
+}
+
+static int take(const char *bytes, size_t size, struct bsk_imported *out, struct bsk_error *err)
+{
+    *err = (struct bsk_error){ 0 };
+    return bsk_import_bytes("file", bytes, size, out, err);
+}
+
+static double self_of(const struct bsk_totals *totals, const char *name)
+{
+    for (size_t i = 0; i < totals->function_count; i++) {
+        if (strcmp(totals->functions[i].name, name) == 0)
+            return totals->functions[i].self_percent;
+    }
+    return -1;
+}
+
+static void what_was_written_is_read_back(void **state)
+{
+    static const struct {
+        const char *format;
+        bool order, meta;
+    } cases[] = {
+        { "speedscope", true, true }, { "cpuprofile", true, true }, { "chrometrace", true, true },
+        { "pprof", false, true },     { "raw", false, false },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct bsk_profile *profile = sample();
+        char *bytes = NULL;
+        size_t size = 0;
+        struct bsk_error err = { 0 };
+        struct bsk_imported back;
+        FILE *out = open_memstream(&bytes, &size);
+        print_message("  %s\n", cases[i].format);
+        assert_int_equal(bsk_exporter_named(cases[i].format)->write(profile, out, &err), BSK_OK);
+        fclose(out);
+        int rc = take(bytes, size, &back, &err);
+        assert_string_equal(err.message, "");
+        assert_int_equal(rc, BSK_OK);
+        assert_string_equal(back.format, cases[i].format);
+        assert_int_equal(back.has_order, cases[i].order);
+        assert_in_range(bsk_profile_samples(back.profile), 199, 201);
+        if (cases[i].meta) {
+            assert_string_equal(bsk_profile_meta_const(back.profile)->python, "3.13.0");
+            assert_true(bsk_profile_meta_const(back.profile)->rate_hz == 100);
+            assert_string_equal(back.maker, "basilisk " BASILISK_VERSION);
+            assert_true(back.clock_known);
+        }
+        struct bsk_totals *totals = bsk_totals_new(back.profile);
+        assert_true(self_of(totals, "Worker.hot") > 49.9 && self_of(totals, "Worker.hot") < 50.1);
+        assert_true(self_of(totals, "(debugger)") > 49.9);
+        assert_non_null(strstr(totals->functions[0].path[0] ? totals->functions[0].path
+                                                            : totals->functions[1].path,
+                               "h\xc3\xb6t.py"));
+        bsk_totals_free(totals);
+        bsk_profile_free(back.profile);
+        bsk_profile_free(profile);
+        free(bytes);
+    }
+}
+
+static void raw_lines_are_read_as_py_spy_writes_them(void **state)
+{
+    static const struct {
+        const char *why, *line, *name, *path;
+        uint32_t number;
+        int pid, tid;
+    } cases[] = {
+        { "a frame", "f (a/b.py:12) 3\n", "f", "a/b.py", 12, 0, 0 },
+        { "no line", "f (libc.so.6) 3\n", "f", "libc.so.6", 0, 0, 0 },
+        { "no file", "f 3\n", "f", "", 0, 0, 0 },
+        { "a blank and brackets in the path", "f (my app (2)/b.py:1) 3\n", "f", "my app (2)/b.py",
+          1, 0, 0 },
+        { "no end of line", "f (a.py:1) 3", "f", "a.py", 1, 0, 0 },
+        { "an end as on Windows", "f (a.py:1) 3\r\n", "f", "a.py", 1, 0, 0 },
+        { "a process and a thread, with a semicolon in its name",
+          "process 12:\"python x.py\";thread (34): thr; odd;f (a.py:1) 3\n", "f", "a.py", 1, 12,
+          34 },
+        { "a child: the innermost process counts",
+          "process 12:\"a\";process 13:\"b\";thread (34);f (a.py:1) 3\n", "f", "a.py", 1, 13, 34 },
+        { "frozen", "f (<frozen importlib._bootstrap>:241) 3\n", "f",
+          "<frozen importlib._bootstrap>", 241, 0, 0 },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct bsk_imported back;
+        struct bsk_error err;
+        print_message("  %s\n", cases[i].why);
+        assert_int_equal(take(cases[i].line, strlen(cases[i].line), &back, &err), BSK_OK);
+        assert_int_equal(bsk_profile_samples(back.profile), 3);
+        assert_int_equal(bsk_profile_function_count(back.profile), 1);
+        struct bsk_function function = bsk_profile_function_at(back.profile, 0);
+        assert_string_equal(function.name, cases[i].name);
+        assert_string_equal(function.path, cases[i].path);
+        assert_int_equal(bsk_profile_node_at(back.profile, 1)->line, cases[i].number);
+        assert_int_equal(bsk_profile_track_at(back.profile, 0).pid, cases[i].pid);
+        assert_int_equal(bsk_profile_track_at(back.profile, 0).tid, cases[i].tid);
+        bsk_profile_free(back.profile);
+    }
+}
+
+#define FRAMES "{\"shared\":{\"frames\":[{\"name\":\"f\"}]},\"profiles\":["
+
+static void a_broken_file_is_refused_with_the_place(void **state)
+{
+    static const struct {
+        const char *why, *bytes, *says;
+    } cases[] = {
+        { "nothing", "", "the file is empty" },
+        { "blanks", " \n ", "this is no profile" },
+        { "text", "Dear diary\n", "this is no profile" },
+        { "an SVG", "<svg xmlns=''></svg>", "an SVG shows rounded widths" },
+        { "other JSON", "{\"a\": 1}", "neither \"shared\"" },
+        { "cut JSON", "{\"shared\":{\"frames\":[",
+          "line 1, column 22: a value was expected, but the "
+          "file ends here" },
+        { "the place counts lines", "{\"shared\":\n{\n ?",
+          "line 3, column 2: text in quotes was "
+          "expected, not '?'" },
+        { "no such frame", FRAMES "{\"type\":\"sampled\",\"samples\":[[1]],\"weights\":[1]}]}",
+          "a frame is no whole number from 0 to 0" },
+        { "a negative frame", FRAMES "{\"type\":\"sampled\",\"samples\":[[-1]],\"weights\":[1]}]}",
+          "a whole number was expected" },
+        { "fewer weights", FRAMES "{\"type\":\"sampled\",\"samples\":[[0],[0]],\"weights\":[1]}]}",
+          "fewer weights than samples" },
+        { "more weights", FRAMES "{\"type\":\"sampled\",\"samples\":[[0]],\"weights\":[1,2]}]}",
+          "more weights than samples" },
+        { "negative weight", FRAMES "{\"type\":\"sampled\",\"samples\":[[0]],\"weights\":[-1]}]}",
+          "a weight is negative" },
+        { "huge weight",
+          FRAMES "{\"type\":\"sampled\",\"unit\":\"seconds\",\"samples\":[[0]],"
+                 "\"weights\":[1e300]}]}",
+          "negative or too large" },
+        { "no number", FRAMES "{\"type\":\"sampled\",\"samples\":[[0]],\"weights\":[1e999]}]}",
+          "a number was expected" },
+        { "events", FRAMES "{\"type\":\"evented\"}]}", "type \"evented\"" },
+        { "bytes", FRAMES "{\"type\":\"sampled\",\"unit\":\"bytes\"}]}", "which is no time" },
+        { "no samples", FRAMES "{\"type\":\"sampled\",\"samples\":[],\"weights\":[]}]}",
+          "No samples" },
+        { "nodes in a circle",
+          "{\"nodes\":[{\"id\":1,\"hitCount\":1,\"children\":[2]},{\"id\":2,\"children\":[1]}]}",
+          "hangs below itself" },
+        { "a node twice", "{\"nodes\":[{\"id\":1},{\"id\":1}]}", "two nodes have the id 1" },
+        { "a child that is not there", "{\"nodes\":[{\"id\":1,\"children\":[9]}]}",
+          "there is no such node" },
+        { "left and never entered", "[{\"ph\":\"E\",\"ts\":1,\"pid\":1,\"tid\":1}]",
+          "leaves a function that none entered" },
+        { "back in time",
+          "[{\"ph\":\"B\",\"name\":\"f\",\"ts\":9,\"pid\":1,\"tid\":1},"
+          "{\"ph\":\"E\",\"ts\":1,\"pid\":1,\"tid\":1}]",
+          "comes before the one" },
+        { "a line without count", "f (a.py:1) 3\nf (a.py:2)\n", "line 2: no count" },
+        { "a cut line", "f (a.py:1) 3\nf (a.", "line 2: the file ends" },
+        { "counts beyond reason", "f 9999999999999\n", "more than 10^12" },
+        { "cut gzip", "\x1f\x8b\x08", "gzip: " },
+        { "a broken protobuf", "\x0a\x7f\x01", "byte 2: broken or cut" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct bsk_imported back;
+        struct bsk_error err;
+        print_message("  %s\n", cases[i].why);
+        assert_true(take(cases[i].bytes, strlen(cases[i].bytes), &back, &err) < 0);
+        assert_null(back.profile);
+        if (!strstr(err.message, cases[i].says))
+            assert_string_equal(err.message, cases[i].says); /* shows both */
+        assert_true(strncmp(err.message, "file: ", 6) == 0);
+        assert_null(strchr(err.message, '\n'));
+    }
+}
+
+static void every_cut_of_a_real_file_is_refused_or_read(void **state)
+{
+    (void)state;
+    struct bsk_profile *profile = sample();
+    static const char *const formats[] = { "speedscope", "cpuprofile", "chrometrace", "pprof",
+                                           "raw" };
+    for (size_t f = 0; f < sizeof(formats) / sizeof(formats[0]); f++) {
+        char *bytes = NULL;
+        size_t size = 0;
+        struct bsk_error err = { 0 };
+        FILE *out = open_memstream(&bytes, &size);
+        bsk_exporter_named(formats[f])->write(profile, out, &err);
+        fclose(out);
+        for (size_t cut = 0; cut < size; cut += 1 + size / 500) {
+            /* in a block of its own, so that the sanitizer sees each byte read past it */
+            char *part = malloc(cut + 1);
+            struct bsk_imported back;
+            memcpy(part, bytes, cut);
+            int rc = take(part, cut, &back, &err);
+            if (strcmp(formats[f], "raw") != 0 && cut + 1 < size)
+                assert_true(rc < 0);
+            assert_true((rc == BSK_OK) == (err.message[0] == '\0'));
+            bsk_profile_free(back.profile);
+            free(part);
+        }
+        free(bytes);
+    }
+    bsk_profile_free(profile);
+}
+
+static void hostile_sizes_end_at_a_ceiling(void **state)
+{
+    (void)state;
+    struct bsk_buffer deep = { 0 };
+    struct bsk_imported back;
+    struct bsk_error err;
+    for (int i = 0; i < 1000000; i++)
+        bsk_buffer_text_append(&deep, "{\"a\":[");
+    assert_int_equal(take(deep.data, deep.size, &back, &err), BSK_E_LIMIT);
+    assert_non_null(strstr(err.message, "nested more than"));
+    bsk_buffer_clear(&deep);
+    for (int i = 0; i < 200000; i++)
+        bsk_buffer_text_append(&deep, "f;");
+    bsk_buffer_text_append(&deep, "f 1\n");
+    assert_int_equal(take(deep.data, deep.size, &back, &err), BSK_E_LIMIT);
+    assert_non_null(strstr(err.message, "frames"));
+    bsk_buffer_free(&deep);
+}
+
+static void twenty_megabytes_are_read_in_a_second(void **state)
+{
+    (void)state;
+    struct bsk_buffer text = { 0 };
+    struct bsk_imported back;
+    struct bsk_error err;
+    struct timespec begin, end;
+    bsk_buffer_text_append(&text, "{\"shared\":{\"frames\":[");
+    for (int i = 0; i < 500; i++)
+        bsk_buffer_printf(&text, "%s{\"name\":\"f%d\",\"file\":\"/a.py\",\"line\":%d}",
+                          i ? "," : "", i, i);
+    bsk_buffer_text_append(
+        &text, "]},\"profiles\":[{\"type\":\"sampled\",\"unit\":\"seconds\",\"samples\":[");
+    unsigned seed = 1;
+    int count = 0;
+    for (; text.size < 19000000; count++) {
+        bsk_buffer_text_append(&text, count ? ",[0,1,2" : "[0,1,2");
+        for (int d = 0; d < 17; d++) {
+            seed = seed * 1664525 + 1013904223;
+            bsk_buffer_printf(&text, ",%u", 3 + d * 29 + (seed >> 16) % 2);
+        }
+        bsk_buffer_text_append(&text, "]");
+    }
+    bsk_buffer_text_append(&text, "],\"weights\":[");
+    for (int i = 0; i < count; i++)
+        bsk_buffer_text_append(&text, i ? ",0.01" : "0.01");
+    bsk_buffer_text_append(&text, "]}]}");
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begin);
+    assert_int_equal(take(text.data, text.size, &back, &err), BSK_OK);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
+    double seconds =
+        (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+    print_message("  %zu MB, %d samples: %.2f s of CPU, profile of %zu MB\n", text.size >> 20,
+                  count, seconds, bsk_profile_bytes(back.profile) >> 20);
+    assert_int_equal(bsk_profile_samples(back.profile), count);
+    assert_true(seconds < 10); /* an upper bound for the sanitizers; docs/diff.md has the figure */
+    bsk_profile_free(back.profile);
+    bsk_buffer_free(&text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_written_is_read_back),
+        cmocka_unit_test(raw_lines_are_read_as_py_spy_writes_them),
+        cmocka_unit_test(a_broken_file_is_refused_with_the_place),
+        cmocka_unit_test(every_cut_of_a_real_file_is_refused_or_read),
+        cmocka_unit_test(hostile_sizes_end_at_a_ceiling),
+        cmocka_unit_test(twenty_megabytes_are_read_in_a_second),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
