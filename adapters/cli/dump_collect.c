@@ -8,7 +8,8 @@
 
 enum {
     TAKES_AT_ONCE = 50, /* then with pauses */
-    TAKES_MAX = 500,    /* of a thread that never stands still: half a second */
+    TAKES_MAX = 500,    /* of a thread that never stands still: half a second, */
+    TAKES_SECONDS = 2,  /* or this, where there is much to read each time */
     PAUSE_NS = 1000000,
     OPENS_MAX = 500, /* of a Python that is still starting */
     VALUE_CHARACTERS = 128,
@@ -17,6 +18,13 @@ enum {
 static void pause_a_little(void)
 {
     nanosleep(&(struct timespec){ .tv_nsec = PAUSE_NS }, NULL);
+}
+
+static time_t seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
 }
 
 /* The path from the outermost package that the file is in, as py-spy has it: folders with an
@@ -38,6 +46,23 @@ static char *shorten(pid_t pid, const char *path)
             keep--;
     }
     return strdup(path + keep);
+}
+
+/* The same with what was looked up before: a deep recursion has few files. Paths are the sampler's
+ * and live as long as it, so their addresses tell them apart. */
+static char *shorten_again(struct cli_dump *dump, const char *path)
+{
+    enum { KEPT = sizeof(dump->short_paths) / sizeof(dump->short_paths[0]) };
+    for (size_t i = 0; i < KEPT; i++)
+        if (dump->short_paths[i].path == path && path)
+            return strdup(path + dump->short_paths[i].skip);
+    char *shown = shorten(dump->pid, path);
+    if (shown) {
+        size_t slot = dump->next_short_path++ % KEPT;
+        dump->short_paths[slot].path = path;
+        dump->short_paths[slot].skip = strlen(path) - strlen(shown);
+    }
+    return shown;
 }
 
 static void free_frames(struct cli_dump_thread *thread)
@@ -91,11 +116,10 @@ static uint64_t ident_of(struct bsk_python *python, pid_t tid)
     return 0;
 }
 
-static bool copy_thread(struct bsk_sampler *sampler, pid_t pid,
-                        const struct cli_dump_options *options,
+static bool copy_thread(struct cli_dump *dump, const struct cli_dump_options *options,
                         const struct bsk_thread_sample *sample, struct cli_dump_thread *out)
 {
-    struct bsk_python *python = bsk_sampler_python(sampler);
+    struct bsk_python *python = bsk_sampler_python(dump->sampler);
     *out = (struct cli_dump_thread){
         .tid = sample->tid,
         .ident = ident_of(python, sample->tid),
@@ -117,8 +141,8 @@ static bool copy_thread(struct bsk_sampler *sampler, pid_t pid,
         struct cli_dump_frame *copy = &out->frames[out->depth++];
         copy->code = frame->code;
         copy->line = frame->line;
-        copy->shown =
-            options->full_filenames ? strdup(frame->code->path) : shorten(pid, frame->code->path);
+        copy->shown = options->full_filenames ? strdup(frame->code->path)
+                                              : shorten_again(dump, frame->code->path);
         if (!copy->shown)
             return false;
         if (options->locals == 0)
@@ -156,7 +180,7 @@ static int add_sample(struct cli_dump *dump, const struct cli_dump_options *opti
                 return bsk_fail(&dump->error, BSK_E_MEMORY, NULL, "out of memory");
             dump->threads = grown;
         }
-        if (!copy_thread(dump->sampler, dump->pid, options, one, &fresh)) {
+        if (!copy_thread(dump, options, one, &fresh)) {
             free_thread(&fresh);
             return bsk_fail(&dump->error, BSK_E_MEMORY, NULL, "out of memory");
         }
@@ -183,7 +207,10 @@ static int by_tid(const void *a, const void *b)
 static int take_all(struct cli_dump *dump, const struct cli_dump_options *options)
 {
     bool settled = false, has_sample = false;
+    time_t begin = seconds();
     for (int take = 0; take < TAKES_MAX && !settled; take++) {
+        if (has_sample && seconds() - begin > TAKES_SECONDS)
+            break;
         const struct bsk_sample *sample;
         if (take >= TAKES_AT_ONCE)
             pause_a_little();
@@ -192,8 +219,6 @@ static int take_all(struct cli_dump *dump, const struct cli_dump_options *option
             continue;
         if (rc < 0)
             return rc;
-        if (!has_sample) /* threads may have been given other names since they began */
-            (void)bsk_python_name_threads(bsk_sampler_python(dump->sampler), true, NULL);
         has_sample = true;
         rc = add_sample(dump, options, sample, &settled);
         if (rc < 0)

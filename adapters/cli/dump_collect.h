@@ -40,6 +40,11 @@ struct cli_dump {
     struct bsk_error error;
     struct cli_dump_thread *threads; /* by rising tid */
     size_t count;
+    struct {
+        const char *path;
+        size_t skip; /* so many bytes of it are not shown */
+    } short_paths[64];
+    size_t next_short_path;
 };
 
 struct cli_dump_options {

@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct cli_command *const cli_commands[] = { &cli_record, &cli_diff,   &cli_dap,
-                                                   &cli_dump,   &cli_replay, NULL };
+const struct cli_command *const cli_commands[] = {
+    &cli_record, &cli_top,    &cli_dump,        &cli_diff, &cli_doctor,
+    &cli_dap,    &cli_replay, &cli_completions, NULL,
+};
 
 static void print_help(void)
 {

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     NAME_MAX_BYTES = 512,      /* longest name kept; longer ones are cut and end in "..." */
@@ -15,7 +16,10 @@ enum {
     HEADER_MAX_BYTES = 512,    /* of a code object, without its bytecode */
     BYTECODE_MAX_BYTES = 1 << 28,
     CHECK_BATCH = 256,
-    KNOWN_BLOCK = 64,
+    IDENTITY_HEADER = 8,  /* words of an identity that come from the code object itself */
+    IDENTITY_WORDS = 12,  /* with length and digest of name and file name */
+    TEXT_HEADER_MAX = 64, /* of a str, from its length to its characters */
+    TEXT_COMPARED = 128,
 };
 
 struct bsk_codes {
@@ -28,7 +32,16 @@ struct bsk_codes {
     struct bsk_known **all; /* everything ever met, for bsk_codes_free() */
     size_t all_count, all_capacity;
     char cwd[PATH_MAX_BYTES];
+    struct bsk_known *reused;           /* see bsk_codes_reused() */
+    uint64_t last_met_ns, last_lost_ns; /* CLOCK_MONOTONIC */
 };
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 struct bsk_codes *bsk_codes_new(struct bsk_process *process, const struct bsk_layout *layout)
 {
@@ -122,7 +135,8 @@ static uint32_t header_bytes(const struct bsk_layout *layout)
 }
 
 /* Never the reference count, the bytecode or what the interpreter changes while it runs. */
-static void identify(const struct bsk_layout *layout, const uint8_t *header, uint64_t identity[8])
+static void identify(const struct bsk_layout *layout, const uint8_t *header,
+                     uint64_t identity[IDENTITY_HEADER])
 {
     identity[0] = word_at(header, layout->object.type);
     identity[1] = word_at(header, layout->code.filename);
@@ -132,6 +146,50 @@ static void identify(const struct bsk_layout *layout, const uint8_t *header, uin
     identity[5] = word_at(header, layout->code.firstlineno) & UINT32_MAX;
     identity[6] = layout->code.bytecode ? word_at(header, layout->object.bytes_size) : 0;
     identity[7] = layout->code.version ? word_at(header, layout->code.version) & UINT32_MAX : 0;
+}
+
+/* Where the text that is a name or a file name lies, and how much of it is compared. */
+static struct bsk_piece text_piece(const struct bsk_layout *layout, uint64_t text, uint64_t length,
+                                   void *dst)
+{
+    uint32_t header = layout->object.text_ascii_data - layout->object.text_length;
+    uint64_t part = length < TEXT_COMPARED ? length : TEXT_COMPARED;
+    return (struct bsk_piece){ text + layout->object.text_length, dst, header + (uint32_t)part,
+                               false };
+}
+
+/* Of its length and its characters, as far as compared; not of the hash, which is set when it is
+ * first asked for. FNV-1a. */
+static uint64_t digest(const struct bsk_layout *layout, const struct bsk_piece *piece)
+{
+    const uint8_t *bytes = piece->dst;
+    uint32_t header = layout->object.text_ascii_data - layout->object.text_length;
+    uint64_t sum = UINT64_C(0xcbf29ce484222325);
+    for (uint32_t i = 0; i < piece->size; i++)
+        if (i < 8 || i >= header)
+            sum = (sum ^ bytes[i]) * UINT64_C(0x100000001b3);
+    return sum;
+}
+
+/* Texts are freed and made again at the same address as well; where code has a version it says
+ * enough. `identity` gets length and digest of name and file name. */
+static bool identify_texts(struct bsk_codes *codes, uint64_t identity[IDENTITY_WORDS])
+{
+    const struct bsk_layout *layout = codes->layout;
+    const uint64_t texts[] = { identity[2], identity[1] };
+    memset(identity + IDENTITY_HEADER, 0, (IDENTITY_WORDS - IDENTITY_HEADER) * 8);
+    for (size_t i = 0; i < 2 && layout->code.version == 0; i++) {
+        uint64_t *of = identity + IDENTITY_HEADER + 2 * i;
+        uint8_t bytes[TEXT_HEADER_MAX + TEXT_COMPARED];
+        if (bsk_process_read(codes->process, texts[i] + layout->object.text_length, &of[0], 8,
+                             NULL) < 0)
+            return false;
+        struct bsk_piece piece = text_piece(layout, texts[i], of[0], bytes);
+        if (bsk_process_read(codes->process, piece.address, bytes, piece.size, NULL) < 0)
+            return false;
+        of[1] = digest(layout, &piece);
+    }
+    return true;
 }
 
 static bool is_code_type(struct bsk_codes *codes, uint64_t type)
@@ -152,10 +210,10 @@ static bool is_code_type(struct bsk_codes *codes, uint64_t type)
 /* A str of the target as UTF-8, freshly allocated; NULL when there is none at `address`. */
 static char *read_text(struct bsk_codes *codes, uint64_t address, size_t max_bytes)
 {
-    enum { TEXT_HEADER_MAX = 128 };
+    enum { HEADER_MAX = 128 };
     const struct bsk_layout *layout = codes->layout;
     uint32_t compact_data = layout->object.text_ascii_data + 16 + layout->wstr_bytes;
-    uint8_t header[TEXT_HEADER_MAX];
+    uint8_t header[HEADER_MAX];
     if (compact_data + 8 > sizeof(header) || layout->object.text_state + 4 > compact_data ||
         bsk_process_read(codes->process, address, header, compact_data, NULL) < 0)
         return NULL;
@@ -257,6 +315,10 @@ static int load(struct bsk_codes *codes, uint64_t address, struct bsk_known **ou
     if (!known)
         return BSK_E_MEMORY;
     identify(layout, header, known->identity);
+    if (!identify_texts(codes, known->identity)) {
+        free(known);
+        return BSK_E_TORN;
+    }
     known->address = address;
     known->code.first_line = (uint32_t)known->identity[5];
     if (known->code.first_line > INT32_MAX)
@@ -285,12 +347,15 @@ static int load(struct bsk_codes *codes, uint64_t address, struct bsk_known **ou
     (void)read_lines(codes, known); /* without them it has no lines, but still a name */
 
     /* It must still be the one that the names were read for. */
-    uint64_t identity[8];
+    uint64_t identity[IDENTITY_WORDS];
     if (bsk_process_read(codes->process, address, header, size, NULL) < 0)
         goto torn;
     identify(layout, header, identity);
-    if (memcmp(identity, known->identity, sizeof(identity)) != 0)
+    if (!identify_texts(codes, identity) ||
+        memcmp(identity, known->identity, sizeof(identity)) != 0)
         goto torn;
+    known->fresh = true;
+    codes->last_met_ns = now_ns();
     known->code.id = codes->next_id;
     if (!remember(codes, known)) {
         free_known(known);
@@ -323,10 +388,44 @@ struct bsk_known *bsk_codes_by_id(struct bsk_codes *codes, uint32_t id)
     return id < codes->all_count ? codes->all[id] : NULL; /* ids are given out in this order */
 }
 
+size_t bsk_codes_count(const struct bsk_codes *codes)
+{
+    return codes->all_count;
+}
+
+struct bsk_known *bsk_codes_reused(struct bsk_codes *codes)
+{
+    if (codes->reused)
+        return codes->reused;
+    struct bsk_known *known = calloc(1, sizeof(*known));
+    if (!known)
+        return NULL;
+    known->code.id = codes->next_id;
+    known->code.name = strdup("(reused code)");
+    known->code.qualname = known->code.name;
+    known->code.path = strdup("<unknown>");
+    known->address = 1; /* where no code object is */
+    if (!known->code.name || !known->code.path || !remember(codes, known)) {
+        free_known(known);
+        return NULL;
+    }
+    codes->next_id++;
+    codes->reused = known;
+    return known;
+}
+
+bool bsk_codes_churn(const struct bsk_codes *codes, uint64_t at_ns)
+{
+    enum { LASTS_NS = 1000000000 };
+    return codes->last_lost_ns != 0 && at_ns - codes->last_lost_ns < LASTS_NS;
+}
+
 /* Forgets the address, not the code: samples that named it keep naming it. */
 static void disown(struct bsk_codes *codes, struct bsk_known *known)
 {
     size_t at = slot_of(codes, known->address);
+    known->gone = true;
+    codes->last_lost_ns = now_ns();
     if (codes->slots[at] != known)
         return;
     codes->slots[at] = NULL;
@@ -339,54 +438,83 @@ static void disown(struct bsk_codes *codes, struct bsk_known *known)
     }
 }
 
-static bool check_batch(struct bsk_codes *codes, struct bsk_known **known, size_t count,
-                        uint64_t now_ns)
+static bool check_batch(struct bsk_codes *codes, struct bsk_known *const *known, size_t count)
 {
-    uint32_t size = header_bytes(codes->layout);
-    struct bsk_piece pieces[CHECK_BATCH];
-    uint8_t *headers = malloc((size_t)size * count);
+    enum { PIECES_EACH = 3, TEXT_BYTES = TEXT_HEADER_MAX + TEXT_COMPARED };
+    const struct bsk_layout *layout = codes->layout;
+    uint32_t size = header_bytes(layout), each = layout->code.version ? 1 : PIECES_EACH;
+    uint32_t stride = size + 2 * TEXT_BYTES;
+    struct bsk_piece pieces[CHECK_BATCH * PIECES_EACH];
+    uint8_t *bytes = malloc((size_t)stride * count);
     bool same = true;
-    if (!headers)
+    if (!bytes)
         return true;
-    for (size_t i = 0; i < count; i++)
-        pieces[i] = (struct bsk_piece){ .address = known[i]->address,
-                                        .dst = headers + i * (size_t)size,
-                                        .size = size };
-    if (bsk_process_read_pieces(codes->process, pieces, count, NULL) == BSK_OK) {
+    for (size_t i = 0; i < count; i++) {
+        struct bsk_piece *piece = &pieces[i * each];
+        const uint64_t *identity = known[i]->identity;
+        uint8_t *dst = bytes + i * (size_t)stride;
+        piece[0] = (struct bsk_piece){ known[i]->address, dst, size, false };
+        if (each == 1)
+            continue;
+        piece[1] = text_piece(layout, identity[2], identity[IDENTITY_HEADER], dst + size);
+        piece[2] =
+            text_piece(layout, identity[1], identity[IDENTITY_HEADER + 2], dst + size + TEXT_BYTES);
+    }
+    if (bsk_process_read_pieces(codes->process, pieces, count * each, NULL) == BSK_OK) {
         for (size_t i = 0; i < count; i++) {
-            uint64_t identity[8];
-            if (pieces[i].ok)
-                identify(codes->layout, pieces[i].dst, identity);
-            if (pieces[i].ok && memcmp(identity, known[i]->identity, sizeof(identity)) == 0)
+            const struct bsk_piece *piece = &pieces[i * each];
+            uint64_t identity[IDENTITY_WORDS];
+            bool ok = piece[0].ok && (each == 1 || (piece[1].ok && piece[2].ok));
+            if (ok) {
+                memcpy(identity, known[i]->identity, sizeof(identity));
+                identify(layout, piece[0].dst, identity);
+                for (uint32_t k = 1; k < each; k++)
+                    identity[IDENTITY_HEADER + 2 * (k - 1) + 1] = digest(layout, &piece[k]);
+            }
+            if (ok && memcmp(identity, known[i]->identity, sizeof(identity)) == 0)
                 continue;
             disown(codes, known[i]);
             same = false;
         }
     }
-    for (size_t i = 0; i < count; i++)
-        known[i]->checked_ns = now_ns;
-    free(headers);
+    free(bytes);
+    return same;
+}
+
+bool bsk_codes_look(struct bsk_codes *codes, struct bsk_known *const *known, size_t count)
+{
+    bool same = true;
+    for (size_t i = 0; i < count; i += CHECK_BATCH)
+        same = check_batch(codes, known + i, count - i < CHECK_BATCH ? count - i : CHECK_BATCH) &&
+               same;
     return same;
 }
 
 bool bsk_codes_check(struct bsk_codes *codes, struct bsk_known *const *known, size_t count,
-                     uint64_t now_ns)
+                     uint64_t at_ns, uint64_t epoch)
 {
+    enum { WATCHED_NS = 1000000000 };
     struct bsk_known *due[CHECK_BATCH];
     size_t due_count = 0;
     bool same = true;
+    bool watched = at_ns - codes->last_met_ns < WATCHED_NS || bsk_codes_churn(codes, at_ns);
+    uint64_t believed_ns = watched ? 0 : BSK_CODES_BELIEVED_NS;
     for (size_t i = 0; i < count; i++) {
-        if (now_ns - known[i]->checked_ns < BSK_CODES_BELIEVED_NS)
+        bool believed = epoch != 0 ? known[i]->epoch == epoch
+                                   : at_ns - known[i]->checked_ns < believed_ns ||
+                                         known[i]->checked_ns == at_ns;
+        if (believed || known[i]->gone || known[i] == codes->reused)
             continue;
-        known[i]->checked_ns = now_ns; /* once, however often it is on the stack */
+        known[i]->checked_ns = at_ns; /* once, however often it is on the stack */
+        known[i]->epoch = epoch;
         due[due_count++] = known[i];
         if (due_count == CHECK_BATCH) {
-            same = check_batch(codes, due, due_count, now_ns) && same;
+            same = check_batch(codes, due, due_count) && same;
             due_count = 0;
         }
     }
     if (due_count > 0)
-        same = check_batch(codes, due, due_count, now_ns) && same;
+        same = check_batch(codes, due, due_count) && same;
     return same;
 }
 

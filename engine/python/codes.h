@@ -2,8 +2,10 @@
  * The code objects met so far, by address.
  *
  * A code object is read in full when it is first met, since a dead target cannot be asked. An
- * address may be freed and used again: what identifies the object (its names, its file, its line
- * table, its first line and length, 3.12's version) is read again now and then and compared.
+ * address may be freed and used again, so what identifies the object (its version from 3.12 on;
+ * before, its names, their hashes, its file, its line table, its first line and length) is read
+ * again and compared: what was there before a stack was read and is there afterwards was there in
+ * between. When that is needed: see bsk_codes_check().
  */
 #ifndef BSK_PYTHON_CODES_H
 #define BSK_PYTHON_CODES_H
@@ -21,8 +23,11 @@ struct bsk_known {
     uint32_t frame_words;    /* a frame of it on the data stack, in 8 bytes; 0 when unknown */
     uint32_t local_words;    /* of these: locals, cells and free variables (3.11 and later) */
     bool is_shim;            /* the interpreter's own, of 3.12 and later: no code of the program */
+    bool fresh;              /* read after the stack that named it, and not seen on one since */
+    bool gone;               /* something else was found at its address */
     uint64_t checked_ns;     /* CLOCK_MONOTONIC of the last look at its identity */
-    uint64_t identity[8];
+    uint64_t epoch;          /* of the last look; 0: none */
+    uint64_t identity[12];
     struct bsk_line_step *steps;
     size_t step_count;
     struct {
@@ -46,12 +51,31 @@ struct bsk_known *bsk_codes_peek(struct bsk_codes *codes, uint64_t address);
 /* NULL when there is none of this id. */
 struct bsk_known *bsk_codes_by_id(struct bsk_codes *codes, uint32_t id);
 
-enum { BSK_CODES_BELIEVED_NS = 100000000 }; /* the allowed age */
+/* How many were met so far: while it stays the same none is fresh that was not. */
+size_t bsk_codes_count(const struct bsk_codes *codes);
 
-/* True when the identities of these were looked at after `now_ns` minus the allowed age, or have
- * been now and are unchanged. False: some were replaced, so look all of them up again. */
+/* What stands for code that was freed before it could be told: "(reused code)". NULL when out of
+ * memory. */
+struct bsk_known *bsk_codes_reused(struct bsk_codes *codes);
+
+enum { BSK_CODES_BELIEVED_NS = 100000000 }; /* the allowed age where there is no epoch */
+
+/*
+ * Where the interpreter counts the code objects that it frees (3.14 and later), an epoch is that
+ * count, read after the stacks: while it stays the same no address has been used again. 0 where it
+ * is unknown: then an identity is believed for BSK_CODES_BELIEVED_NS, and not at all for a second
+ * after any code object was met or lost.
+ *
+ * Looks at the identities of those of `known` that need it, in one call. False when some are gone.
+ */
 bool bsk_codes_check(struct bsk_codes *codes, struct bsk_known *const *known, size_t count,
-                     uint64_t now_ns);
+                     uint64_t now_ns, uint64_t epoch);
+
+/* The same for all of them, whatever is believed; the fresh ones too. */
+bool bsk_codes_look(struct bsk_codes *codes, struct bsk_known *const *known, size_t count);
+
+/* True when code objects have come and gone in the last second. */
+bool bsk_codes_churn(const struct bsk_codes *codes, uint64_t now_ns);
 
 /* The line where a frame of this code stands. `lasti` is the frame's own word: f_lasti (3.8 to
  * 3.10) or the address of an instruction. False when it does not lie in this code. */

@@ -16,7 +16,13 @@ enum {
 int bsk_not_python(pid_t pid, struct bsk_error *err)
 {
     char exe[4096];
+    bool same_processor;
     bsk_process_exe(pid, exe, sizeof(exe));
+    int bits = bsk_process_bits(pid, &same_processor);
+    if (bits == 32 || !same_processor)
+        return bsk_fail(err, BSK_E_UNSUPPORTED, "run it with a Python of this machine's own kind",
+                        "Not a Python process that we can read: %d runs %.200s, a program %s",
+                        (int)pid, exe, bits == 32 ? "of 32 bits" : "for another processor");
     return bsk_fail(err, BSK_E_FORMAT, "choose a process that runs CPython 3.8 or newer",
                     "Not a Python process: %d runs %.200s", (int)pid, exe[0] ? exe : "no program");
 }
@@ -134,10 +140,17 @@ static int look_into(struct bsk_process *process, const struct bsk_maps *maps, s
     if (bsk_image_open(process, maps, index, &image, NULL) < 0)
         return BSK_E_FORMAT;
     bool pypy = bsk_name_is_pypy(maps->items[index].path);
-    if (pypy) {
+    if (pypy) { /* the version is in its library, which is larger than the program */
         char version[24];
         find_pypy_version(image, version, sizeof(version));
         bsk_image_close(image);
+        for (size_t i = 0; i < maps->count && version[0] == '\0'; i++) {
+            if (maps->items[i].inode == 0 || !bsk_name_is_pypy(maps->items[i].path) ||
+                bsk_image_open(process, maps, i, &image, NULL) < 0)
+                continue;
+            find_pypy_version(image, version, sizeof(version));
+            bsk_image_close(image);
+        }
         return unsupported(err, "PyPy", version);
     }
     (void)bsk_image_symbols(image, symbols, sizeof(symbols) / sizeof(symbols[0]));

@@ -47,7 +47,12 @@ struct bsk_python {
     struct {
         uint64_t threading, active, name; /* places in their dicts, see thread_names.c */
     } names;
+    struct bsk_variables *variables; /* locals.c: names of the variables of codes */
+    size_t variables_count;
     struct bsk_codes *codes;
+    uint64_t epoch; /* of code objects, after the stacks were read; 0: unknown; see codes.h */
+    uint64_t epoch_words[8];
+    size_t epoch_piece;
     struct bsk_proof proof;
     uint64_t lot; /* for what is told by chance, see path.c */
 
@@ -94,6 +99,7 @@ static inline int32_t bsk_i32(const uint8_t *bytes, size_t offset)
     return value;
 }
 
+void bsk_variables_free(struct bsk_python *python);
 void bsk_stack_memory_free(struct bsk_stack_memory *memory);
 
 #endif

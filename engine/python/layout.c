@@ -36,6 +36,9 @@ static void add_meanings(struct bsk_layout *layout)
     if (layout->thread.datastack_chunk + 24 > needed)
         needed = layout->thread.datastack_chunk + 24;
     layout->thread.needed = needed;
+    /* From 3.12 on the first line is followed by five more ints and the version. */
+    if (minor >= 12)
+        layout->code.version = layout->code.firstlineno + 24;
     layout->kind_shift = minor >= 14 && layout->free_threaded ? 8 : 2;
     layout->wstr_bytes = minor <= 11 ? 8 : 0;
 }

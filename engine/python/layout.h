@@ -45,9 +45,10 @@ struct bsk_layout {
         uint32_t collecting;                           /* 3.8 */
     } runtime;
     struct {
-        uint32_t id, next, threads_head, code_generation; /* next lies at 0 in old ones */
-        uint32_t gil_locked, gil_holder;                  /* 3.12 and later */
-        uint32_t collecting;                              /* 3.9 and later: an int */
+        uint32_t id, next, threads_head; /* next lies at 0 in old ones */
+        uint32_t code_generation;        /* 3.14 and later: how many code objects were freed */
+        uint32_t gil_locked, gil_holder; /* 3.12 and later */
+        uint32_t collecting;             /* 3.9 and later: an int */
     } interpreter;
     struct {
         uint32_t size, next, interp, frame, thread_id, native_thread_id;

@@ -88,7 +88,9 @@ struct bsk_stack_memory {
     size_t path_valid;        /* so many of its first steps may be compared with */
     size_t path_same;         /* so many of them are those of the sample before */
     bool had_shims;           /* frames and steps do not go side by side */
-    uint64_t codes_due_ns;    /* when the identities of codes are looked at again */
+    uint64_t codes_due_ns;    /* when the identities of codes are looked at again, at the latest */
+    uint64_t codes_epoch;     /* of the last look */
+    size_t codes_count;       /* how many codes were known then */
     struct bsk_frame *frames; /* innermost first; ends at the end of the array */
     size_t frame_capacity, frames_valid;
 
@@ -156,6 +158,7 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
 /* states.c: planned before the stacks; taken after the reading: true when the lists of threads have
  * changed; told of one thread. */
 void bsk_states_plan(struct bsk_python *python);
+void bsk_states_plan_epoch(struct bsk_python *python); /* after the stacks */
 bool bsk_states_take(struct bsk_python *python);
 void bsk_states_of(const struct bsk_python *python, struct bsk_python_thread *thread);
 

@@ -1,15 +1,18 @@
 #include "engine/python/objects.h"
 
+#include "engine/base/strings.h"
 #include "engine/python/internal.h"
 #include "engine/python/text.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     TYPES_MAX = 1024, /* remembered at a time */
     TYPE_MAX_BYTES = 2048,
     NAME_MAX_CHARACTERS = 512,
+    C_STRING_MAX_BYTES = 512,
 };
 
 struct bsk_objects {
@@ -18,8 +21,18 @@ struct bsk_objects {
     struct bsk_object_places places;
     struct bsk_type **types; /* each allocated by itself: pointers to them are handed out */
     size_t type_count;
+    uint64_t forgot_ns; /* CLOCK_MONOTONIC */
     size_t reads_left;
 };
+
+static const uint64_t types_good_ns = 50000000;
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 int bsk_objects_of(struct bsk_python *python, struct bsk_objects **out_objects,
                    struct bsk_error *err)
@@ -65,6 +78,13 @@ void bsk_objects_forget(struct bsk_objects *objects)
     for (size_t i = 0; i < objects->type_count; i++)
         free(objects->types[i]);
     objects->type_count = 0;
+    objects->forgot_ns = now_ns();
+}
+
+void bsk_objects_forget_old(struct bsk_objects *objects)
+{
+    if (now_ns() - objects->forgot_ns >= types_good_ns)
+        bsk_objects_forget(objects);
 }
 
 const struct bsk_object_places *bsk_objects_places(const struct bsk_objects *objects)
@@ -109,19 +129,21 @@ bool bsk_objects_word(struct bsk_objects *objects, uint64_t address, uint64_t *o
 
 void bsk_objects_c_string(struct bsk_objects *objects, uint64_t address, char *out, size_t size)
 {
+    char bytes[C_STRING_MAX_BYTES + 1];
     size_t used = 0;
-    while (address != 0 && used + 1 < size) {
+    bool ended = false;
+    while (address != 0 && used < C_STRING_MAX_BYTES && !ended) {
         size_t part = 64 - (address + used) % 64; /* never past the page that it ends in */
-        if (part > size - 1 - used)
-            part = size - 1 - used;
-        if (!bsk_objects_read(objects, address + used, out + used, part))
+        if (part > C_STRING_MAX_BYTES - used)
+            part = C_STRING_MAX_BYTES - used;
+        if (!bsk_objects_read(objects, address + used, bytes + used, part))
             break;
-        char *end = memchr(out + used, '\0', part);
-        if (end)
-            return;
-        used += part;
+        char *end = memchr(bytes + used, '\0', part);
+        ended = end != NULL;
+        used = end ? (size_t)(end - bytes) : used + part;
     }
-    out[used] = '\0';
+    bytes[used] = '\0';
+    bsk_utf8_copy(out, size, bytes); /* it may be garbage */
 }
 
 static bool read_type(struct bsk_objects *objects, uint64_t address, struct bsk_type *type)

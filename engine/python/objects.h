@@ -47,6 +47,7 @@ int bsk_objects_of(struct bsk_python *python, struct bsk_objects **out_objects,
                    struct bsk_error *err);
 void bsk_objects_free(struct bsk_objects *objects); /* accepts NULL */
 void bsk_objects_forget(struct bsk_objects *objects);
+void bsk_objects_forget_old(struct bsk_objects *objects); /* when that was 50 ms ago or more */
 const struct bsk_object_places *bsk_objects_places(const struct bsk_objects *objects);
 const struct bsk_layout *bsk_objects_layout(const struct bsk_objects *objects);
 struct bsk_process *bsk_objects_process(const struct bsk_objects *objects);
@@ -59,7 +60,7 @@ bool bsk_objects_may_read(const struct bsk_objects *objects); /* some are left *
 bool bsk_objects_read(struct bsk_objects *objects, uint64_t address, void *dst, size_t size);
 bool bsk_objects_word(struct bsk_objects *objects, uint64_t address, uint64_t *out_word);
 
-/* A C string, as much of it as is readable and fits. */
+/* A C string, as much of it as is readable and fits; bytes that are no UTF-8 as U+FFFD. */
 void bsk_objects_c_string(struct bsk_objects *objects, uint64_t address, char *out, size_t size);
 
 /* The type at `address`; NULL when there is none. Good until bsk_objects_forget(). */

@@ -144,22 +144,102 @@ bool bsk_path_fill(struct bsk_python *python, struct bsk_stack_memory *memory)
 /* --- names and lines --------------------------------------------------------------------------
  */
 
-static bool codes_still_same(struct bsk_python *python, struct bsk_stack_memory *memory)
+/* Whether the frames of this path are where they were, called from the same places: after codes
+ * were read that the stack had named. */
+static bool stands_still(struct bsk_python *python, const struct bsk_stack_memory *memory)
+{
+    enum { SLICE = 128 };
+    const struct bsk_layout *layout = &python->layout;
+    uint32_t size = bsk_frame_bytes(layout);
+    uint8_t *frames = malloc((size_t)SLICE * size);
+    bool still = frames != NULL;
+    for (size_t i = 0; still && i < memory->path_count; i += SLICE) {
+        struct bsk_piece pieces[SLICE];
+        size_t count = memory->path_count - i < SLICE ? memory->path_count - i : SLICE;
+        for (size_t k = 0; k < count; k++)
+            pieces[k] = (struct bsk_piece){ memory->path[i + k].raw.address,
+                                            frames + k * (size_t)size, size, false };
+        still = bsk_process_read_pieces(python->process, pieces, count, NULL) == BSK_OK;
+        for (size_t k = 0; still && k < count; k++) {
+            const struct raw *then = &memory->path[i + k].raw;
+            struct raw now;
+            if (then->address == 0)
+                continue; /* filled in */
+            still = pieces[k].ok;
+            if (still)
+                bsk_frame_raw(layout, pieces[k].dst, then->address, &now);
+            still = still && now.code == then->code &&
+                    (i + k + 1 == memory->path_count || now.lasti == then->lasti);
+        }
+    }
+    free(frames);
+    return still;
+}
+
+/* Codes that were read after this stack are held against the stack once more: they are its codes
+ * when it still stands and they are the same before and after. */
+static bool bind_fresh(struct bsk_python *python, struct bsk_stack_memory *memory)
+{
+    enum { SLICE = 256 };
+    struct bsk_known *fresh[SLICE];
+    size_t count = 0;
+    if (bsk_codes_count(python->codes) == memory->codes_count)
+        return true;
+    for (size_t i = 0; i < memory->path_count && count < SLICE; i++)
+        if (memory->path[i].raw.known->fresh)
+            fresh[count++] = memory->path[i].raw.known;
+    bool bound =
+        count == 0 || (stands_still(python, memory) && bsk_codes_look(python->codes, fresh, count));
+    for (size_t i = 0; i < count; i++)
+        fresh[i]->fresh = !bound;
+    return bound;
+}
+
+enum codes { SAME, SOME_GONE, LOOK_AGAIN };
+
+static enum codes look_at_codes(struct bsk_python *python, struct bsk_stack_memory *memory)
 {
     enum { SLICE = 256 };
     bool same = true;
     uint64_t now = bsk_now_ns();
-    if (now < memory->codes_due_ns && memory->path_same == memory->path_count)
-        return true;
+    bool new_ones = bsk_codes_count(python->codes) != memory->codes_count;
+    if (memory->path_same == memory->path_count && !new_ones &&
+        (python->epoch ? python->epoch == memory->codes_epoch
+                       : now < memory->codes_due_ns && !bsk_codes_churn(python->codes, now)))
+        return SAME;
+    bool bound = bind_fresh(python, memory);
     memory->codes_due_ns = now + BSK_CODES_BELIEVED_NS;
+    memory->codes_epoch = python->epoch;
     for (size_t i = 0; i < memory->path_count; i += SLICE) {
         struct bsk_known *known[SLICE];
         size_t count = memory->path_count - i < SLICE ? memory->path_count - i : SLICE;
         for (size_t k = 0; k < count; k++)
             known[k] = memory->path[i + k].raw.known;
-        same = bsk_codes_check(python->codes, known, count, now) && same;
+        same = bsk_codes_check(python->codes, known, count, now, python->epoch) && same;
     }
-    return same;
+    for (size_t i = 0; same && i < memory->path_count; i++)
+        same = !memory->path[i].raw.known->gone;
+    memory->codes_count = bsk_codes_count(python->codes);
+    if (same && bound)
+        return SAME;
+    /* In a program that throws no code away, what is new is as old as the stack that named it. */
+    return bsk_codes_churn(python->codes, now) ? SOME_GONE : LOOK_AGAIN;
+}
+
+/* What cannot be told any more keeps its place in the stack, without a name. */
+static void cover_what_is_gone(struct bsk_python *python, struct bsk_stack_memory *memory)
+{
+    struct bsk_known *reused = bsk_codes_reused(python->codes);
+    for (size_t i = memory->path_count; i-- > 0 && reused;) {
+        struct raw *raw = &memory->path[i].raw;
+        if (!raw->known->gone && !raw->known->fresh)
+            continue;
+        raw->known->fresh = false; /* it is known from now on */
+        raw->known = reused;
+        memory->path_valid = memory->path_valid < i ? memory->path_valid : i;
+        memory->path_same = memory->path_same < i ? memory->path_same : i;
+        memory->frames_valid = memory->frames_valid < i ? memory->frames_valid : i;
+    }
 }
 
 static bool frame_room(struct bsk_stack_memory *memory)
@@ -182,10 +262,15 @@ static bool frame_room(struct bsk_stack_memory *memory)
 bool bsk_path_resolve(struct bsk_python *python, struct bsk_python_thread *thread)
 {
     struct bsk_stack_memory *memory = thread->memory;
-    if (!codes_still_same(python, memory)) {
+    enum codes codes = look_at_codes(python, memory);
+    if (codes == LOOK_AGAIN) {
+        for (size_t i = 0; i < memory->path_count; i++)
+            memory->path[i].raw.known->fresh = false;
         memory->path_valid = memory->path_same = memory->frames_valid = 0;
         return false;
     }
+    if (codes == SOME_GONE)
+        cover_what_is_gone(python, memory);
     if (!frame_room(memory))
         return false;
     size_t kept = memory->frames_valid;
@@ -205,7 +290,7 @@ bool bsk_path_resolve(struct bsk_python *python, struct bsk_python_thread *threa
         frame->code = &raw->known->code;
         frame->address = raw->address;
         frame->line = raw->known->code.first_line;
-        if (raw->address &&
+        if (raw->address && raw->known->address == raw->code &&
             !bsk_codes_line(python->codes, raw->known, raw->lasti, raw->tlbc_index, &frame->line)) {
             memory->frames_valid = depth;
             return false;

@@ -219,6 +219,7 @@ static void begin_single(struct bsk_python *python)
         swap_pieces(python);
     python->single = true;
     python->piece_count = 0;
+    python->epoch = 0; /* it was asked before what is read now */
 }
 
 static void end_single(struct bsk_python *python)
@@ -496,6 +497,7 @@ int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread *
         plan(python, wanted[i], wants_twice(python, memory));
         memory->readings++;
     }
+    bsk_states_plan_epoch(python);
     int rc = bsk_process_read_pieces(python->process, python->pieces, python->piece_count, err);
     if (rc < 0)
         return rc;

@@ -72,6 +72,33 @@ void bsk_states_plan(struct bsk_python *python)
                       &python->interpreters[i].threads_head_now, sizeof(uint64_t));
 }
 
+/* How many code objects were freed, asked after the stacks; see codes.h. */
+void bsk_states_plan_epoch(struct bsk_python *python)
+{
+    enum { MAX = sizeof(python->epoch_words) / sizeof(python->epoch_words[0]) };
+    const struct bsk_layout *layout = &python->layout;
+    uint32_t at = layout->interpreter.code_generation;
+    python->epoch_piece = SIZE_MAX;
+    if (at == 0 || python->interpreter_count > MAX)
+        return;
+    python->epoch_piece = python->piece_count;
+    for (size_t i = 0; i < python->interpreter_count; i++) {
+        bsk_add_piece(python, python->interpreters[i].address + at, &python->epoch_words[i],
+                      sizeof(python->epoch_words[i]));
+    }
+}
+
+static void note_epoch(struct bsk_python *python)
+{
+    python->epoch = python->epoch_piece == SIZE_MAX ? 0 : 1;
+    for (size_t i = 0; python->epoch != 0 && i < python->interpreter_count; i++) {
+        if (!bsk_piece_ok(python, python->epoch_piece + i))
+            python->epoch = 0;
+        else
+            python->epoch += python->epoch_words[i];
+    }
+}
+
 static bool heads_changed(const struct bsk_python *python)
 {
     if (!python->heads_read)
@@ -115,6 +142,7 @@ static bool is_strange(struct bsk_python *python, uint64_t holder)
 bool bsk_states_take(struct bsk_python *python)
 {
     bool changed = heads_changed(python);
+    note_epoch(python);
     for (size_t i = 0; i < python->interpreter_count; i++) {
         struct bsk_interpreter *interpreter = &python->interpreters[i];
         if (interpreter->window_piece != SIZE_MAX) {

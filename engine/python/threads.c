@@ -74,8 +74,13 @@ static uint32_t find_tid_offset(struct bsk_python *python, const uint64_t *descr
     enum { LOOK_AT = 8 };
     int32_t words[LOOK_AT][DESCRIPTOR_BYTES / 4];
     size_t readable = 0;
-    for (size_t i = 0; i < count && readable < LOOK_AT; i++)
-        readable += read_descriptor(python, descriptors[i], words[readable]);
+    for (size_t i = 0; i < count && readable < LOOK_AT; i++) {
+        bool again = false; /* a subinterpreter has the thread that made it */
+        for (size_t k = 0; k < i && !again; k++)
+            again = descriptors[k] == descriptors[i];
+        if (!again)
+            readable += read_descriptor(python, descriptors[i], words[readable]);
+    }
     for (uint32_t at = 0; readable > 0 && at < DESCRIPTOR_BYTES / 4; at++) {
         bool fits = true;
         for (size_t i = 0; i < readable && fits; i++) {
@@ -177,6 +182,25 @@ static int replace_threads(struct bsk_python *python, const struct listed *liste
     return rc;
 }
 
+/*
+ * Up to 3.12 the first thread state of a subinterpreter names the thread that made it, whichever
+ * thread runs it. It would hide that thread's own stack, so it is left out: what runs in it counts
+ * for the function that entered it, which stands in the running thread's own stack. Threads that a
+ * subinterpreter starts, and all of 3.13 and later, have states of their own.
+ */
+static void leave_out_borrowed(const struct bsk_python *python, const struct listed *listed,
+                               pid_t *tids, size_t count)
+{
+    enum { OWN_STATES_SINCE = 13 };
+    if (python->layout.minor >= OWN_STATES_SINCE || python->interpreter_count < 2)
+        return;
+    uint64_t first = python->interpreters[python->interpreter_count - 1].address;
+    for (size_t i = 0; i < count; i++) /* the main interpreter is the oldest, and listed last */
+        for (size_t k = 0; k < count && tids[i] != 0 && listed[i].interpreter != first; k++)
+            if (k != i && listed[k].interpreter == first && listed[k].pthread == listed[i].pthread)
+                tids[i] = 0;
+}
+
 int bsk_python_refresh(struct bsk_python *python, struct bsk_threads *os_threads,
                        struct bsk_error *err)
 {
@@ -235,6 +259,7 @@ int bsk_python_refresh(struct bsk_python *python, struct bsk_threads *os_threads
                              &inside, sizeof(inside), NULL) == BSK_OK)
             tids[i] = inside > 0 ? tid_of_inside(os_threads, (uint32_t)inside) : 0;
     }
+    leave_out_borrowed(python, listed, tids, count);
     rc = replace_threads(python, listed, tids, count, err);
 out:
     free(listed);

@@ -240,9 +240,8 @@ static struct bsk_known *code_of(struct bsk_python_ticks *ticks, uint64_t addres
         return NULL;
     if (!is_that(ticks, known, witness)) {
         /* What is known of this address may be older than the tick. */
-        known->checked_ns = 0;
-        if (bsk_codes_check(codes, &known, 1, UINT64_MAX) ||
-            bsk_codes_get(codes, address, &known) < 0 || !is_that(ticks, known, witness))
+        if (bsk_codes_look(codes, &known, 1) || bsk_codes_get(codes, address, &known) < 0 ||
+            !is_that(ticks, known, witness))
             return NULL;
     }
     remember(ticks, (struct seen){ address, witness, known });

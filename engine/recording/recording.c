@@ -546,11 +546,11 @@ static struct bsk_recording *recording_new(const struct bsk_recording_options *o
     }
     recording->context.profile = recording->profile;
     recording->context.period_ns = recording->period_ns;
+    recording->context.clock = options->clock;
+    recording->context.idle_stacks = options->idle_stacks || options->clock == BSK_CLOCK_WALL;
     if (!options->no_ticks && !options->blocking && !options->idle_stacks &&
         options->clock != BSK_CLOCK_WALL && rate_hz <= BSK_TICK_MAX_HZ)
         recording->context.tick_hz = rate_hz;
-    recording->context.clock = options->clock;
-    recording->context.idle_stacks = options->idle_stacks || options->clock == BSK_CLOCK_WALL;
     struct bsk_profile_meta *meta = bsk_profile_meta(recording->profile);
     struct timespec wall;
     clock_gettime(CLOCK_REALTIME, &wall);

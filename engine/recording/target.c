@@ -34,7 +34,7 @@ struct bsk_target {
     struct bsk_target_ticks *ticks; /* NULL: it is sampled by sweeps */
     bool tried_ticks;
     struct member ticking; /* scratch of bsk_target_node() */
-    bool held, rebase;     /* rebase: the next look begins anew */
+    bool held, rebase; /* rebase: the next look begins anew */
     char name[256];
     uint32_t sweep;
 
@@ -128,7 +128,7 @@ void bsk_target_close(struct bsk_target *target, uint64_t now_ns)
     if (!target)
         return;
     bsk_target_ticks_stop(target->ticks, now_ns);
-    free(target->ticking.nodes);
+    free_member(&target->ticking);
     for (size_t i = 0; i < target->member_count; i++)
         end_member(target, &target->members[i], now_ns - target->context->start_ns);
     bsk_sampler_close(target->sampler);
@@ -228,26 +228,26 @@ static void name_thread(const struct bsk_target *target, pid_t tid, char *out, s
         snprintf(out, size, "Thread %d", (int)tid);
 }
 
-uint32_t bsk_target_track(struct bsk_target *target, pid_t tid, bool *out_ignored)
+void bsk_target_follow_name(struct bsk_target *target, uint32_t track, const char *name)
+{
+    if (!name || !name[0] || track == UINT32_MAX)
+        return;
+    struct bsk_track known = bsk_profile_track_at(target->context->profile, track);
+    if (strcmp(known.thread, name) != 0)
+        bsk_profile_name_track(target->context->profile, track, name);
+}
+
+uint32_t bsk_target_track(struct bsk_target *target, pid_t tid, bool *out_ignored, bool *out_named)
 {
     const struct bsk_known_thread *known = known_thread(target, tid);
     char name[128];
     name_thread(target, tid, name, sizeof(name));
     *out_ignored = known && known->debugger;
+    *out_named = known && known->name[0];
     if (*out_ignored)
         return UINT32_MAX;
     return bsk_profile_track(target->context->profile, target->pid, tid, target->name,
-                             known && known->name[0] ? known->name : name);
-}
-
-/* Its name by threading may become known, or change, at any time. */
-static void follow_name(struct bsk_target *target, struct member *member, const char *name)
-{
-    if (member->named || !name || !name[0] || member->track == UINT32_MAX)
-        return;
-    struct bsk_track track = bsk_profile_track_at(target->context->profile, member->track);
-    if (strcmp(track.thread, name) != 0)
-        bsk_profile_name_track(target->context->profile, member->track, name);
+                             *out_named ? known->name : name);
 }
 
 static struct member *member_of(struct bsk_target *target, pid_t tid)
@@ -267,9 +267,8 @@ static struct member *member_of(struct bsk_target *target, pid_t tid)
     struct member *member = &target->members[target->member_count];
     memset(member, 0, sizeof(*member));
     member->tid = tid;
-    member->named = known_thread(target, tid) && known_thread(target, tid)->name[0];
     member->account.clock = target->context->clock;
-    member->track = bsk_target_track(target, tid, &member->ignored);
+    member->track = bsk_target_track(target, tid, &member->ignored, &member->named);
     target->member_count++;
     return member;
 }
@@ -430,7 +429,8 @@ static void look(struct bsk_target *target, const struct bsk_thread_sample *thre
                            now_ns > context->period_ns ? now_ns - context->period_ns : 0);
     uint32_t node = BSK_NO_NODE;
     bool is_debuggers = false;
-    follow_name(target, member, thread->name);
+    if (!member->named)
+        bsk_target_follow_name(target, member->track, thread->name);
     bool runs = thread->state == BSK_THREAD_RUNNING;
     if (thread->has_stack)
         node = node_of(target, member, thread, &is_debuggers);

@@ -15,7 +15,7 @@ struct paid { /* a tick that waits for its share */
 struct ticking { /* a thread */
     pid_t tid;
     uint32_t track;
-    bool ignored, alive;
+    bool ignored, named, alive;
     bool has_counter;  /* `cpu_ns` is of a look */
     uint64_t cpu_ns;   /* its counter, when it was looked at last */
     uint64_t owed_ns;  /* what that moved by since a tick was paid */
@@ -63,7 +63,7 @@ static struct ticking *thread_of(struct bsk_target_ticks *ticks, pid_t tid)
     memset(thread, 0, sizeof(*thread));
     thread->tid = tid;
     thread->last_node = BSK_NO_NODE;
-    thread->track = bsk_target_track(ticks->target, tid, &thread->ignored);
+    thread->track = bsk_target_track(ticks->target, tid, &thread->ignored, &thread->named);
     if (thread->ignored)
         bsk_sampler_ignore(ticks->sampler, tid);
     return thread;
@@ -148,13 +148,15 @@ static void pay(struct bsk_target_ticks *ticks, struct ticking *thread, uint64_t
     thread->other_ns = 0;
 }
 
-static void on_used(pid_t tid, uint64_t cpu_ns, void *user)
+static void on_used(pid_t tid, const char *name, uint64_t cpu_ns, void *user)
 {
     struct bsk_target_ticks *ticks = user;
     struct ticking *thread = thread_of(ticks, tid);
     if (!thread || thread->ignored)
         return;
     thread->alive = true;
+    if (!thread->named)
+        bsk_target_follow_name(ticks->target, thread->track, name);
     if (ticks->rebase ||
         (!thread->has_counter && ticks->catching)) { /* what it used before is nobody's */
         thread->cpu_ns = cpu_ns;

@@ -120,13 +120,14 @@ int bsk_sampler_ticks_read(struct bsk_sampler_ticks *ticks, bsk_python_tick_fn *
 void bsk_sampler_ticks_used(struct bsk_sampler_ticks *ticks, bsk_sampler_used_fn *fn, void *user)
 {
     struct bsk_sampler_parts parts = bsk_sampler_parts(ticks->sampler);
+    (void)bsk_python_name_threads(parts.python, false, NULL); /* without names it works as well */
     for (size_t i = 0; i < bsk_python_thread_count(parts.python); i++) {
-        struct bsk_thread *thread =
-            bsk_threads_find(parts.os_threads, bsk_python_thread(parts.python, i)->tid);
+        const struct bsk_python_thread *known = bsk_python_thread(parts.python, i);
+        struct bsk_thread *thread = bsk_threads_find(parts.os_threads, known->tid);
         uint64_t cpu_ns, turns;
         if (thread && !thread->ignored &&
             bsk_thread_cpu_ns(parts.process, thread, &cpu_ns, &turns) == BSK_OK)
-            fn(thread->tid, cpu_ns, user);
+            fn(thread->tid, known->name ? known->name : "", cpu_ns, user);
     }
 }
 

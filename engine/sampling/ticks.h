@@ -26,8 +26,9 @@ void bsk_sampler_ticks_stop(struct bsk_sampler_ticks *ticks);
 int bsk_sampler_ticks_read(struct bsk_sampler_ticks *ticks, bsk_python_tick_fn *fn, void *user,
                            struct bsk_error *err);
 
-/* CPU time that each thread has used since it began; ignored ones are left out. */
-typedef void bsk_sampler_used_fn(pid_t tid, uint64_t cpu_ns, void *user);
+/* CPU time that each thread has used since it began, and what threading calls it ("" while that is
+ * not known); ignored ones are left out. */
+typedef void bsk_sampler_used_fn(pid_t tid, const char *name, uint64_t cpu_ns, void *user);
 void bsk_sampler_ticks_used(struct bsk_sampler_ticks *ticks, bsk_sampler_used_fn *fn, void *user);
 
 /* No thread ticks until it is resumed. What has ticked already can still be read. */

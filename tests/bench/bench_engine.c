@@ -4,7 +4,18 @@
  *
  *   bench_engine impossible --python PATH --program f [--samples N] [--rate HZ] [--seconds S]
  *       judges N stacks (default 1,000,000) by their names and lines, and tells the shares
+ *   bench_engine rate --program a       CPU a sample as fast as can be: the sampler with a profile,
+ *                                       and a whole recording with its file
+ *                                       (--idle: sleepers too; --samples N: the sampler alone, so
+ *                                       many times)
+ *   bench_engine pace --rate 1000       CPU a sample at a rate, beside a loop that only sleeps
+ *   bench_engine first                  from nothing to the first stack, in this process, and again
+ *   bench_engine hold --rate HZ         least and most samples of each second, resident memory;
+ *                                       until --samples N where that is given
  *   bench_engine programs
+ *
+ * --pid PID: that program as it runs already.  --cores TARGET,SAMPLER: which each is kept to (0,1;
+ * -1: any).
  */
 #include "tests/bench/bench_engine.h"
 
@@ -23,7 +34,9 @@ static int impossible(const struct bench_options *options)
 {
     static struct bench_verdict v;
     char reason[512];
-    const struct bench_judge_options judge = { .stacks = options->samples,
+    const struct bench_judge_options judge = { .pid = options->pid,
+                                               .stacks =
+                                                   options->samples ? options->samples : 1000000,
                                                .seconds = options->seconds,
                                                .rate_hz = options->rate_hz,
                                                .target_core = options->target_core,
@@ -60,7 +73,9 @@ static int list_programs(const struct bench_options *options)
 {
     (void)options;
     for (const struct bench_program *p = bench_programs; p->letter; p++)
-        printf("%s  %s  %s\n", p->letter, p->file, p->what);
+        printf("%s\t%s%s%s%s%s\t%s\n", p->letter, p->file, p->arguments[0] ? " " : "",
+               p->arguments[0] ? p->arguments[0] : "", p->arguments[1] ? " " : "",
+               p->arguments[1] ? p->arguments[1] : "", p->what);
     return 0;
 }
 
@@ -69,8 +84,9 @@ static const struct {
     int (*run)(const struct bench_options *options);
     bool needs_program;
 } commands[] = {
-    { "impossible", impossible, true },
-    { "programs", list_programs, false },
+    { "impossible", impossible, true }, { "rate", bench_rate, true },
+    { "pace", bench_pace, true },       { "first", bench_first, true },
+    { "hold", bench_hold, true },       { "programs", list_programs, false },
 };
 
 static int usage(const char *text)
@@ -84,15 +100,15 @@ int main(int argc, char **argv)
     static const struct option long_options[] = {
         { "python", required_argument, NULL, 'y' },
         { "program", required_argument, NULL, 'g' },
+        { "pid", required_argument, NULL, 'p' },
         { "samples", required_argument, NULL, 'n' },
+        { "idle", no_argument, NULL, 'i' },
         { "rate", required_argument, NULL, 'r' },
         { "seconds", required_argument, NULL, 's' },
         { "cores", required_argument, NULL, 'c' },
         { NULL, 0, NULL, 0 },
     };
-    struct bench_options options = {
-        .python = "python3", .samples = 1000000, .target_core = 0, .sampler_core = 1
-    };
+    struct bench_options options = { .python = "python3", .target_core = 0, .sampler_core = 1 };
     int letter;
     while ((letter = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         switch (letter) {
@@ -103,6 +119,12 @@ int main(int argc, char **argv)
             options.program = bench_program_named(optarg);
             if (!options.program)
                 return usage("there is no such program; `bench_engine programs` lists them");
+            break;
+        case 'p':
+            options.pid = (pid_t)atoi(optarg);
+            break;
+        case 'i':
+            options.idle = true;
             break;
         case 'n':
             options.samples = strtoull(optarg, NULL, 10);

@@ -193,7 +193,9 @@ bool bench_judge_run(const struct bench_program *program, const char *python,
         snprintf(reason, 512, "%s did not write down its legal stacks", program->file);
         return false;
     }
-    if (!bench_start(program, python, options->target_core, &child))
+    if (options->pid)
+        child = bench_borrow(options->pid);
+    else if (!bench_start(program, python, options->target_core, &child))
         goto out;
     if (options->sampler_core >= 0)
         bench_keep_to(options->sampler_core);

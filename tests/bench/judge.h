@@ -41,6 +41,7 @@ struct bench_verdict {
 };
 
 struct bench_judge_options {
+    pid_t pid;        /* of this program as it runs already; 0: it is started */
     uint64_t stacks;  /* stop after so many, torn ones not counted */
     double seconds;   /* or after so long; 0: 60 */
     uint32_t rate_hz; /* 0: as fast as can be; else at moments drawn by lot within each period */

@@ -218,10 +218,9 @@ struct bench_legal *bench_legal_read(FILE *input)
     struct bench_legal *legal = calloc(1, sizeof(*legal));
     char *line = NULL;
     size_t capacity = 0;
-    ssize_t size;
     bool good = legal && (legal->codes = calloc(CODES_MAX, sizeof(*legal->codes))) && grow(legal);
     bool ended = false;
-    while (good && !ended && (size = getline(&line, &capacity, input)) > 0) {
+    while (good && !ended && getline(&line, &capacity, input) > 0) {
         line[strcspn(line, "\n")] = '\0';
         if (strncmp(line, "code\t", 5) == 0)
             good = read_code(legal, line + 5);

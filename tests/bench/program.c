@@ -114,6 +114,11 @@ bool bench_start(const struct bench_program *program, const char *python, int co
     return false;
 }
 
+struct bench_child bench_borrow(pid_t pid)
+{
+    return (struct bench_child){ .pid = pid, .borrowed = true, .count_fd = -1 };
+}
+
 bool bench_start_legal(const struct bench_program *program, const char *python,
                        struct bench_child *out_child)
 {
@@ -122,7 +127,7 @@ bool bench_start_legal(const struct bench_program *program, const char *python,
 
 void bench_stop(struct bench_child *child)
 {
-    if (child->pid > 0) {
+    if (child->pid > 0 && !child->borrowed) {
         kill(child->pid, SIGKILL);
         while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
             continue;

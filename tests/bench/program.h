@@ -19,6 +19,7 @@ struct bench_program {
 
 struct bench_child {
     pid_t pid;
+    bool borrowed; /* somebody else started it, and ends it */
     FILE *output;
     volatile uint64_t *count; /* the work that it has done; shared memory */
     int count_fd;
@@ -32,6 +33,9 @@ const struct bench_program *bench_program_named(const char *letter); /* or NULL 
 /* Waits until it works. `core`: the one that it is kept to; -1: any. */
 bool bench_start(const struct bench_program *program, const char *python, int core,
                  struct bench_child *out_child);
+
+/* One that runs already, as bench_start() would give it; its count is not known. */
+struct bench_child bench_borrow(pid_t pid);
 
 /* The same program as it writes down its legal stacks: to be read from `output` to the end. */
 bool bench_start_legal(const struct bench_program *program, const char *python,

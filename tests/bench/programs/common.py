@@ -46,7 +46,7 @@ _lock = threading.Lock()
 
 
 def _watch(frame, event, _):
-    if event != "call":
+    if event not in ("call", "return"):  # what is closed by an exception is not called on every version
         return
     path = [(frame.f_code, 0)]
     outer = frame.f_back

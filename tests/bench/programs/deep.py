@@ -1,7 +1,8 @@
 """Counted work in four functions, 60, 25, 10 and 5 percent, DEPTH frames deep: deep.py DEPTH
 
 The four have the same body, and the count of its turns is the share. Rounds differ in length and order (the same in
-every run), so that no steady sampler falls into step with them. Numbers stay small, since large ones cost more.
+every run), so that no steady sampler falls into step with them. Numbers
+below 1,000 or above 2**30 cost less or more than others: there are none.
 """
 
 import random
@@ -11,29 +12,29 @@ from common import arguments, count, start
 
 
 def heavy(turns):
-    total = 0
-    for i in range(turns):
+    total = 1000
+    for i in range(1000, 1000 + turns):
         total += i * 3 % 7
     return total
 
 
 def medium(turns):
-    total = 0
-    for i in range(turns):
+    total = 1000
+    for i in range(1000, 1000 + turns):
         total += i * 3 % 7
     return total
 
 
 def light(turns):
-    total = 0
-    for i in range(turns):
+    total = 1000
+    for i in range(1000, 1000 + turns):
         total += i * 3 % 7
     return total
 
 
 def faint(turns):
-    total = 0
-    for i in range(turns):
+    total = 1000
+    for i in range(1000, 1000 + turns):
         total += i * 3 % 7
     return total
 
@@ -44,7 +45,7 @@ def run():
     start(200)
     while True:
         chance.shuffle(work)
-        unit = chance.randrange(50, 150)
+        unit = chance.randrange(250, 750)
         for function, share in work:
             function(share * unit)
         count[0] += unit

