@@ -543,7 +543,7 @@ static struct bsk_recording *recording_new(const struct bsk_recording_options *o
     recording->context.clock = options->clock;
     recording->context.idle_stacks = options->idle_stacks || options->clock == BSK_CLOCK_WALL;
     if (!options->no_ticks && !options->blocking && !options->idle_stacks &&
-        options->clock == BSK_CLOCK_CPU && rate_hz <= BSK_TICK_MAX_HZ)
+        options->clock != BSK_CLOCK_WALL && rate_hz <= BSK_TICK_MAX_HZ)
         recording->context.tick_hz = rate_hz;
     struct bsk_profile_meta *meta = bsk_profile_meta(recording->profile);
     struct timespec wall;

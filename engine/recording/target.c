@@ -33,6 +33,7 @@ struct bsk_target {
     bool is_child;
     struct bsk_target_ticks *ticks; /* NULL: it is sampled by sweeps */
     bool tried_ticks;
+    struct member ticking; /* scratch of bsk_target_node() */
     bool held, rebase; /* rebase: the next look begins anew */
     char name[256];
     uint32_t sweep;
@@ -127,6 +128,7 @@ void bsk_target_close(struct bsk_target *target, uint64_t now_ns)
     if (!target)
         return;
     bsk_target_ticks_stop(target->ticks, now_ns);
+    free_member(&target->ticking);
     for (size_t i = 0; i < target->member_count; i++)
         end_member(target, &target->members[i], now_ns - target->context->start_ns);
     bsk_sampler_close(target->sampler);
@@ -393,13 +395,16 @@ static uint32_t node_of(struct bsk_target *target, struct member *member,
     return node;
 }
 
-uint32_t bsk_target_node(struct bsk_target *target, pid_t tid, uint32_t track,
-                         const struct bsk_frame *frames, size_t depth, bool *out_is_debuggers)
+uint32_t bsk_target_node(struct bsk_target *target, uint32_t track,
+                         const struct bsk_thread_sample *thread, bool *out_is_debuggers)
 {
-    const struct bsk_thread_sample thread = { .tid = tid, .frames = frames, .depth = depth };
-    struct member member = { .track = track };
-    uint32_t node = node_of(target, &member, &thread, out_is_debuggers);
-    free_member(&member);
+    target->ticking.track = track;
+    target->ticking.stack = 0; /* no stack has anything to do with the one before */
+    uint32_t node = node_of(target, &target->ticking, thread, out_is_debuggers);
+    if (node == BSK_NO_NODE && thread->depth == 0 && !*out_is_debuggers)
+        node = bsk_profile_step(target->context->profile,
+                                bsk_profile_track_root(target->context->profile, track),
+                                target->native_function, 0);
     return node;
 }
 

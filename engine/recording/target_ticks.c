@@ -94,8 +94,13 @@ static void on_tick(const struct bsk_python_tick *tick, void *user)
         thread->ticks = grown;
         thread->tick_capacity = capacity;
     }
-    uint32_t node = bsk_target_node(ticks->target, tick->tid, thread->track, tick->frames,
-                                    tick->depth, &is_debuggers);
+    const struct bsk_thread_sample sample = { .tid = tick->tid,
+                                              .state = BSK_THREAD_RUNNING,
+                                              .has_stack = true,
+                                              .collects = tick->collects,
+                                              .frames = tick->frames,
+                                              .depth = tick->depth };
+    uint32_t node = bsk_target_node(ticks->target, thread->track, &sample, &is_debuggers);
     uint64_t at_ns = tick->time_ns - context->start_ns;
     uint64_t gap_ns = at_ns - thread->seen_ns;
     if (at_ns < thread->seen_ns)
@@ -132,6 +137,8 @@ static void pay(struct bsk_target_ticks *ticks, struct ticking *thread, uint64_t
     for (size_t i = 0; i < thread->tick_count; i++) {
         const struct paid *tick = &thread->ticks[i];
         uint64_t share_ns = (uint64_t)(scale * (double)tick->period_ns + 0.5);
+        if (ticks->context->clock == BSK_CLOCK_GIL && !tick->holds_gil)
+            continue;
         bsk_profile_add(profile, tick->node, tick->start_ns, tick->wall_ns, share_ns, 1);
         if (tick->holds_gil)
             bsk_profile_add_states(profile, tick->node, share_ns, 0, 0);
@@ -277,8 +284,7 @@ static int look_for_waits(struct bsk_target_ticks *ticks, uint64_t now)
         const struct ticking *ticking = thread_of(ticks, thread->tid);
         if (!ticking || ticking->ignored)
             continue;
-        uint32_t node = bsk_target_node(ticks->target, thread->tid, ticking->track, thread->frames,
-                                        thread->depth, &is_debuggers);
+        uint32_t node = bsk_target_node(ticks->target, ticking->track, thread, &is_debuggers);
         if (!is_debuggers)
             bsk_profile_add_states(ticks->context->profile, node, 0, since_ns, 0);
     }

@@ -38,7 +38,7 @@ uint32_t bsk_target_track(struct bsk_target *target, pid_t tid, bool *out_ignore
 void bsk_target_follow_name(struct bsk_target *target, uint32_t track, const char *name);
 /* Of target.c: the node of a stack, or BSK_NO_NODE; `*out_is_debuggers` when nothing of the user's
  * is in it. */
-uint32_t bsk_target_node(struct bsk_target *target, pid_t tid, uint32_t track,
-                         const struct bsk_frame *frames, size_t depth, bool *out_is_debuggers);
+uint32_t bsk_target_node(struct bsk_target *target, uint32_t track,
+                         const struct bsk_thread_sample *thread, bool *out_is_debuggers);
 
 #endif

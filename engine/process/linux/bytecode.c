@@ -72,7 +72,8 @@ void bsk_code_store_value(struct bsk_bytecode *code, uint8_t size, int dst, int 
 
 void bsk_code_wide(struct bsk_bytecode *code, int dst, int kind, uint64_t value)
 {
-    bsk_code_put(code, BPF_LD | BPF_DW | BPF_IMM, dst, kind, 0, (int32_t)(uint32_t)value);
+    /* BPF_LD and BPF_IMM are 0 */
+    bsk_code_put(code, BPF_DW, dst, kind, 0, (int32_t)(uint32_t)value);
     bsk_code_put(code, 0, 0, 0, 0, (int32_t)(uint32_t)(value >> 32));
 }
 

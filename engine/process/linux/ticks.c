@@ -524,15 +524,16 @@ static bool join(struct bsk_ticks *ticks, struct unfinished *stack, const struct
         stack->parts = 0;
         return false;
     }
-    if (stack->count + head->count > stack->capacity) {
-        size_t capacity = 2 * (stack->count + head->count);
+    if (!stack->frames || stack->count + head->count > stack->capacity) {
+        size_t capacity = 2 * (stack->count + head->count) + 1;
         struct bsk_tick_frame *grown = realloc(stack->frames, capacity * sizeof(*grown));
         if (!grown)
             return false;
         stack->frames = grown;
         stack->capacity = capacity;
     }
-    memcpy(stack->frames + stack->count, frames, head->count * sizeof(*frames));
+    if (head->count > 0)
+        memcpy(stack->frames + stack->count, frames, head->count * sizeof(*frames));
     stack->count += head->count;
     stack->parts++;
     return head->flags & TICK_LAST;
