@@ -34,7 +34,9 @@ struct bsk_python {
     } * interpreters;
     size_t interpreter_count;
     uint64_t interpreters_head_now;
-    uint64_t heads_due_ns;
+    uint64_t now_ns; /* of the reading that is going on, CLOCK_MONOTONIC */
+    uint64_t states_due_ns, heads_due_ns;
+    bool states_read;
     size_t heads_piece;
     bool heads_read;
     uint64_t strange_holder; /* of a GIL, on no list */

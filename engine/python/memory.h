@@ -24,11 +24,14 @@ enum {
     SHIMS_MAX = 65536,
     TRIES = 8, /* readings of one stack, where they come out as garbage */
     CFRAME_BYTES = 24,
-    BACK_PIECES_MAX = 8,         /* of a second reading that goes back from the top */
+    BACK_PIECES_MAX = 8,        /* of a second reading that goes back from the top */
+    STATES_BELIEVED_NS = 50000, /* the GIL is looked at this often: at faster rates not each time */
     HEADS_BELIEVED_NS = 1000000, /* the lists of threads are looked at this often */
-    LEARN_FIRST = 1000, /* samples of a thread that are read twice at once, to learn from */
-    LEARN_EVERY = 16,   /* and then one in so many */
-    HEAP_LASTS = 64,    /* samples that are read twice after a frame on the heap was met */
+    LEARN_FIRST = 1000,    /* samples of a thread that are read twice at once, to learn from */
+    LEARN_EVERY = 16,      /* and then one in so many */
+    LEARN_SETTLED = 20000, /* from then on */
+    LEARN_SELDOM = 64,     /* one in so many */
+    HEAP_LASTS = 64,       /* samples that are read twice after a frame on the heap was met */
 };
 
 struct chunk {

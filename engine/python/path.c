@@ -201,7 +201,7 @@ static enum codes look_at_codes(struct bsk_python *python, struct bsk_stack_memo
 {
     enum { SLICE = 256 };
     bool same = true;
-    uint64_t now = bsk_now_ns();
+    uint64_t now = python->now_ns;
     bool new_ones = bsk_codes_count(python->codes) != memory->codes_count;
     if (memory->path_same == memory->path_count && !new_ones &&
         (python->epoch ? python->epoch == memory->codes_epoch

@@ -68,7 +68,8 @@ size_t bsk_add_piece(struct bsk_python *python, uint64_t address, void *dst, uin
 static bool wants_twice(const struct bsk_python *python, const struct bsk_stack_memory *memory)
 {
     return python->layout.frame_form == BSK_FRAME_OBJECTS || memory->heap_left > 0 ||
-           memory->readings < LEARN_FIRST || memory->readings % LEARN_EVERY == 0;
+           memory->readings < LEARN_FIRST ||
+           memory->readings % (memory->readings < LEARN_SETTLED ? LEARN_EVERY : LEARN_SELDOM) == 0;
 }
 
 /* The newest chunk once more, from the frames on top down to the rest of it. */

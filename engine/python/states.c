@@ -44,8 +44,12 @@ static bool plan_window(struct bsk_python *python, struct bsk_interpreter *inter
 void bsk_states_plan(struct bsk_python *python)
 {
     const struct bsk_layout *layout = &python->layout;
-    uint64_t now = bsk_now_ns();
+    uint64_t now = python->now_ns = bsk_now_ns();
     python->heads_read = now >= python->heads_due_ns;
+    python->states_read = now >= python->states_due_ns;
+    if (!python->states_read)
+        return;
+    python->states_due_ns = now + STATES_BELIEVED_NS;
     for (size_t i = 0; i < python->interpreter_count; i++) {
         struct bsk_interpreter *interpreter = &python->interpreters[i];
         interpreter->gil_piece = interpreter->collecting_piece = SIZE_MAX;
@@ -141,8 +145,10 @@ static bool is_strange(struct bsk_python *python, uint64_t holder)
 
 bool bsk_states_take(struct bsk_python *python)
 {
-    bool changed = heads_changed(python);
     note_epoch(python);
+    if (!python->states_read)
+        return false;
+    bool changed = heads_changed(python);
     for (size_t i = 0; i < python->interpreter_count; i++) {
         struct bsk_interpreter *interpreter = &python->interpreters[i];
         if (interpreter->window_piece != SIZE_MAX) {
