@@ -200,9 +200,10 @@ static bool look_at_frames(struct bsk_fits *fits)
 static void look_at_calls(struct bsk_fits *fits)
 {
     const struct bsk_layout *layout = fits->look.layout;
-    if (layout->minor >= 14 && has(fits, FIELD_FRAME_OWNER))
-        bsk_fit(fits, FIELD_FRAME_CALLS, layout->frame.calls + 2 == layout->frame.owner);
-    else if (layout->frame_form != BSK_FRAME_OBJECTS && has(fits, FIELD_FRAME_LASTI))
+    if (layout->minor >= 14) {
+        if (has(fits, FIELD_FRAME_OWNER)) /* a deep stack may not have told it yet */
+            bsk_fit(fits, FIELD_FRAME_CALLS, layout->frame.calls + 2 == layout->frame.owner);
+    } else if (layout->frame_form != BSK_FRAME_OBJECTS && has(fits, FIELD_FRAME_LASTI))
         bsk_fit(fits, FIELD_FRAME_CALLS, layout->frame.calls == layout->frame.lasti + 8);
 }
 

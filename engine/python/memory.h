@@ -177,6 +177,9 @@ bool bsk_path_from_raw(struct bsk_python *python, struct bsk_stack_memory *memor
 /* How many of the first steps are proven: by what was learnt, or because they stood still. */
 size_t bsk_path_proven(const struct bsk_python *python, const struct bsk_stack_memory *memory);
 void bsk_path_learn(struct bsk_python *python, const struct bsk_stack_memory *memory);
+/* 3.10 and older, where two wrong readings agree too often for proof: each call is one that its
+ * place makes at least one time in eight, as far as is known. */
+bool bsk_path_likely(const struct bsk_python *python, const struct bsk_stack_memory *memory);
 /* Puts the path's callee that was proven most likely on top of it; false: none is known. */
 bool bsk_path_fill(struct bsk_python *python, struct bsk_stack_memory *memory);
 /* From the path to thread->frames. False: it was a mixture after all. */

@@ -105,6 +105,25 @@ void bsk_path_learn(struct bsk_python *python, const struct bsk_stack_memory *me
     }
 }
 
+bool bsk_path_likely(const struct bsk_python *python, const struct bsk_stack_memory *memory)
+{
+    enum { TIMES_LEAST = 16, PART = 8 };
+    for (size_t i = 1; i < memory->path_count; i++) {
+        const struct raw *caller = &memory->path[i - 1].raw;
+        const struct bsk_site *site =
+            bsk_proof_site(&python->proof, caller->known->code.id, caller->place);
+        uint32_t sum = 0, times = 0;
+        for (size_t k = 0; site && k < BSK_SITE_CALLEES; k++) {
+            sum += site->times[k];
+            if (site->times[k] && site->callees[k] == memory->path[i].raw.known->code.id)
+                times = site->times[k];
+        }
+        if (sum >= TIMES_LEAST && times * PART < sum)
+            return false;
+    }
+    return true;
+}
+
 bool bsk_path_fill(struct bsk_python *python, struct bsk_stack_memory *memory)
 {
     if (memory->path_count == 0)

@@ -284,13 +284,12 @@ static bool is_below_tops(const struct bsk_stack_memory *memory, uint64_t addres
 }
 
 /* Of the steps that look as if they stood still, those that really did. */
-static void doubt(const struct bsk_python *python, struct bsk_stack_memory *memory)
+static void doubt(struct bsk_stack_memory *memory)
 {
-    bool objects = python->layout.frame_form == BSK_FRAME_OBJECTS;
     for (size_t i = 0; i < memory->path_count; i++) {
         struct raw *raw = &memory->path[i].raw;
         raw->stood = raw->stood && is_below_tops(memory, raw->address) &&
-                     (objects || is_plausible(i > 0 ? raw_of(memory, i - 1) : NULL, raw));
+                     is_plausible(i > 0 ? raw_of(memory, i - 1) : NULL, raw);
     }
 }
 
@@ -376,7 +375,7 @@ static enum outcome judge_heap(struct bsk_python *python, struct bsk_python_thre
     memory->heap_left = HEAP_LASTS;
     if (!bsk_path_from_raw(python, memory))
         return GARBAGE;
-    doubt(python, memory);
+    doubt(memory);
     return settle(python, thread, false) ? READ : MOVED;
 }
 
@@ -465,12 +464,21 @@ static enum outcome judge_objects(struct bsk_python *python, struct bsk_python_t
     if (!whole || !bsk_path_from_raw(python, memory) ||
         (!thread->truncated && !reaches_base(memory)))
         return GARBAGE;
-    if (!memory->moved && !memory->unproven) {
-        bsk_path_learn(python, memory);
-        return bsk_path_resolve(python, thread) ? READ : GARBAGE;
+    bool still = !memory->moved;
+    if (still && memory->unproven) { /* it is new, or has grown */
+        prove(python, thread);
+        still = !memory->moved && !memory->unproven && memory->raw_count == memory->path_count;
+        for (size_t i = 0; still && i < memory->path_count; i++)
+            still = memory->path[i].raw.stood;
     }
-    doubt(python, memory);
-    return settle(python, thread, false) ? READ : MOVED;
+    /* Frames on the heap are read one by one, over a microsecond: two wrong readings agree too
+     * often for a proof to be lent to stacks that moved. */
+    if (!still)
+        return MOVED;
+    bsk_path_learn(python, memory);
+    if (!bsk_path_likely(python, memory))
+        return MOVED;
+    return bsk_path_resolve(python, thread) ? READ : GARBAGE;
 }
 
 static enum outcome judge(struct bsk_python *python, struct bsk_python_thread *thread)

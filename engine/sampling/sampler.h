@@ -65,7 +65,8 @@ struct bsk_sample {
 };
 
 struct bsk_sampler_options {
-    bool idle_stacks;  /* read the stacks of idle threads as well */
+    bool idle_stacks;  /* read the stacks of idle threads as well: when they fall asleep, and with
+                          each look at the counters */
     bool fresh_states; /* ask the kernel for each thread's state each time, as for a dump, not only
                           as often as its counters move */
 };

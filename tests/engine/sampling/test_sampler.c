@@ -20,8 +20,9 @@ static struct bsk_sampler *open_sampler(pid_t pid, bool idle_stacks)
 {
     struct bsk_error err = { 0 };
     struct bsk_sampler *sampler = NULL;
-    int rc = bsk_sampler_open(pid, &(struct bsk_sampler_options){ .idle_stacks = idle_stacks },
-                              &sampler, &err);
+    const struct bsk_sampler_options options = { .idle_stacks = idle_stacks,
+                                                 .fresh_states = idle_stacks };
+    int rc = bsk_sampler_open(pid, &options, &sampler, &err);
     assert_string_equal(err.message, "");
     assert_int_equal(rc, BSK_OK);
     return sampler;
