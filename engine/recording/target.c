@@ -34,7 +34,7 @@ struct bsk_target {
     struct bsk_target_ticks *ticks; /* NULL: it is sampled by sweeps */
     bool tried_ticks;
     struct member ticking; /* scratch of bsk_target_node() */
-    bool held, rebase; /* rebase: the next look begins anew */
+    bool held, rebase;     /* rebase: the next look begins anew */
     char name[256];
     uint32_t sweep;
 

@@ -1,4 +1,5 @@
-/* Made by layouts/printable.py from str.isprintable() of 3.8, 3.9, 3.10, 3.11, 3.12, 3.13, 3.14, 3.15; do not edit. */
+/* Made by layouts/printable.py from str.isprintable() of these; do not edit.
+ * 3.8, 3.9, 3.10, 3.11, 3.12, 3.13, 3.14, 3.15 */
 /* clang-format off */
 
 /* From `first` up to the next row: bit n of `minors` is set where 3.(n + 8) shows the character. */

@@ -23,7 +23,7 @@ def main():
     versions = []
     for minor in range(OLDEST, NEWEST + 1):
         versions.append(answers.get(minor, versions[-1] if versions else None))
-    print("/* Made by layouts/printable.py from str.isprintable() of 3.%s; do not edit. */" % ", 3.".join(
+    print("/* Made by layouts/printable.py from str.isprintable() of these; do not edit.\n * 3.%s */" % ", 3.".join(
         str(minor) for minor in sorted(answers)))
     print("/* clang-format off */\n")
     print("/* From `first` up to the next row: bit n of `minors` is set where 3.(n + %d) shows the character. */" % OLDEST)
