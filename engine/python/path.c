@@ -148,8 +148,9 @@ bool bsk_path_fill(struct bsk_python *python, struct bsk_stack_memory *memory)
         lot -= site->times[i];
     }
     struct bsk_known *known = bsk_codes_by_id(python->codes, callee);
-    if (!known || !bsk_room_for_one(&memory->path, memory->path_count, &memory->path_capacity,
-                                    sizeof(memory->path[0])))
+    if (!known || known->gone ||
+        !bsk_room_for_one(&memory->path, memory->path_count, &memory->path_capacity,
+                          sizeof(memory->path[0])))
         return false;
     struct step *step = &memory->path[memory->path_count];
     step->raw = (struct raw){ .code = known->address, .known = known };
