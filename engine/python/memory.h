@@ -27,6 +27,7 @@ enum {
     BACK_PIECES_MAX = 8,        /* of a second reading that goes back from the top */
     STATES_BELIEVED_NS = 50000, /* the GIL is looked at this often: at faster rates not each time */
     HEADS_BELIEVED_NS = 1000000, /* the lists of threads are looked at this often */
+    STUDY_EVERY_NS = 5000000,    /* how often a new path is studied, at most */
     LEARN_FIRST = 1000,    /* samples of a thread that are read twice at once, to learn from */
     LEARN_EVERY = 16,      /* and then one in so many */
     LEARN_SETTLED = 20000, /* from then on */
@@ -106,11 +107,12 @@ struct bsk_stack_memory {
     uint64_t base_code;      /* 3.10 and older: see reaches_base() */
     size_t base_depth;
     uint32_t base_misses, base_looks;
-    uint32_t readings;  /* how many so far */
-    uint32_t heap_left; /* so many samples are still read as if frames were on the heap */
-    bool twice;         /* this reading holds everything twice */
-    bool moved;         /* the two readings differ */
-    bool unproven;      /* something was read only once */
+    uint32_t readings;     /* how many so far */
+    uint64_t study_due_ns; /* when new paths may be studied again */
+    uint32_t heap_left;    /* so many samples are still read as if frames were on the heap */
+    bool twice;            /* this reading holds everything twice */
+    bool moved;            /* the two readings differ */
+    bool unproven;         /* something was read only once */
 };
 
 /* Makes room for one more item; false when out of memory (nothing has changed then). */

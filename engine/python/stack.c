@@ -320,6 +320,49 @@ static void prove(struct bsk_python *python, const struct bsk_python_thread *thr
     }
 }
 
+/* The walk from the top, learnt where it is proven to be of one instant. */
+static bool learn_still(struct bsk_python *python, struct bsk_stack_memory *memory)
+{
+    if (memory->moved || memory->unproven || !bsk_path_from_raw(python, memory))
+        return false;
+    for (size_t i = 0; i < memory->path_count; i++)
+        if (!is_plausible(i > 0 ? raw_of(memory, i - 1) : NULL, raw_of(memory, i)))
+            return false;
+    bsk_path_learn(python, memory);
+    return true;
+}
+
+/* A path that is not known yet: some more readings, which only teach. At usual rates there is time
+ * for them, and a program soon has no path that is new. */
+static void study(struct bsk_python *python, const struct bsk_python_thread *thread)
+{
+    enum { LESSONS = 8 };
+    struct bsk_stack_memory *memory = thread->memory;
+    size_t count = memory->path_count;
+    if (python->now_ns < memory->study_due_ns)
+        return;
+    memory->study_due_ns = python->now_ns + STUDY_EVERY_NS;
+    struct step *path = malloc(count * sizeof(*path));
+    if (!path)
+        return;
+    memcpy(path, memory->path, count * sizeof(*path));
+    for (int i = 0; i < LESSONS; i++) {
+        uint64_t datastack_top;
+        bool truncated;
+        if (read_again(python, thread, &datastack_top) &&
+            bsk_stack_walk(python, memory, memory->top, datastack_top, &truncated) && !truncated) {
+            bsk_stack_remember_met(memory, bsk_frame_bytes(&python->layout));
+            (void)learn_still(python, memory);
+        }
+    }
+    memory->path_count = memory->path_valid = memory->path_same = memory->frames_valid = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!bsk_path_push(python, memory, &path[i].raw))
+            break;
+    }
+    free(path);
+}
+
 /* From the path to the answer: as much of it as is proven, and what is known to be above. */
 static bool settle(struct bsk_python *python, struct bsk_python_thread *thread, bool calls)
 {
@@ -327,6 +370,10 @@ static bool settle(struct bsk_python *python, struct bsk_python_thread *thread, 
     size_t proven = bsk_path_proven(python, memory);
     if (proven < memory->path_count) {
         prove(python, thread);
+        proven = bsk_path_proven(python, memory);
+    }
+    if (proven < memory->path_count) {
+        study(python, thread);
         proven = bsk_path_proven(python, memory);
     }
     if (proven == 0)
@@ -354,17 +401,13 @@ static enum outcome judge_still(struct bsk_python *python, struct bsk_python_thr
         return GARBAGE;
     }
     bsk_stack_remember_met(memory, bsk_frame_bytes(&python->layout));
-    if (memory->moved || memory->unproven || !bsk_path_from_raw(python, memory))
+    if (!learn_still(python, memory))
         return MOVED;
-    for (size_t i = 0; i < memory->path_count; i++)
-        if (!is_plausible(i > 0 ? raw_of(memory, i - 1) : NULL, raw_of(memory, i)))
-            return MOVED;
     bool heap = false;
     for (size_t i = 0; i < memory->raw_count && !heap; i++)
         heap = is_heap(memory, memory->raw[i].address);
     if (heap)
         memory->heap_left = HEAP_LASTS;
-    bsk_path_learn(python, memory);
     return bsk_path_resolve(python, thread) ? READ : GARBAGE;
 }
 
