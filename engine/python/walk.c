@@ -87,7 +87,7 @@ static bool view_frame(struct bsk_python *python, struct bsk_stack_memory *memor
     if (bsk_room_for_one(&memory->met, memory->met_count, &memory->met_capacity,
                          sizeof(memory->met[0])))
         memory->met[memory->met_count++] = address;
-    if (memory->ahead_count > 0) {
+    if (memory->twice && memory->ahead_count > 0) {
         uint32_t slot = memory->ahead_slots[ahead_slot(memory, address)];
         if (slot > 0 && bsk_piece_ok(python, memory->piece_ahead + memory->ahead_count - slot)) {
             out->bytes = memory->ahead_bytes + (size_t)(slot - 1) * size;
@@ -159,7 +159,8 @@ bool bsk_stack_walk(struct bsk_python *python, struct bsk_stack_memory *memory, 
     *out_truncated = false;
     for (uint64_t address = top; address != 0;) {
         struct view view;
-        if (address % 8 != 0 || !view_frame(python, memory, address, &chunk_hint, scratch, &view))
+        if (address % 8 != 0 || !view_frame(python, memory, address, &chunk_hint, scratch, &view) ||
+            !view.bytes)
             return false;
         bool stood = view.again && (view.again == view.bytes ||
                                     stood_still(layout, &view, memory->raw_count == 0));

@@ -78,10 +78,12 @@ static uint32_t add_pending(struct bsk_account *account, struct bsk_profile *pro
         }
     }
     if (count == account->pending_capacity) { /* it waits for a CPU this long */
-        if (count == 0)
+        if (count == 0 || !account->pending)
             return 0;
         counted = pay_out(account, profile, (count + 1) / 2);
     }
+    if (!account->pending)
+        return counted;
     account->pending[account->pending_count++] = (struct bsk_pending){ .node = sight->node,
                                                                        .samples = 1,
                                                                        .halves = 2,

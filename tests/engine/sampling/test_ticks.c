@@ -264,12 +264,13 @@ static void stacks_ten_thousand_deep(void **state)
 /* --- shares are those of the work ---------------------------------------------------------------
  */
 
-static void expect_shares(const struct seen *seen, const double *shares, const char *what)
+static void expect_shares(const struct seen *seen, const double *shares, size_t count,
+                          const char *what)
 {
     uint64_t sum = 0;
-    for (size_t i = 0; i < NAMES_MAX && seen->names[i]; i++)
+    for (size_t i = 0; i < count; i++)
         sum += seen->leaves[i];
-    for (size_t i = 0; i < NAMES_MAX && seen->names[i]; i++) {
+    for (size_t i = 0; i < count; i++) {
         double found = (double)seen->leaves[i] / (double)sum;
         double sigma = sqrt(shares[i] * (1 - shares[i]) / (double)sum);
         print_message("  %s: %s %.2f %% of %llu, %.1f sigma from %.2f %%\n", what, seen->names[i],
@@ -289,7 +290,8 @@ static void shares_of_counted_work(void **state)
         assert_true(bench_start(bench_program_named("a"), *python, -1, &child));
         assert_true(open_ticks(&seen, child.pid, 1000));
         assert_int_equal(read_until(&seen, ticks_wanted(2500)), BSK_OK);
-        expect_shares(&seen, shares, bsk_sampler_info(seen.sampler)->version);
+        expect_shares(&seen, shares, sizeof(shares) / sizeof(shares[0]),
+                      bsk_sampler_info(seen.sampler)->version);
         close_ticks(&seen);
         bench_stop(&child);
     }
@@ -308,7 +310,7 @@ static void a_program_in_step_with_the_clock(void **state)
     read_line(&child, line, sizeof(line));
     assert_true(open_ticks(&seen, child.pid, 200));
     assert_int_equal(read_until(&seen, 800), BSK_OK);
-    expect_shares(&seen, shares, "in rhythm");
+    expect_shares(&seen, shares, sizeof(shares) / sizeof(shares[0]), "in rhythm");
     close_ticks(&seen);
     stop_child(&child);
 }
@@ -326,10 +328,10 @@ static void threads_too_short_for_a_clock(void **state)
         assert_int_equal(read_until(&seen, 1500), BSK_OK);
         print_message("  %s: %llu of %llu ticks on the short threads\n",
                       bsk_sampler_info(seen.sampler)->version,
-                      (unsigned long long)(seen.leaves[0] + seen.leaves[1]),
+                      (unsigned long long)seen.leaves[0] + seen.leaves[1],
                       (unsigned long long)seen.count);
         assert_true(seen.leaves[0] + seen.leaves[1] > seen.count / 5);
-        expect_shares(&seen, shares, "short threads");
+        expect_shares(&seen, shares, sizeof(shares) / sizeof(shares[0]), "short threads");
         close_ticks(&seen);
         stop_child(&child);
     }
