@@ -267,6 +267,19 @@ static bool is_plausible(const struct raw *caller, const struct raw *raw)
     return !caller || caller->calls || raw->after_shim || caller->known->is_shim;
 }
 
+/* 3.11 has no word for a dead frame, so one that returns looks as if it had called what lies above
+ * it. Places that are known to call are not asked again. */
+static bool is_returning(struct bsk_python *python, const struct raw *caller)
+{
+    enum { RETURN_VALUE_311 = 83 };
+    uint8_t instruction[2];
+    return python->layout.minor == 11 &&
+           !bsk_proof_site(&python->proof, caller->known->code.id, caller->place) &&
+           bsk_process_read(python->process, caller->lasti, instruction, sizeof(instruction),
+                            NULL) == BSK_OK &&
+           instruction[0] == RETURN_VALUE_311;
+}
+
 /* A frame that was on the stack before and after all the rest was read. */
 static bool is_below_tops(const struct bsk_stack_memory *memory, uint64_t address)
 {
@@ -313,7 +326,8 @@ static void prove(struct bsk_python *python, const struct bsk_python_thread *thr
             !is_below_tops(memory, now->address))
             break;
         if (python->layout.frame_form != BSK_FRAME_OBJECTS &&
-            !is_plausible(i > 0 ? raw_of(memory, i - 1) : NULL, then))
+            (!is_plausible(i > 0 ? raw_of(memory, i - 1) : NULL, then) ||
+             (i > 0 && is_returning(python, raw_of(memory, i - 1)))))
             break;
         then->stood = true;
         called_alike = now->lasti == then->lasti;
@@ -326,7 +340,8 @@ static bool learn_still(struct bsk_python *python, struct bsk_stack_memory *memo
     if (memory->moved || memory->unproven || !bsk_path_from_raw(python, memory))
         return false;
     for (size_t i = 0; i < memory->path_count; i++)
-        if (!is_plausible(i > 0 ? raw_of(memory, i - 1) : NULL, raw_of(memory, i)))
+        if (!is_plausible(i > 0 ? raw_of(memory, i - 1) : NULL, raw_of(memory, i)) ||
+            (i > 0 && is_returning(python, raw_of(memory, i - 1))))
             return false;
     bsk_path_learn(python, memory);
     return true;
