@@ -179,6 +179,11 @@ bool bsk_path_from_raw(struct bsk_python *python, struct bsk_stack_memory *memor
 /* How many of the first steps are proven: by what was learnt, or because they stood still. */
 size_t bsk_path_proven(const struct bsk_python *python, const struct bsk_stack_memory *memory);
 void bsk_path_learn(struct bsk_python *python, const struct bsk_stack_memory *memory);
+/* The place of `caller` was seen to call this often enough to be no mixture of two stacks: three
+ * times, and one time in eight. */
+bool bsk_path_often(const struct bsk_python *python, const struct raw *caller, uint32_t callee_id);
+/* Notes the calls of a path that was found from below, proven or not: mixtures are rare. */
+void bsk_path_note(struct bsk_python *python, const struct bsk_stack_memory *memory);
 /* 3.10 and older, where two wrong readings agree too often for proof: each call is one that its
  * place makes at least one time in eight, as far as is known. */
 bool bsk_path_likely(const struct bsk_python *python, const struct bsk_stack_memory *memory);

@@ -69,19 +69,51 @@ bool bsk_path_from_raw(struct bsk_python *python, struct bsk_stack_memory *memor
 
 /* --- proof ------------------------------------------------------------------------------------ */
 
-static bool calls_often(const struct bsk_python *python, const struct raw *caller,
-                        const struct raw *callee)
+bool bsk_path_often(const struct bsk_python *python, const struct raw *caller, uint32_t callee_id)
 {
-    enum { TIMES_PROVEN = 3 };
+    enum { TIMES_LEAST = 3, PART = 8, NONE_PART = 32 };
     const struct bsk_site *site =
         bsk_proof_site(&python->proof, caller->known->code.id, caller->place);
-    if (!site || callee->address == 0 || (callee->emptied && callee->known->local_words > 0) ||
-        (!caller->calls && !callee->after_shim))
+    uint32_t sum = 0, times = 0, none = 0;
+    if (python->layout.minor < 12) /* its dead frames do not say that they are */
         return false;
-    for (size_t k = 0; k < BSK_SITE_CALLEES; k++)
-        if (site->times[k] >= TIMES_PROVEN && site->callees[k] == callee->known->code.id)
-            return true;
-    return false;
+    for (size_t k = 0; site && k < BSK_SITE_CALLEES; k++) {
+        if (site->times[k] && site->callees[k] == BSK_NO_CALLEE)
+            none = site->times[k];
+        else
+            sum += site->times[k];
+        if (site->times[k] && site->callees[k] == callee_id)
+            times = site->times[k];
+    }
+    return times >= TIMES_LEAST && times * PART >= sum && times * NONE_PART >= none;
+}
+
+/* A call that its place is known to make, between frames that say so themselves. */
+static bool is_usual(const struct bsk_python *python, const struct raw *caller,
+                     const struct raw *callee)
+{
+    return callee->address != 0 && (caller->calls || callee->after_shim) &&
+           !(callee->emptied && callee->known->local_words > 0) &&
+           bsk_path_often(python, caller, callee->known->code.id);
+}
+
+void bsk_path_note(struct bsk_python *python, const struct bsk_stack_memory *memory)
+{
+    size_t from = memory->path_same > 1 ? memory->path_same : 1;
+    if (python->layout.minor < 12)
+        return;
+    for (size_t i = from; i < memory->path_count; i++) {
+        const struct raw *caller = &memory->path[i - 1].raw, *raw = &memory->path[i].raw;
+        if (caller->calls && !raw->after_shim && !(raw->emptied && raw->known->local_words > 0))
+            bsk_proof_learn_site(&python->proof, caller->known->code.id, caller->place,
+                                 raw->known->code.id, BSK_SITE_CALLS);
+    }
+    /* A place that looks as if it called, and mostly has not: what it passes on the way in or out.
+     */
+    const struct raw *last =
+        memory->path_count > 0 ? &memory->path[memory->path_count - 1].raw : NULL;
+    if (last && last->calls)
+        bsk_proof_learn_site(&python->proof, last->known->code.id, last->place, BSK_NO_CALLEE, 0);
 }
 
 size_t bsk_path_proven(const struct bsk_python *python, const struct bsk_stack_memory *memory)
@@ -91,9 +123,10 @@ size_t bsk_path_proven(const struct bsk_python *python, const struct bsk_stack_m
         stood++;
     while (proven > stood && !bsk_proof_holds(&python->proof, memory->path[proven - 1].hash))
         proven--;
-    if (proven == stood && stood > 0 && stood < memory->path_count &&
-        calls_often(python, &memory->path[stood - 1].raw, &memory->path[stood].raw))
-        proven++; /* a real caller, at a place that is known to call this */
+    while (python->layout.frame_form != BSK_FRAME_OBJECTS && proven > 0 &&
+           proven < memory->path_count &&
+           is_usual(python, &memory->path[proven - 1].raw, &memory->path[proven].raw))
+        proven++;
     return proven;
 }
 

@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define BSK_NO_CALLEE UINT32_MAX /* "nothing was called" */
+
 enum {
     BSK_SITE_CALLEES = 6,       /* that are remembered of one place */
     BSK_SITE_REENTERS = 1 << 0, /* C code called from here calls Python again, on the data stack */

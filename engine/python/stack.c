@@ -466,6 +466,8 @@ static enum outcome judge_chunks(struct bsk_python *python, struct bsk_python_th
             return READ;
         found = bsk_stack_upward(python, memory);
     }
+    if (found == BSK_UPWARD_WHOLE)
+        bsk_path_note(python, memory);
     switch (found) {
     case BSK_UPWARD_WHOLE:
     case BSK_UPWARD_CALLS:

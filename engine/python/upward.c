@@ -72,8 +72,8 @@ static bool is_dead(const struct climb *climb, const uint8_t *frame, uint64_t sl
 enum next { LEAF, CALLEE, CALLS, HEAP };
 
 /* What there is above the last step of the path. */
-static enum next look_above(struct climb *climb, const uint8_t *frame, const struct step *step,
-                            uint64_t *out_slot, size_t *out_chunk, bool *out_shim)
+static enum next look_above(struct climb *climb, const struct step *step, uint64_t *out_slot,
+                            size_t *out_chunk, bool *out_shim)
 {
     const struct bsk_layout *layout = &climb->python->layout;
     const struct bsk_proof *proof = &climb->python->proof;
@@ -86,26 +86,28 @@ static enum next look_above(struct climb *climb, const uint8_t *frame, const str
                                 : layout->shim_owners && previous % 8 == 0 && previous != 0 &&
                                       !in_chunks(climb->memory, previous));
     *out_shim = shim;
-    if (climb->sure_top == step->raw.address)
-        return LEAF;
-    if (climb->sure_top)
-        return direct || shim ? CALLEE : CALLS;
-
     const struct bsk_site *site = bsk_proof_site(proof, step->raw.known->code.id, step->raw.place);
     uint8_t flags = site ? site->flags : 0;
-    struct bsk_known *known =
-        above ? bsk_codes_peek(climb->python->codes,
-                               bsk_u64(above, layout->frame.code) & ~layout->tag_mask)
-              : NULL;
+    uint64_t code = above ? bsk_u64(above, layout->frame.code) & ~layout->tag_mask : 0;
+    struct bsk_known *known = code ? bsk_codes_peek(climb->python->codes, code) : NULL;
     bool proven = known && bsk_proof_holds(proof, bsk_path_next_hash(step, known->code.id));
-    if (bsk_layout_calls(layout, frame)) {
-        if (direct && proven)
-            return is_dead(climb, above, slot, known) ? LEAF : CALLEE;
+    /* 3.14 and later take the code out of a frame that is popped. */
+    bool dead =
+        above && (code == 0 || (known && (direct || shim) && is_dead(climb, above, slot, known)));
+    /* Where the top was the same before and after, it helps with what is not known yet. It says
+     * nothing for certain: calls from one loop have their frames at one place. */
+    bool deeper = climb->sure_top >= slot && climb->sure_top != 0 && !dead;
+    if (step->raw.calls) {
+        if (dead && (direct || code == 0))
+            return LEAF;
+        if (direct && (proven || deeper ||
+                       (known && bsk_path_often(climb->python, &step->raw, known->code.id))))
+            return CALLEE;
         if (flags & BSK_SITE_HEAP)
             return HEAP;
         return flags & BSK_SITE_CALLS ? CALLS : LEAF; /* it is on its way in or out */
     }
-    if ((flags & BSK_SITE_REENTERS) && shim && proven && !is_dead(climb, above, slot, known))
+    if (shim && !dead && ((flags & BSK_SITE_REENTERS && proven) || deeper))
         return CALLEE;
     return flags & BSK_SITE_HEAP ? HEAP : LEAF;
 }
@@ -152,7 +154,7 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
         if (step->raw.known->frame_words == 0)
             return BSK_UPWARD_GARBAGE;
         size_t chunk;
-        switch (look_above(&climb, frame, step, &address, &chunk, &shim)) {
+        switch (look_above(&climb, step, &address, &chunk, &shim)) {
         case LEAF:
             return climb.top_out ? BSK_UPWARD_HEAP : BSK_UPWARD_WHOLE;
         case HEAP:

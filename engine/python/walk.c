@@ -129,7 +129,8 @@ void bsk_frame_raw(const struct bsk_layout *layout, const uint8_t *frame, uint64
     };
     if (layout->frame_form == BSK_FRAME_OBJECTS)
         return;
-    out->calls = bsk_layout_calls(layout, frame);
+    /* One that stands before its first instruction has just been pushed, whatever it says. */
+    out->calls = bsk_layout_calls(layout, frame) && out->place > layout->code.bytecode;
     if (layout->minor >= 14)
         out->emptied = bsk_u64(frame, layout->frame.lasti + 8) == address + layout->frame.size;
     else

@@ -199,8 +199,9 @@ static bool record(pid_t pid, uint32_t rate_hz, double seconds, struct recorded 
 {
     struct bsk_recording *recording = NULL;
     double used = cpu(), begun = now();
-    if (bsk_recording_start(pid, &(struct bsk_recording_options){ .rate_hz = rate_hz }, &recording,
-                            err) != BSK_OK)
+    if (bsk_recording_start(pid,
+                            &(struct bsk_recording_options){ .rate_hz = rate_hz, .no_ticks = true },
+                            &recording, err) != BSK_OK)
         return false;
     sleep_until(begun + seconds);
     bsk_recording_stop(recording, "stopped");
@@ -377,9 +378,10 @@ int bench_hold(const struct bench_options *options)
     struct bsk_error err = { 0 };
     if (!begin(options, &child))
         return 1;
-    if (bsk_recording_start(
-            child.pid, &(struct bsk_recording_options){ .rate_hz = rate_hz, .totals_ms = 1000 },
-            &recording, &err) != BSK_OK)
+    if (bsk_recording_start(child.pid,
+                            &(struct bsk_recording_options){
+                                .rate_hz = rate_hz, .totals_ms = 1000, .no_ticks = true },
+                            &recording, &err) != BSK_OK)
         return complain(&err, &child);
     double begun = now(), least = 1e12, most = 0;
     uint64_t resident = 0;

@@ -264,7 +264,8 @@ static void stacks_ten_thousand_deep(void **state)
 /* --- shares are those of the work ---------------------------------------------------------------
  */
 
-static void expect_shares(const struct seen *seen, const double *shares, size_t count,
+/* `slack`: what a call itself costs; starting threads costs more, and differs. */
+static void expect_shares(const struct seen *seen, const double *shares, size_t count, double slack,
                           const char *what)
 {
     uint64_t sum = 0;
@@ -276,7 +277,7 @@ static void expect_shares(const struct seen *seen, const double *shares, size_t 
         print_message("  %s: %s %.2f %% of %llu, %.1f sigma from %.2f %%\n", what, seen->names[i],
                       100 * found, (unsigned long long)sum, (found - shares[i]) / sigma,
                       100 * shares[i]);
-        assert_true(fabs(found - shares[i]) < 3.5 * sigma + 0.003); /* what a call itself costs */
+        assert_true(fabs(found - shares[i]) < 3.5 * sigma + slack);
     }
 }
 
@@ -290,7 +291,7 @@ static void shares_of_counted_work(void **state)
         assert_true(bench_start(bench_program_named("a"), *python, -1, &child));
         assert_true(open_ticks(&seen, child.pid, 1000));
         assert_int_equal(read_until(&seen, ticks_wanted(2500)), BSK_OK);
-        expect_shares(&seen, shares, sizeof(shares) / sizeof(shares[0]),
+        expect_shares(&seen, shares, sizeof(shares) / sizeof(shares[0]), 0.003,
                       bsk_sampler_info(seen.sampler)->version);
         close_ticks(&seen);
         bench_stop(&child);
@@ -310,7 +311,7 @@ static void a_program_in_step_with_the_clock(void **state)
     read_line(&child, line, sizeof(line));
     assert_true(open_ticks(&seen, child.pid, 200));
     assert_int_equal(read_until(&seen, 800), BSK_OK);
-    expect_shares(&seen, shares, sizeof(shares) / sizeof(shares[0]), "in rhythm");
+    expect_shares(&seen, shares, sizeof(shares) / sizeof(shares[0]), 0.003, "in rhythm");
     close_ticks(&seen);
     stop_child(&child);
 }
@@ -331,7 +332,7 @@ static void threads_too_short_for_a_clock(void **state)
                       (unsigned long long)seen.leaves[0] + seen.leaves[1],
                       (unsigned long long)seen.count);
         assert_true(seen.leaves[0] + seen.leaves[1] > seen.count / 5);
-        expect_shares(&seen, shares, sizeof(shares) / sizeof(shares[0]), "short threads");
+        expect_shares(&seen, shares, sizeof(shares) / sizeof(shares[0]), 0.04, "short threads");
         close_ticks(&seen);
         stop_child(&child);
     }
