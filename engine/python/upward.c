@@ -97,6 +97,10 @@ static enum next look_above(struct climb *climb, const struct step *step, uint64
     /* Where the top was the same before and after, it helps with what is not known yet. It says
      * nothing for certain: calls from one loop have their frames at one place. */
     bool deeper = climb->sure_top >= slot && climb->sure_top != 0 && !dead;
+    /* 3.14 and later leave the mark of a call behind: C code may run there now, and call again. */
+    if ((layout->minor >= 14 || !step->raw.calls) && shim && !dead &&
+        ((flags & BSK_SITE_REENTERS && proven) || deeper))
+        return CALLEE;
     if (step->raw.calls) {
         if (dead && (direct || code == 0))
             return LEAF;
@@ -107,8 +111,6 @@ static enum next look_above(struct climb *climb, const struct step *step, uint64
             return HEAP;
         return flags & BSK_SITE_CALLS ? CALLS : LEAF; /* it is on its way in or out */
     }
-    if (shim && !dead && ((flags & BSK_SITE_REENTERS && proven) || deeper))
-        return CALLEE;
     return flags & BSK_SITE_HEAP ? HEAP : LEAF;
 }
 
