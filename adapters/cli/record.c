@@ -10,6 +10,7 @@
 #include "adapters/cli/record_output.h"
 #include "adapters/cli/record_progress.h"
 #include "adapters/cli/record_target.h"
+#include "engine/base/clock.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -50,13 +51,6 @@ struct record {
     unsigned stretches;
     uint64_t start_ns, early_ns, progress_ns, stretch_ns, asked_ns;
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
 
 static void complain(struct record *record, const struct bsk_error *err)
 {
@@ -116,7 +110,7 @@ static void wait_until(struct record *record, uint64_t until_ns)
         { .fd = record->bell, .events = POLLIN },
         { .fd = -1, .events = POLLIN },
     };
-    uint64_t now = now_ns(), rings;
+    uint64_t now = bsk_now_ns(), rings;
     uint64_t left_ns = until_ns > now ? until_ns - now : 0;
     struct timespec timeout = { (time_t)(left_ns / 1000000000U), (long)(left_ns % 1000000000U) };
     if (record->program && !cli_program_ended(record->program))
@@ -189,8 +183,8 @@ static int begin_program(struct record *record, pid_t *out_pid, struct bsk_error
         if (rc == BSK_OK)
             return rc;
         bool final = rc != BSK_E_FORMAT && rc != BSK_E_TORN && rc != BSK_E_GONE;
-        wait_until(record, now_ns() + (final ? 0 : pause_ns));
-        bool late = now_ns() >= deadline(record);
+        wait_until(record, bsk_now_ns() + (final ? 0 : pause_ns));
+        bool late = bsk_now_ns() >= deadline(record);
         if (final || late || record->interrupted || cli_program_ended(record->program)) {
             tell_no_python(record, err);
             record->time_up = late;
@@ -207,7 +201,7 @@ static bool begin(struct record *record)
     struct bsk_error err = { 0 };
     struct bsk_recording_options options = recording_options(record);
     pid_t pid = record->options.pid;
-    record->start_ns = now_ns();
+    record->start_ns = bsk_now_ns();
     if (record->program) {
         if (begin_program(record, &pid, &err) != BSK_OK)
             return false;
@@ -225,7 +219,7 @@ static bool begin(struct record *record)
         complain(record, &err);
         return false;
     }
-    record->start_ns = now_ns();
+    record->start_ns = bsk_now_ns();
     record->early_ns = record->start_ns + EARLY_FIRST_MS * 1000000ULL;
     record->progress_ns = record->start_ns;
     record->stretch_ns = record->options.every_seconds > 0
@@ -328,7 +322,7 @@ static void run(struct record *record)
 {
     bool stopping = false;
     do {
-        uint64_t now = now_ns(), next = deadline(record);
+        uint64_t now = bsk_now_ns(), next = deadline(record);
         if (!stopping) {
             ask(record, now);
             draw(record, now);
@@ -337,7 +331,7 @@ static void run(struct record *record)
             next = record->progress.fd < 0 ? next : least(next, record->progress_ns);
         }
         wait_until(record, stopping ? UINT64_MAX : next);
-        record->time_up |= now_ns() >= deadline(record);
+        record->time_up |= bsk_now_ns() >= deadline(record);
         const char *reason = record->interrupted ? "stopped"
                              : record->program && cli_program_ended(record->program)
                                  ? "the program ended"
@@ -401,10 +395,10 @@ static int end_program(struct record *record, int code)
     bool asked = record->time_up && !record->interrupted && !cli_program_ended(record->program);
     if (asked)
         cli_program_signal(record->program, SIGTERM);
-    uint64_t patience_ns = now_ns() + END_PATIENCE_MS * 1000000ULL;
+    uint64_t patience_ns = bsk_now_ns() + END_PATIENCE_MS * 1000000ULL;
     while (!cli_program_ended(record->program)) {
         wait_until(record, patience_ns);
-        if (now_ns() < patience_ns || cli_program_ended(record->program))
+        if (bsk_now_ns() < patience_ns || cli_program_ended(record->program))
             continue;
         fprintf(stderr, "basilisk: %s (PID %d) goes on%s; its end is waited for\n",
                 record->options.command[0], (int)cli_program_pid(record->program),

@@ -1,5 +1,6 @@
 #include "engine/python/calibrate.h"
 
+#include "engine/base/clock.h"
 #include "engine/python/fits.h"
 
 #include <stddef.h>
@@ -56,13 +57,6 @@ static size_t absurd(const struct bsk_layout *layout)
     return FIELD_COUNT;
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* Soon again at first, then more and more rarely. */
 static void wait_a_little(uint64_t waited_ns)
 {
@@ -103,9 +97,9 @@ static int look_often(struct bsk_fits *fits, struct found *found, const char *ve
 {
     enum { DEADLINE_NS = 1500000000, PROOFS = 8 };
     struct bsk_process *process = fits->look.process;
-    uint64_t start = now_ns(), waited = 0;
+    uint64_t start = bsk_now_ns(), waited = 0;
     size_t proofs = 0, last = FIELD_COUNT;
-    for (; waited < DEADLINE_NS; waited = now_ns() - start) {
+    for (; waited < DEADLINE_NS; waited = bsk_now_ns() - start) {
         bsk_fits_look(fits);
         note(fits, found);
         if (found->wrong == FIELD_COUNT)

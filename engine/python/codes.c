@@ -1,5 +1,6 @@
 #include "engine/python/codes.h"
 
+#include "engine/base/clock.h"
 #include "engine/python/lines.h"
 #include "engine/python/text.h"
 
@@ -35,13 +36,6 @@ struct bsk_codes {
     struct bsk_known *reused;           /* see bsk_codes_reused() */
     uint64_t last_met_ns, last_lost_ns; /* CLOCK_MONOTONIC */
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 struct bsk_codes *bsk_codes_new(struct bsk_process *process, const struct bsk_layout *layout)
 {
@@ -355,7 +349,7 @@ static int load(struct bsk_codes *codes, uint64_t address, struct bsk_known **ou
         memcmp(identity, known->identity, sizeof(identity)) != 0)
         goto torn;
     known->fresh = true;
-    codes->last_met_ns = now_ns();
+    codes->last_met_ns = bsk_now_ns();
     known->code.id = codes->next_id;
     if (!remember(codes, known)) {
         free_known(known);
@@ -425,7 +419,7 @@ static void disown(struct bsk_codes *codes, struct bsk_known *known)
 {
     size_t at = slot_of(codes, known->address);
     known->gone = true;
-    codes->last_lost_ns = now_ns();
+    codes->last_lost_ns = bsk_now_ns();
     if (codes->slots[at] != known)
         return;
     codes->slots[at] = NULL;

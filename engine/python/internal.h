@@ -2,13 +2,13 @@
 #ifndef BSK_PYTHON_INTERNAL_H
 #define BSK_PYTHON_INTERNAL_H
 
+#include "engine/base/clock.h"
 #include "engine/python/codes.h"
 #include "engine/python/layout.h"
 #include "engine/python/proof.h"
 #include "engine/python/python.h"
 
 #include <string.h>
-#include <time.h>
 
 struct bsk_python {
     struct bsk_process *process; /* borrowed */
@@ -79,13 +79,6 @@ int bsk_find_python(struct bsk_process *process, struct bsk_found *out_found,
 /* The layout of the CPython that was found, not checked yet. */
 int bsk_layout_choose(struct bsk_process *process, const struct bsk_found *found,
                       struct bsk_layout *out_layout, struct bsk_error *err);
-
-static inline uint64_t bsk_now_ns(void) /* CLOCK_MONOTONIC */
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static inline uint64_t bsk_u64(const uint8_t *bytes, size_t offset)
 {

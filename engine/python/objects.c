@@ -1,5 +1,6 @@
 #include "engine/python/objects.h"
 
+#include "engine/base/clock.h"
 #include "engine/base/strings.h"
 #include "engine/python/internal.h"
 #include "engine/python/text.h"
@@ -26,13 +27,6 @@ struct bsk_objects {
 };
 
 static const uint64_t types_good_ns = 50000000;
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 int bsk_objects_of(struct bsk_python *python, struct bsk_objects **out_objects,
                    struct bsk_error *err)
@@ -78,12 +72,12 @@ void bsk_objects_forget(struct bsk_objects *objects)
     for (size_t i = 0; i < objects->type_count; i++)
         free(objects->types[i]);
     objects->type_count = 0;
-    objects->forgot_ns = now_ns();
+    objects->forgot_ns = bsk_now_ns();
 }
 
 void bsk_objects_forget_old(struct bsk_objects *objects)
 {
-    if (now_ns() - objects->forgot_ns >= types_good_ns)
+    if (bsk_now_ns() - objects->forgot_ns >= types_good_ns)
         bsk_objects_forget(objects);
 }
 

@@ -3,12 +3,12 @@
  * (pthread_self()) to Thread, whose `_name` is the name. The way there is looked up anew each time,
  * by remembered places: about a dozen small reads, and four for each thread that wants a name.
  */
+#include "engine/base/clock.h"
 #include "engine/python/internal.h"
 #include "engine/python/objects.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     NAME_BYTES = 512,
@@ -16,13 +16,6 @@ enum {
 };
 
 static const uint64_t first_wait_ns = 1000000, longest_wait_ns = 1000000000;
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static bool set_name(struct bsk_python_thread *thread, const char *name)
 {
@@ -100,7 +93,7 @@ static void name_those_of(struct bsk_python *python, struct bsk_objects *objects
 int bsk_python_name_threads(struct bsk_python *python, bool again, struct bsk_error *err)
 {
     struct bsk_objects *objects;
-    uint64_t now = now_ns();
+    uint64_t now = bsk_now_ns();
     bool due = false;
     for (size_t i = 0; i < python->thread_count && !due; i++)
         due = is_due(python->threads[i], again, now);

@@ -1,5 +1,6 @@
 #include "engine/recording/recording.h"
 
+#include "engine/base/clock.h"
 #include "engine/process/process.h"
 #include "engine/process/ticks.h"
 #include "engine/recording/target.h"
@@ -78,13 +79,6 @@ struct bsk_recording {
     uint64_t missed;
     char python[64];
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
 
 /* ---- Results -----------------------------------------------------------------------------------
  */
@@ -285,7 +279,7 @@ static void scan_for_children(struct bsk_recording *recording, uint64_t now)
             add_candidate(recording, pids[i]);
     }
     free(pids);
-    uint64_t pause_ns = (now_ns() - now) * SCAN_SHARE;
+    uint64_t pause_ns = (bsk_now_ns() - now) * SCAN_SHARE;
     recording->next_scan_ns =
         now + (pause_ns < SCAN_MAX_MS * 1000000ULL ? pause_ns : SCAN_MAX_MS * 1000000ULL);
 }
@@ -315,7 +309,7 @@ static void sweep(struct bsk_recording *recording)
 {
     for (size_t i = 0; i < recording->target_count;) {
         if (bsk_target_sweep(recording->targets[i]) == BSK_E_GONE)
-            lose_target(recording, i, now_ns());
+            lose_target(recording, i, bsk_now_ns());
         else
             i++;
     }
@@ -361,7 +355,7 @@ static bool wait_until(struct bsk_recording *recording, uint64_t deadline, struc
     const struct timespec when = { .tv_sec = (time_t)(deadline / 1000000000U),
                                    .tv_nsec = (long)(deadline % 1000000000U) };
     while (!atomic_load_explicit(&recording->called, memory_order_acquire)) {
-        if (now_ns() >= deadline)
+        if (bsk_now_ns() >= deadline)
             return false;
         if (sleeps) /* one system call, with its end in absolute time and on CLOCK_MONOTONIC */
             syscall(SYS_futex, &recording->called, FUTEX_WAIT_BITSET_PRIVATE, 0, &when, NULL,
@@ -394,10 +388,10 @@ static void draw_deadline(struct bsk_recording *recording)
 
 static void on_time(struct bsk_recording *recording)
 {
-    uint64_t now = now_ns();
+    uint64_t now = bsk_now_ns();
     if (now >= recording->deadline_ns) {
         sweep(recording);
-        now = now_ns();
+        now = bsk_now_ns();
         uint64_t period_ns = sweep_period_ns(recording);
         recording->slot_ns += period_ns;
         if (now >= recording->slot_ns + period_ns) {
@@ -420,7 +414,7 @@ static void on_time(struct bsk_recording *recording)
 /* All stand still: there is nothing to miss, but that one ends. */
 static void rest(struct bsk_recording *recording)
 {
-    recording->slot_ns = recording->deadline_ns = now_ns();
+    recording->slot_ns = recording->deadline_ns = bsk_now_ns();
     for (size_t i = 0; i < recording->target_count;) {
         uint64_t ticks;
         if (is_alive(bsk_target_pid(recording->targets[i]), &ticks))
@@ -437,18 +431,18 @@ static void *run(void *user)
     const char *reason = recording->reason; /* not changed any more once it stops */
     prctl(PR_SET_TIMERSLACK, 1);            /* 50 us of slack would be half a period at 10 kHz */
     prctl(PR_SET_NAME, "bsk-sampler");
-    recording->slot_ns = recording->deadline_ns = now_ns();
+    recording->slot_ns = recording->deadline_ns = bsk_now_ns();
     recording->lot = recording->slot_ns | 1;
     for (;;) {
         size_t count = 0;
         bool profile_wanted = false;
         bool resting = all_held(recording);
-        uint64_t wake = resting ? now_ns() + RELATIVES_MS * 1000000ULL : recording->deadline_ns;
+        uint64_t wake = resting ? bsk_now_ns() + RELATIVES_MS * 1000000ULL : recording->deadline_ns;
         bool stop = wait_until(recording, wake, orders, &count, &profile_wanted);
         for (size_t i = 0; i < count; i++)
             obey(recording, &orders[i]);
         if (profile_wanted)
-            publish_profile(recording, now_ns());
+            publish_profile(recording, bsk_now_ns());
         if (stop)
             break;
         if (resting)
@@ -459,7 +453,7 @@ static void *run(void *user)
             break;
         }
     }
-    publish_end(recording, reason, now_ns());
+    publish_end(recording, reason, bsk_now_ns());
     return NULL;
 }
 
@@ -494,7 +488,7 @@ static int copy_options(struct bsk_recording *recording,
 static void free_all(struct bsk_recording *recording)
 {
     while (recording->target_count > 0)
-        bsk_target_close(recording->targets[--recording->target_count], now_ns());
+        bsk_target_close(recording->targets[--recording->target_count], bsk_now_ns());
     for (size_t i = 0; i < recording->context.folder_count; i++)
         free((char *)recording->context.folders[i]);
     for (size_t i = 0; i < recording->context.thread_count; i++)
@@ -585,7 +579,7 @@ int bsk_recording_start(pid_t pid, const struct bsk_recording_options *options,
             rc = bsk_target_prove(target, options->identity, err);
     }
     if (rc == BSK_OK) {
-        recording->context.start_ns = now_ns();
+        recording->context.start_ns = bsk_now_ns();
         recording->next_totals_ns = recording->context.start_ns + recording->totals_ns;
         /* Signals are the loop's business. */
         sigset_t all, before;

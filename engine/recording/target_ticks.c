@@ -1,5 +1,6 @@
 #include "engine/recording/target_ticks.h"
 
+#include "engine/base/clock.h"
 #include "engine/sampling/ticks.h"
 
 #include <stdlib.h>
@@ -38,13 +39,6 @@ struct bsk_target_ticks {
     bool held, rebase;
     bool catching; /* new threads ticked before they were found */
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static struct ticking *thread_of(struct bsk_target_ticks *ticks, pid_t tid)
 {
@@ -293,7 +287,7 @@ static int look_for_waits(struct bsk_target_ticks *ticks, uint64_t now)
 
 int bsk_target_ticks_sweep(struct bsk_target_ticks *ticks)
 {
-    uint64_t now = now_ns();
+    uint64_t now = bsk_now_ns();
     if (ticks->held || now < ticks->next_ns)
         return BSK_OK;
     ticks->next_ns = now + BSK_TICKS_READ_MS * 900000ULL; /* a little less: we may be early */

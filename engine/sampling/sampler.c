@@ -1,9 +1,9 @@
 #include "engine/sampling/sampler.h"
 
+#include "engine/base/clock.h"
 #include "engine/sampling/internal.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 /* The list of threads follows from the interpreters' heads, which each sample looks at; this is for
  * what they do not tell: a thread that took the place of another one. */
@@ -30,13 +30,6 @@ struct bsk_sampler {
     size_t *index; /* of the threads' samples, by place in the list of threads */
     size_t capacity;
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 int bsk_sampler_open(pid_t pid, const struct bsk_sampler_options *options,
                      struct bsk_sampler **out_sampler, struct bsk_error *err)
@@ -119,7 +112,7 @@ struct bsk_sampler_parts bsk_sampler_parts(struct bsk_sampler *sampler)
 
 int bsk_sampler_refresh(struct bsk_sampler *sampler, struct bsk_error *err)
 {
-    return refresh(sampler, now_ns(), err);
+    return refresh(sampler, bsk_now_ns(), err);
 }
 
 void bsk_sampler_ignore(struct bsk_sampler *sampler, pid_t tid)
@@ -259,7 +252,7 @@ int bsk_sampler_take(struct bsk_sampler *sampler, const struct bsk_sample **out_
 {
     int rc = BSK_OK, same = BSK_OK;
     bool again = true;
-    uint64_t now = now_ns();
+    uint64_t now = bsk_now_ns();
     sampler->count_all = sampler->fresh_states || now - sampler->counted_ns >= count_every_ns;
     sampler->sample = (struct bsk_sample){ .time_ns = now };
     for (int round = 0; again && rc == BSK_OK && round < ROUNDS_MAX; round++) {

@@ -1,9 +1,9 @@
 #include "engine/sampling/ticks.h"
 
+#include "engine/base/clock.h"
 #include "engine/sampling/internal.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 /* As in sampler.c: for what the interpreters' heads do not tell. */
 static const uint64_t refresh_at_least_ns = 1000000000;
@@ -21,13 +21,6 @@ struct bsk_sampler_ticks {
     bsk_python_tick_fn *fn;
     void *user;
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static size_t count_ignored(const struct bsk_threads *threads)
 {
@@ -49,7 +42,7 @@ static int refresh(struct bsk_sampler_ticks *ticks, struct bsk_error *err)
     int rc = bsk_sampler_refresh(ticks->sampler, err);
     if (rc == BSK_OK)
         rc = follow(ticks, err);
-    ticks->refreshed_ns = now_ns();
+    ticks->refreshed_ns = bsk_now_ns();
     ticks->strangers = 0;
     return rc;
 }
@@ -68,7 +61,7 @@ int bsk_sampler_ticks_start(struct bsk_sampler *sampler, uint32_t rate_hz,
         rc = refreshed;
     if (rc == BSK_OK)
         rc = follow(ticks, err);
-    ticks->refreshed_ns = now_ns();
+    ticks->refreshed_ns = bsk_now_ns();
     if (rc == BSK_OK)
         *out_ticks = ticks;
     else
@@ -100,7 +93,7 @@ int bsk_sampler_ticks_read(struct bsk_sampler_ticks *ticks, bsk_python_tick_fn *
     ticks->user = user;
     bsk_python_ticks_read(ticks->ticks, on_tick, ticks);
     int rc = bsk_python_read_stacks(parts.python, NULL, 0, &changed, err);
-    uint64_t now = now_ns();
+    uint64_t now = bsk_now_ns();
     if (changed && rc == BSK_OK && now - ticks->changed_ns < often_ns)
         (void)bsk_python_ticks_catch_new(ticks->ticks, true, NULL);
     else if (now - ticks->changed_ns > seldom_ns)

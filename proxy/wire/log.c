@@ -1,6 +1,7 @@
 #include "proxy/wire/log.h"
 
 #include "engine/base/buffer.h"
+#include "engine/base/clock.h"
 #include "proxy/wire/validate.h"
 
 #include <errno.h>
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { WHOLE_MAX_BYTES = 1 << 20, QUEUE_MAX_BYTES = 16 << 20 };
@@ -43,13 +43,6 @@ struct dap_log {
     pthread_t writer;
     int fd;
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* ---- the writer's thread
  * ------------------------------------------------------------------------------ */
@@ -100,7 +93,7 @@ int dap_log_open(const char *path, struct dap_log **out_log, struct bsk_error *e
         return rc;
     }
     log->fd = fd;
-    log->began_ns = now_ns();
+    log->began_ns = bsk_now_ns();
     log->queue.max_bytes = QUEUE_MAX_BYTES;
     log->behind.max_bytes = QUEUE_MAX_BYTES;
     pthread_mutex_init(&log->lock, NULL);
@@ -146,7 +139,7 @@ static void push_line(struct dap_log *log, const struct bsk_buffer *line)
         int length =
             snprintf(missing, sizeof(missing),
                      "{\"time\":%.6f,\"from\":\"log\",\"note\":\"%zu messages are missing\"}\n",
-                     (double)(now_ns() - log->began_ns) / 1e9, log->lost);
+                     (double)(bsk_now_ns() - log->began_ns) / 1e9, log->lost);
         if (push(log, missing, (size_t)length))
             log->lost = 0;
     }
@@ -287,7 +280,7 @@ void dap_log_message(struct dap_log *log, unsigned session, const char *from, co
     if (first) {
         bsk_buffer_clear(&lane->body);
         lane->lost = false;
-        lane->time = (double)(now_ns() - log->began_ns) / 1e9;
+        lane->time = (double)(bsk_now_ns() - log->began_ns) / 1e9;
         snprintf(lane->to, sizeof(lane->to), "%s", to);
     }
     if (log->streaming == lane) {
@@ -315,7 +308,7 @@ void dap_log_note(struct dap_log *log, unsigned session, const char *from, const
 {
     struct bsk_buffer line = { 0 };
     bsk_buffer_printf(&line, "{\"time\":%.6f,\"session\":%u,\"from\":\"%s\",\"note\":\"",
-                      (double)(now_ns() - log->began_ns) / 1e9, session, from);
+                      (double)(bsk_now_ns() - log->began_ns) / 1e9, session, from);
     escape(&line, note, strlen(note));
     bsk_buffer_text_append(&line, "\"}\n");
     push_line(log, &line);

@@ -1,5 +1,6 @@
 #include "engine/process/ticks.h"
 
+#include "engine/base/clock.h"
 #include "engine/process/linux/bpf.h"
 #include "engine/process/linux/tick_program.h"
 
@@ -14,7 +15,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -66,13 +66,6 @@ struct bsk_ticks {
     size_t unfinished_count;
     struct bsk_tick_counts counts;
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* --- opening -----------------------------------------------------------------------------------
  */
@@ -184,7 +177,7 @@ int bsk_ticks_open(struct bsk_process *process, const struct bsk_tick_recipe *re
     ticks->process = process;
     ticks->recipe = *recipe;
     ticks->period_ns = 1000000000u / rate_hz;
-    ticks->lot = now_ns() | 1;
+    ticks->lot = bsk_now_ns() | 1;
     ticks->states_fd = ticks->scratch_fd = ticks->counters_fd = -1;
     ticks->ring_fd = ticks->program_fd = ticks->new_program_fd = -1;
     int rc = open_maps(ticks, rate_hz, err);
@@ -292,7 +285,7 @@ static int start_clock(struct bsk_ticks *ticks, struct clock *clock)
 {
     clock->fd = open_clock(ticks, clock->tid, -1, other_period(ticks, &clock->period_ns),
                            ticks->program_fd);
-    clock->drawn_ns = now_ns();
+    clock->drawn_ns = bsk_now_ns();
     return clock->fd < 0 ? -1 : 0;
 }
 
@@ -423,7 +416,7 @@ bool bsk_ticks_catches_new(const struct bsk_ticks *ticks)
  * not one that takes long to tick: it never would.) */
 static void redraw_periods(struct bsk_ticks *ticks)
 {
-    uint64_t now = now_ns();
+    uint64_t now = bsk_now_ns();
     for (size_t i = 0; i < ticks->clock_count; i++) {
         struct clock *clock = &ticks->clocks[i];
         if (clock->fd < 0 || !clock->ticked || now - clock->drawn_ns < redraw_ns)
