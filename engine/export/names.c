@@ -1,44 +1,11 @@
 #include "engine/export/names.h"
 
 #include "engine/base/strings.h"
+#include "engine/profile/origin.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char *const package_folders[] = { "/site-packages/", "/dist-packages/" };
-
-/* Behind the last "/site-packages/" or "/dist-packages/", or NULL. */
-static const char *in_packages(const char *path)
-{
-    const char *found = NULL;
-    for (size_t i = 0; i < sizeof(package_folders) / sizeof(package_folders[0]); i++) {
-        for (const char *at = path; (at = strstr(at, package_folders[i])) != NULL;) {
-            at += strlen(package_folders[i]);
-            found = at > found || !found ? at : found;
-        }
-    }
-    return found;
-}
-
-/* Behind "/lib/python3.X/" (or lib64, 3.Xt), or "/python3X.zip/", or NULL. */
-static const char *in_library(const char *path)
-{
-    for (const char *at = path; (at = strstr(at, "/python3")) != NULL;) {
-        const char *end = at + strlen("/python3");
-        bool lib = (at - path >= 4 && memcmp(at - 4, "/lib", 4) == 0) ||
-                   (at - path >= 6 && memcmp(at - 6, "/lib64", 6) == 0);
-        end += *end == '.';
-        end += strspn(end, "0123456789");
-        end += *end == 't';
-        if (*end == '/' && lib)
-            return end + 1;
-        if (bsk_starts_with(end, ".zip/"))
-            return end + strlen(".zip/");
-        at = end;
-    }
-    return NULL;
-}
 
 enum bsk_code_kind bsk_code_kind(const struct bsk_function *function)
 {
@@ -53,9 +20,14 @@ enum bsk_code_kind bsk_code_kind(const struct bsk_function *function)
     }
     if (strstr(path, ".so."))
         return BSK_CODE_NATIVE;
-    if (in_packages(path))
+    switch (bsk_code_origin(path)) {
+    case BSK_ORIGIN_PACKAGE:
         return BSK_CODE_PACKAGE;
-    return bsk_starts_with(path, "<frozen ") || in_library(path) ? BSK_CODE_LIBRARY : BSK_CODE_USER;
+    case BSK_ORIGIN_LIBRARY:
+        return BSK_CODE_LIBRARY;
+    default:
+        return BSK_CODE_USER;
+    }
 }
 
 bool bsk_names_init(struct bsk_names *names, const struct bsk_profile *profile)
@@ -97,9 +69,9 @@ const char *bsk_names_short(const struct bsk_names *names, const char *path)
 {
     if (names->whole || path[0] != '/')
         return path;
-    const char *end = in_packages(path);
+    const char *end = bsk_behind_packages(path);
     if (!end)
-        end = in_library(path);
+        end = bsk_behind_library(path);
     if (!end && names->root && strncmp(path, names->root, names->root_bytes) == 0)
         end = path + names->root_bytes;
     return end && *end ? end : path;

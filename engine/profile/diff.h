@@ -13,6 +13,7 @@
 #define BSK_PROFILE_DIFF_H
 
 #include "engine/profile/match.h"
+#include "engine/profile/origin.h"
 #include "engine/profile/profile.h"
 
 struct bsk_share {

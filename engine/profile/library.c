@@ -2,7 +2,7 @@
  * The top-level modules of the standard library that are written in Python, 3.8 to 3.13. py-spy
  * shortens paths to "json/decoder.py", which does not say where that lies.
  */
-#include "engine/profile/match.h"
+#include "engine/profile/origin.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 #include "engine/profile/match.h"
 
-#include "engine/base/strings.h"
+#include "engine/profile/origin.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,31 +25,6 @@ struct pair {
     uint32_t before, after; /* entries */
     uint32_t alike;         /* how many components the paths share at their end */
 };
-
-static bool below_python(const char *path)
-{
-    for (const char *at = path; (at = strstr(at, "/python3")) != NULL; at++) {
-        const char *end = at + strlen("/python3");
-        end += *end == '.';
-        end += strspn(end, "0123456789t");
-        if (*end == '/' || bsk_starts_with(end, ".zip/"))
-            return true;
-    }
-    return false;
-}
-
-enum bsk_code_origin bsk_code_origin(const char *path)
-{
-    if (!path[0])
-        return BSK_ORIGIN_SPECIAL;
-    if (strstr(path, "site-packages/") || strstr(path, "dist-packages/"))
-        return BSK_ORIGIN_PACKAGE;
-    if (bsk_starts_with(path, "<frozen ") || (path[0] == '/' && below_python(path)))
-        return BSK_ORIGIN_LIBRARY;
-    if (path[0] != '/' && bsk_is_library_file(path))
-        return BSK_ORIGIN_LIBRARY;
-    return BSK_ORIGIN_USER;
-}
 
 static int by_name_and_path(const void *left, const void *right)
 {

@@ -25,18 +25,4 @@ bool bsk_match_make(const struct bsk_profile *before, const struct bsk_profile *
                     struct bsk_match *out_match);
 void bsk_match_free(struct bsk_match *match);
 
-enum bsk_code_origin {
-    BSK_ORIGIN_USER,
-    BSK_ORIGIN_LIBRARY, /* the standard library */
-    BSK_ORIGIN_PACKAGE, /* below site-packages or dist-packages */
-    BSK_ORIGIN_SPECIAL, /* "(debugger)" and the like */
-};
-
-/* Whose code lies at `path`, by the path alone: relative ones, as py-spy shortens them, are the
- * user's unless their name says otherwise. */
-enum bsk_code_origin bsk_code_origin(const char *path);
-
-/* Whether a relative path is one of the standard library's: "json/decoder.py", "abc.py". */
-bool bsk_is_library_file(const char *path);
-
 #endif

@@ -98,7 +98,7 @@ def test_two_points_are_found_and_noise_is_not(tmp_path):
 
 
 def test_other_checkouts_are_the_same_functions(tmp_path):
-    a = counted(tmp_path / "a", {"f": 50, "g": 50}, folder="/home/me/work/app")
+    a = counted(tmp_path / "a", {"f": 50, "g": 50}, folder="/data/app")
     b = counted(tmp_path / "b", {"f": 50, "g": 50}, folder="/ci/build-7/app")
     body, functions = as_json(a, b)
     assert body["significantFunctions"] == 0 and len(body["functions"]) == 3
