@@ -29,7 +29,6 @@ enum {
 
 /* Where the links lie, in bytes from the start of the structure that is named. */
 struct bsk_tick_recipe {
-    bool as_before_517; /* do without what Linux 5.17 brought, as for a test */
     /* the state of a thread: one structure for each, linked by `next` from each of `heads` */
     uint64_t heads[BSK_TICK_HEADS]; /* addresses of words that point to the first state */
     uint32_t head_count;

@@ -168,19 +168,24 @@ static uint32_t same_bytes(const struct chunk *chunk)
 
 size_t bsk_chunks_same_steps(const struct bsk_stack_memory *memory, uint32_t frame_bytes)
 {
-    size_t same = 0, chunk = memory->chunk_count;
-    uint64_t base = 1, end = 0; /* of the part of the chunk that is the same */
-    for (; same < memory->path_valid; same++) {
+    const struct chunk *chunk = NULL;
+    uint64_t end = 0; /* of the part of the chunk that is the same */
+    for (size_t same = 0; same < memory->path_valid; same++) {
         uint64_t address = memory->path[same].raw.address;
-        while (chunk > 0 && (address < base || address >= base + memory->chunks[chunk].bytes)) {
-            chunk--;
-            base = memory->chunks[chunk].base;
-            end = base + same_bytes(&memory->chunks[chunk]);
-            if (address >= base && address - base < memory->chunks[chunk].bytes)
-                break;
+        if (!chunk || !bsk_chunk_holds(chunk, address)) {
+            chunk = bsk_chunks_find(memory, address);
+            end = chunk ? chunk->base + same_bytes(chunk) : 0;
         }
-        if (address < base || address + frame_bytes > end)
-            break;
+        if (address + frame_bytes > end)
+            return same;
     }
-    return same;
+    return memory->path_valid;
+}
+
+const struct chunk *bsk_chunks_find(const struct bsk_stack_memory *memory, uint64_t address)
+{
+    for (size_t i = 0; i < memory->chunk_count; i++)
+        if (bsk_chunk_holds(&memory->chunks[i], address))
+            return &memory->chunks[i];
+    return NULL;
 }

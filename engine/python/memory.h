@@ -7,6 +7,7 @@
  *   walk.c    follows a stack from the top: needs the top and the frames to be of one instant
  *   upward.c  follows it from below: the data stack alone is of one instant
  *   path.c    gives the frames their names, and says what of them is proven
+ *   states.c  the interpreter's own words: GIL, collector, lists of threads
  */
 #ifndef BSK_PYTHON_MEMORY_H
 #define BSK_PYTHON_MEMORY_H
@@ -71,7 +72,7 @@ struct bsk_stack_memory {
     uint8_t thread[THREAD_MAX_BYTES];
     uint64_t cframe; /* 3.11, 3.12: where the sample before found it */
     uint8_t cframe_bytes[CFRAME_BYTES], cframe_again[CFRAME_BYTES];
-    uint64_t top_again[2];
+    uint64_t top_again;
     struct chunk *chunks; /* newest first */
     size_t chunk_count, chunk_capacity;
 
@@ -137,6 +138,12 @@ void bsk_frame_raw(const struct bsk_layout *layout, const uint8_t *frame, uint64
 bool bsk_chunks_follow(struct bsk_python *python, struct bsk_stack_memory *memory, uint64_t newest,
                        uint64_t top);
 void bsk_chunk_free(struct chunk *chunk);
+static inline bool bsk_chunk_holds(const struct chunk *chunk, uint64_t address)
+{
+    return address >= chunk->base && address - chunk->base < chunk->bytes;
+}
+/* The chunk that `address` lies in; NULL: it is on the heap, or nowhere. */
+const struct chunk *bsk_chunks_find(const struct bsk_stack_memory *memory, uint64_t address);
 void bsk_chunks_turn(struct bsk_stack_memory *memory); /* before each reading */
 /* How many of the first steps of the path of the reading before are still what is in the chunks. */
 size_t bsk_chunks_same_steps(const struct bsk_stack_memory *memory, uint32_t frame_bytes);
@@ -171,7 +178,7 @@ void bsk_states_of(const struct bsk_python *python, struct bsk_python_thread *th
 size_t bsk_add_piece(struct bsk_python *python, uint64_t address, void *dst, uint32_t size);
 
 /* path.c */
-bool bsk_path_begin(struct bsk_stack_memory *memory, size_t keep); /* keeps the first so many */
+void bsk_path_begin(struct bsk_stack_memory *memory, size_t keep); /* keeps the first so many */
 /* Appends one frame; false when its code cannot be read or memory is out. */
 bool bsk_path_push(struct bsk_python *python, struct bsk_stack_memory *memory,
                    const struct raw *raw);

@@ -15,12 +15,11 @@ uint64_t bsk_path_next_hash(const struct step *caller, uint32_t callee_id)
     return bsk_proof_mix(bsk_proof_mix((caller ? caller->hash : 0) ^ place) + callee_id + 1);
 }
 
-bool bsk_path_begin(struct bsk_stack_memory *memory, size_t keep)
+void bsk_path_begin(struct bsk_stack_memory *memory, size_t keep)
 {
     memory->path_count = keep;
     if (memory->path_same > keep)
         memory->path_same = keep;
-    return true;
 }
 
 bool bsk_path_push(struct bsk_python *python, struct bsk_stack_memory *memory,
@@ -69,23 +68,38 @@ bool bsk_path_from_raw(struct bsk_python *python, struct bsk_stack_memory *memor
 
 /* --- proof ------------------------------------------------------------------------------------ */
 
+/* What the place of `caller` was seen to call. */
+struct calls {
+    uint32_t times; /* this callee */
+    uint32_t all;   /* any */
+    uint32_t none;  /* nothing, although it looked as if */
+};
+
+static struct calls calls_of(const struct bsk_python *python, const struct raw *caller,
+                             uint32_t callee_id)
+{
+    struct calls calls = { 0 };
+    const struct bsk_site *site =
+        bsk_proof_site(&python->proof, caller->known->code.id, caller->place);
+    for (size_t k = 0; site && k < BSK_SITE_CALLEES && site->times[k]; k++) {
+        if (site->callees[k] == BSK_NO_CALLEE)
+            calls.none = site->times[k];
+        else
+            calls.all += site->times[k];
+        if (site->callees[k] == callee_id)
+            calls.times = site->times[k];
+    }
+    return calls;
+}
+
 bool bsk_path_often(const struct bsk_python *python, const struct raw *caller, uint32_t callee_id)
 {
     enum { TIMES_LEAST = 3, PART = 8, NONE_PART = 32 };
-    const struct bsk_site *site =
-        bsk_proof_site(&python->proof, caller->known->code.id, caller->place);
-    uint32_t sum = 0, times = 0, none = 0;
     if (python->layout.minor < 12) /* its dead frames do not say that they are */
         return false;
-    for (size_t k = 0; site && k < BSK_SITE_CALLEES; k++) {
-        if (site->times[k] && site->callees[k] == BSK_NO_CALLEE)
-            none = site->times[k];
-        else
-            sum += site->times[k];
-        if (site->times[k] && site->callees[k] == callee_id)
-            times = site->times[k];
-    }
-    return times >= TIMES_LEAST && times * PART >= sum && times * NONE_PART >= none;
+    struct calls calls = calls_of(python, caller, callee_id);
+    return calls.times >= TIMES_LEAST && calls.times * PART >= calls.all &&
+           calls.times * NONE_PART >= calls.none;
 }
 
 /* A call that its place is known to make, between frames that say so themselves. */
@@ -123,8 +137,7 @@ size_t bsk_path_proven(const struct bsk_python *python, const struct bsk_stack_m
         stood++;
     while (proven > stood && !bsk_proof_holds(&python->proof, memory->path[proven - 1].hash))
         proven--;
-    while (python->layout.frame_form != BSK_FRAME_OBJECTS && proven > 0 &&
-           proven < memory->path_count &&
+    while (proven > 0 && proven < memory->path_count &&
            is_usual(python, &memory->path[proven - 1].raw, &memory->path[proven].raw))
         proven++;
     return proven;
@@ -158,18 +171,11 @@ void bsk_path_learn(struct bsk_python *python, const struct bsk_stack_memory *me
 
 bool bsk_path_likely(const struct bsk_python *python, const struct bsk_stack_memory *memory)
 {
-    enum { TIMES_LEAST = 16, PART = 8 };
+    enum { ALL_LEAST = 16, PART = 8 };
     for (size_t i = 1; i < memory->path_count; i++) {
-        const struct raw *caller = &memory->path[i - 1].raw;
-        const struct bsk_site *site =
-            bsk_proof_site(&python->proof, caller->known->code.id, caller->place);
-        uint32_t sum = 0, times = 0;
-        for (size_t k = 0; site && k < BSK_SITE_CALLEES; k++) {
-            sum += site->times[k];
-            if (site->times[k] && site->callees[k] == memory->path[i].raw.known->code.id)
-                times = site->times[k];
-        }
-        if (sum >= TIMES_LEAST && times * PART < sum)
+        struct calls calls =
+            calls_of(python, &memory->path[i - 1].raw, memory->path[i].raw.known->code.id);
+        if (calls.all >= ALL_LEAST && calls.times * PART < calls.all)
             return false;
     }
     return true;

@@ -18,9 +18,8 @@ void bsk_stack_memory_free(struct bsk_stack_memory *memory)
 {
     if (!memory)
         return;
-    for (size_t i = 0; i < memory->chunk_count; i++) {
+    for (size_t i = 0; i < memory->chunk_count; i++)
         bsk_chunk_free(&memory->chunks[i]);
-    }
     free(memory->chunks);
     free(memory->ahead);
     free(memory->ahead_bytes);
@@ -131,7 +130,7 @@ static void plan(struct bsk_python *python, const struct bsk_python_thread *thre
         memory->piece_cframe_again =
             bsk_add_piece(python, memory->cframe, memory->cframe_again, CFRAME_BYTES);
     memory->piece_top_again = bsk_add_piece(python, thread->address + layout->thread.frame,
-                                            memory->top_again, sizeof(memory->top_again[0]));
+                                            &memory->top_again, sizeof(memory->top_again));
 }
 
 /* --- what one reading says ---------------------------------------------------------------------
@@ -143,10 +142,10 @@ static bool find_tops(struct bsk_python *python, struct bsk_stack_memory *memory
     const struct bsk_layout *layout = &python->layout;
     uint64_t top = bsk_u64(memory->thread, layout->thread.frame);
     bool again = bsk_piece_ok(python, memory->piece_top_again);
-    if (!again || memory->top_again[0] != top)
+    if (!again || memory->top_again != top)
         memory->moved = true;
     memory->top = top;
-    memory->top_after = again ? memory->top_again[0] : 0;
+    memory->top_after = again ? memory->top_again : 0;
     if (layout->frame_form != BSK_FRAME_CFRAME || top == 0)
         return true;
     uint64_t at = layout->cframe_current_frame;
@@ -244,15 +243,6 @@ static bool read_again(struct bsk_python *python, const struct bsk_python_thread
 /* --- judging -----------------------------------------------------------------------------------
  */
 
-static bool is_heap(const struct bsk_stack_memory *memory, uint64_t address)
-{
-    for (size_t i = 0; i < memory->chunk_count; i++)
-        if (address >= memory->chunks[i].base &&
-            address - memory->chunks[i].base < memory->chunks[i].bytes)
-            return false;
-    return true;
-}
-
 static const struct raw *raw_of(const struct bsk_stack_memory *memory, size_t step)
 {
     return &memory->path[step].raw;
@@ -285,15 +275,11 @@ static bool is_below_tops(const struct bsk_stack_memory *memory, uint64_t addres
 {
     if (memory->top == memory->top_after)
         return true;
-    for (size_t i = 0; i < memory->chunk_count; i++) {
-        const struct chunk *chunk = &memory->chunks[i];
-        if (address < chunk->base || address - chunk->base >= chunk->bytes)
-            continue;
-        return i > 0 ||
-               (address <= memory->top && memory->top - chunk->base < chunk->bytes &&
-                address <= memory->top_after && memory->top_after - chunk->base < chunk->bytes);
-    }
-    return false;
+    const struct chunk *chunk = bsk_chunks_find(memory, address);
+    if (!chunk || chunk != memory->chunks) /* an older chunk lies below both */
+        return chunk != NULL;
+    return address <= memory->top && bsk_chunk_holds(chunk, memory->top) &&
+           address <= memory->top_after && bsk_chunk_holds(chunk, memory->top_after);
 }
 
 /* Of the steps that look as if they stood still, those that really did. */
@@ -420,7 +406,7 @@ static enum outcome judge_still(struct bsk_python *python, struct bsk_python_thr
         return MOVED;
     bool heap = false;
     for (size_t i = 0; i < memory->raw_count && !heap; i++)
-        heap = is_heap(memory, memory->raw[i].address);
+        heap = !bsk_chunks_find(memory, memory->raw[i].address);
     if (heap)
         memory->heap_left = HEAP_LASTS;
     return bsk_path_resolve(python, thread) ? READ : GARBAGE;

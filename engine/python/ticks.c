@@ -68,7 +68,6 @@ static bool write_recipe(const struct bsk_python *python, struct bsk_tick_recipe
 {
     const struct bsk_layout *layout = &python->layout;
     *out = (struct bsk_tick_recipe){
-        .as_before_517 = getenv("BASILISK_TICKS_BEFORE_517") != NULL,
         .state_next = layout->thread.next,
         .state_owner = layout->thread.interp,
         .state_top = layout->thread.frame,

@@ -27,19 +27,6 @@ static const uint8_t *frame_at(const struct climb *climb, size_t chunk, uint64_t
     return in->copy + offset;
 }
 
-static bool is_in(const struct chunk *chunk, uint64_t address)
-{
-    return address >= chunk->base && address - chunk->base < chunk->bytes;
-}
-
-static bool in_chunks(const struct bsk_stack_memory *memory, uint64_t address)
-{
-    for (size_t i = 0; i < memory->chunk_count; i++)
-        if (is_in(&memory->chunks[i], address))
-            return true;
-    return false;
-}
-
 /* Where a frame that `step` calls would begin. */
 static uint64_t slot_above(const struct climb *climb, const struct step *step, size_t *out_chunk)
 {
@@ -84,7 +71,7 @@ static enum next look_above(struct climb *climb, const struct step *step, uint64
     bool direct = above && previous == step->raw.address && !entry;
     bool shim = above && (entry ? previous == step->raw.address
                                 : layout->shim_owners && previous % 8 == 0 && previous != 0 &&
-                                      !in_chunks(climb->memory, previous));
+                                      !bsk_chunks_find(climb->memory, previous));
     *out_shim = shim;
     const struct bsk_site *site = bsk_proof_site(proof, step->raw.known->code.id, step->raw.place);
     uint8_t flags = site ? site->flags : 0;
@@ -120,7 +107,8 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
     bool shim = false;
     if (memory->chunk_count == 0)
         return BSK_UPWARD_GARBAGE;
-    bool top_in = in_chunks(memory, memory->top), after_in = in_chunks(memory, memory->top_after);
+    bool top_in = bsk_chunks_find(memory, memory->top) != NULL;
+    bool after_in = bsk_chunks_find(memory, memory->top_after) != NULL;
     climb.top_out = (memory->top != 0 && !top_in) || (memory->top_after != 0 && !after_in);
     climb.chunk = memory->chunk_count - 1;
     climb.sure_top = memory->top == memory->top_after && top_in ? memory->top : 0;
@@ -131,13 +119,13 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
     memory->path_reading = memory->reading;
     /* Where the stack ends may differ although no byte of it does. */
     uint64_t lower = memory->top < memory->top_after ? memory->top : memory->top_after;
-    while (keep > 0 && is_in(&memory->chunks[0], memory->path[keep - 1].raw.address) &&
+    while (keep > 0 && bsk_chunk_holds(&memory->chunks[0], memory->path[keep - 1].raw.address) &&
            memory->path[keep - 1].raw.address > lower && !climb.top_out)
         keep--;
     if (keep > 1) { /* the last one of these is looked at again, since what is above may differ */
         address = memory->path[keep - 1].raw.address;
         shim = memory->path[keep - 1].raw.after_shim;
-        while (!is_in(&memory->chunks[climb.chunk], address))
+        while (!bsk_chunk_holds(&memory->chunks[climb.chunk], address))
             climb.chunk--;
         memory->path_count = memory->path_same = keep - 1;
     } else {

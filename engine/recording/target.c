@@ -19,7 +19,6 @@ struct member {
     bool ignored;     /* the debugger's */
     bool named;       /* by the debug session or by threading itself */
     uint32_t stack;   /* the number of the stack that `nodes` is of; 0: of none */
-    uint32_t node;    /* that it ends in */
     uint32_t *nodes;  /* of its frames, outermost first */
     size_t node_count, node_capacity;
     struct bsk_account account;

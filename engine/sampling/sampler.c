@@ -21,6 +21,7 @@ struct bsk_sampler {
     struct bsk_threads os_threads;
     bool idle_stacks, fresh_states;
     bool count_all; /* in this sample */
+    bool looked;    /* at some thread's counter, in this sample */
     uint64_t counted_ns;
     bool stale; /* the list of threads is due for a refresh */
     uint64_t refreshed_ns;
@@ -128,6 +129,7 @@ void bsk_sampler_ignore(struct bsk_sampler *sampler, pid_t tid)
 static bool look(struct bsk_sampler *sampler, struct bsk_thread *thread, bool *out_moved)
 {
     uint64_t cpu_ns, turns;
+    sampler->looked = true;
     if (bsk_thread_cpu_ns(sampler->process, thread, &cpu_ns, &turns) < 0)
         return false;
     bool sleeps_on = thread->looked && thread->state != 'R' && cpu_ns == thread->cpu_ns &&
@@ -167,8 +169,8 @@ static bool prepare(struct bsk_sampler *sampler, struct bsk_python_thread *threa
     return true;
 }
 
-static void fill(struct bsk_sampler *sampler, struct bsk_thread_sample *sample,
-                 const struct bsk_python_thread *thread, const struct bsk_thread *os_thread)
+static void fill(struct bsk_thread_sample *sample, const struct bsk_python_thread *thread,
+                 const struct bsk_thread *os_thread)
 {
     sample->holds_gil = thread->holds_gil;
     sample->collects = thread->collects;
@@ -189,7 +191,6 @@ static void fill(struct bsk_sampler *sampler, struct bsk_thread_sample *sample,
     sample->depth = thread->has_stack ? thread->depth : 0;
     sample->kept = thread->kept;
     sample->stack = thread->answers;
-    (void)sampler;
 }
 
 /* The holder of the GIL may be a thread that slept a moment ago: then it was not read with the
@@ -239,7 +240,7 @@ static int read_all(struct bsk_sampler *sampler, bool *out_again, struct bsk_err
         const struct bsk_python_thread *thread = bsk_python_thread(sampler->python, i);
         if (sampler->index[i] == SIZE_MAX)
             continue;
-        fill(sampler, &samples[sampler->index[i]], thread,
+        fill(&samples[sampler->index[i]], thread,
              bsk_threads_find(&sampler->os_threads, thread->tid));
     }
     sampler->sample.threads = samples;
@@ -253,6 +254,7 @@ int bsk_sampler_take(struct bsk_sampler *sampler, const struct bsk_sample **out_
     int rc = BSK_OK, same = BSK_OK;
     bool again = true;
     uint64_t now = bsk_now_ns();
+    sampler->looked = false;
     sampler->count_all = sampler->fresh_states || now - sampler->counted_ns >= count_every_ns;
     sampler->sample = (struct bsk_sample){ .time_ns = now };
     for (int round = 0; again && rc == BSK_OK && round < ROUNDS_MAX; round++) {
@@ -262,18 +264,16 @@ int bsk_sampler_take(struct bsk_sampler *sampler, const struct bsk_sample **out_
             rc = read_all(sampler, &again, err);
         sampler->stale = sampler->stale || again;
     }
-    /* Looked at last: what was read counts only if it was still the same memory then. Who takes
-     * samples lets none count before the next one whose counters were looked at. */
-    if (sampler->count_all || rc < 0) {
+    /* Looked at last: what was read counts only if it was still the same memory then. Samples wait
+     * for their counter to be looked at before they weigh anything, so that is when to ask. */
+    if (sampler->looked || rc < 0)
         same = bsk_process_same(sampler->process, bsk_python_anchor(sampler->python),
                                 rc < 0 ? NULL : err);
+    if (sampler->count_all || rc < 0)
         sampler->counted_ns = now;
-    }
     if (rc == BSK_OK || rc == BSK_E_TORN)
         rc = same < 0 ? same : rc;
-    if (rc == BSK_OK) {
-        sampler->sample.counted = sampler->count_all;
+    if (rc == BSK_OK)
         *out_sample = &sampler->sample;
-    }
     return rc;
 }

@@ -58,8 +58,6 @@ struct bsk_thread_sample {
 
 struct bsk_sample {
     uint64_t time_ns; /* CLOCK_MONOTONIC when it began */
-    bool counted;     /* all counters are of this sample, and the process was proven to be still the
-                         same at its end; what came since the last such sample may be another's */
     const struct bsk_thread_sample *threads;
     size_t thread_count;
 };

@@ -148,8 +148,7 @@ static int open_program(struct bsk_ticks *ticks, bool machine_wide, int *out_fd,
     program->pid_inside = (uint32_t)(facts.pid_inside > 0 ? facts.pid_inside : pid);
     ticks->same_namespace = stat("/proc/self/ns/pid", &ours) == 0 &&
                             ours.st_dev == namespace.st_dev && ours.st_ino == namespace.st_ino;
-    for (int round = ticks->recipe.as_before_517; round < 2 && rc == BSK_OK && *out_fd < 0;
-         round++) {
+    for (int round = 0; round < 2 && rc == BSK_OK && *out_fd < 0; round++) {
         program->short_walk = round == 1;
         if (!tick_program_write(program))
             rc = bsk_fail(err, BSK_E_UNSUPPORTED, NULL, "frames too large for a tick's program");

@@ -283,8 +283,7 @@ static void shortens_paths_to_what_tells(void **state)
         { "<string>", "<string>" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        assert_string_equal(top_short_path(cases[i].path, "/srv/app", "/data"),
-                            cases[i].expected);
+        assert_string_equal(top_short_path(cases[i].path, "/srv/app", "/data"), cases[i].expected);
     assert_string_equal(top_short_path("/a.py", "", "/"), "/a.py");
 }
 
