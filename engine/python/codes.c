@@ -33,7 +33,7 @@ struct bsk_codes {
     struct bsk_known **all; /* everything ever met, for bsk_codes_free() */
     size_t all_count, all_capacity;
     char cwd[PATH_MAX_BYTES];
-    struct bsk_known *reused;           /* see bsk_codes_reused() */
+    struct bsk_known *reused, *unread;  /* see bsk_codes_reused(), bsk_codes_unread() */
     uint64_t last_met_ns, last_lost_ns; /* CLOCK_MONOTONIC */
 };
 
@@ -387,25 +387,36 @@ size_t bsk_codes_count(const struct bsk_codes *codes)
     return codes->all_count;
 }
 
-struct bsk_known *bsk_codes_reused(struct bsk_codes *codes)
+/* One that stands for code that cannot be told. */
+static struct bsk_known *placeholder(struct bsk_codes *codes, struct bsk_known **place,
+                                     const char *name, const char *path)
 {
-    if (codes->reused)
-        return codes->reused;
+    if (*place)
+        return *place;
     struct bsk_known *known = calloc(1, sizeof(*known));
     if (!known)
         return NULL;
     known->code.id = codes->next_id;
-    known->code.name = strdup("(reused code)");
+    known->code.name = strdup(name);
     known->code.qualname = known->code.name;
-    known->code.path = strdup("<unknown>");
+    known->code.path = strdup(path);
     known->address = 1; /* where no code object is */
     if (!known->code.name || !known->code.path || !remember(codes, known)) {
         free_known(known);
         return NULL;
     }
     codes->next_id++;
-    codes->reused = known;
-    return known;
+    return *place = known;
+}
+
+struct bsk_known *bsk_codes_reused(struct bsk_codes *codes)
+{
+    return placeholder(codes, &codes->reused, "(reused code)", "<unknown>");
+}
+
+struct bsk_known *bsk_codes_unread(struct bsk_codes *codes)
+{
+    return placeholder(codes, &codes->unread, "(unread)", "");
 }
 
 bool bsk_codes_churn(const struct bsk_codes *codes, uint64_t at_ns)
@@ -497,7 +508,7 @@ bool bsk_codes_check(struct bsk_codes *codes, struct bsk_known *const *known, si
         bool believed = epoch != 0 ? known[i]->epoch == epoch
                                    : at_ns - known[i]->checked_ns < believed_ns ||
                                          known[i]->checked_ns == at_ns;
-        if (believed || known[i]->gone || known[i] == codes->reused)
+        if (believed || known[i]->gone || known[i]->address == 1)
             continue;
         known[i]->checked_ns = at_ns; /* once, however often it is on the stack */
         known[i]->epoch = epoch;

@@ -58,6 +58,10 @@ size_t bsk_codes_count(const struct bsk_codes *codes);
  * memory. */
 struct bsk_known *bsk_codes_reused(struct bsk_codes *codes);
 
+/* What stands for frames that are there and could not be read: "(unread)". NULL when out of
+ * memory. */
+struct bsk_known *bsk_codes_unread(struct bsk_codes *codes);
+
 enum { BSK_CODES_BELIEVED_NS = 100000000 }; /* the allowed age where there is no epoch */
 
 /*

@@ -3,6 +3,7 @@
 #define BSK_PYTHON_INTERNAL_H
 
 #include "engine/base/clock.h"
+#include "engine/python/bridges.h"
 #include "engine/python/codes.h"
 #include "engine/python/layout.h"
 #include "engine/python/proof.h"
@@ -56,6 +57,7 @@ struct bsk_python {
     uint64_t epoch_words[8];
     size_t epoch_piece;
     struct bsk_proof proof;
+    struct bsk_bridges bridges;
     uint64_t lot; /* for what is told by chance, see path.c */
 
     struct bsk_piece *pieces; /* of one read, grown at need */

@@ -6,6 +6,7 @@
  *   chunks.c  the data stack's chunks, and their copies
  *   walk.c    follows a stack from the top: needs the top and the frames to be of one instant
  *   upward.c  follows it from below: the data stack alone is of one instant
+ *   crossing.c  where it leaves the data stack: generators, coroutines
  *   path.c    gives the frames their names, and says what of them is proven
  *   states.c  the interpreter's own words: GIL, collector, lists of threads
  */
@@ -33,7 +34,24 @@ enum {
     LEARN_EVERY = 16,      /* and then one in so many */
     LEARN_SETTLED = 20000, /* from then on */
     LEARN_SELDOM = 64,     /* one in so many */
-    HEAP_LASTS = 64,       /* samples that are read twice after a frame on the heap was met */
+    HEAP_LASTS = 64,       /* so many samples after a frame on the heap was met, it is looked for */
+    HOT_MAX = 64,          /* such frames that are remembered by their addresses */
+    HOT_RANGES_MAX = 12,   /* pieces to read of them */
+    HOT_GAP_BYTES = 1024,  /* between two of one piece */
+    HOT_BYTES = 16 << 10,  /* of all pieces */
+    CHAIN_MAX = 64,        /* frames outside the data stack, one behind the other */
+    CHAIN_READS_MAX = 4,   /* that are read one by one */
+    VERIFY_EVERY = 16,     /* one in so many of what is known is looked at again */
+};
+
+/* A frame outside the data stack, and in which of the last samples it was met. */
+struct hot {
+    uint64_t address;
+    uint16_t history; /* bit 0: the newest */
+};
+struct hot_range {
+    uint64_t begin;
+    uint32_t bytes, offset; /* in hot_bytes */
 };
 
 struct chunk {
@@ -55,11 +73,12 @@ struct raw {
     uint64_t lasti;
     uint64_t place; /* the same, from the code object's start */
     int32_t tlbc_index;
-    bool stood;      /* the same in both readings, its caller's place too */
-    bool after_shim; /* C code stands between it and its caller */
-    bool calls;      /* bsk_layout_calls() */
-    bool emptied;    /* as a frame is that has been popped, or that has no locals */
-    struct bsk_known *known;
+    bool stood;              /* the same in both readings, its caller's place too */
+    bool after_shim;         /* C code stands between it and its caller */
+    bool calls;              /* bsk_layout_calls() */
+    bool told;               /* crossing.c knows that it is there */
+    bool emptied;            /* as a frame is that has been popped, or that has no locals */
+    struct bsk_known *known; /* NULL: not looked up yet */
 };
 
 /* A frame of the path: a stack, outermost first. */
@@ -81,6 +100,11 @@ struct bsk_stack_memory {
     size_t ahead_count, ahead_capacity;
     uint32_t *ahead_slots; /* index + 1 by address */
     size_t ahead_slot_count;
+    struct hot hot[HOT_MAX]; /* by address */
+    size_t hot_count;
+    struct hot_range hot_ranges[HOT_RANGES_MAX]; /* of this reading */
+    size_t hot_range_count;
+    uint8_t *hot_bytes;
     uint64_t *met; /* those of the walk that is going on */
     size_t met_count, met_capacity;
 
@@ -101,7 +125,7 @@ struct bsk_stack_memory {
 
     /* places in python->pieces of the reading that is going on; SIZE_MAX: not asked for */
     size_t piece_thread, piece_cframe, piece_chunks, piece_ahead, piece_chunk_again;
-    size_t piece_ahead_again, piece_cframe_again, piece_top_again;
+    size_t piece_ahead_again, piece_cframe_again, piece_top_again, piece_hot;
     size_t again_pieces;     /* of the newest chunk's second reading */
     uint32_t again_have;     /* how much of it there is */
     uint64_t top, top_after; /* of this reading: before and after all the rest */
@@ -114,6 +138,7 @@ struct bsk_stack_memory {
     bool twice;            /* this reading holds everything twice */
     bool moved;            /* the two readings differ */
     bool unproven;         /* something was read only once */
+    bool bridged;          /* steps of the path were not read, but told by bridges.h */
 };
 
 /* Makes room for one more item; false when out of memory (nothing has changed then). */
@@ -155,6 +180,9 @@ uint64_t bsk_chunks_first_frame(const struct bsk_stack_memory *memory, uint64_t 
 /* walk.c. Fills memory->raw from `top` to the outermost frame; false: garbage. */
 bool bsk_stack_walk(struct bsk_python *python, struct bsk_stack_memory *memory, uint64_t top,
                     uint64_t datastack_top, bool *out_truncated);
+/* A frame that was read ahead in a reading that holds everything twice; NULL: it was not. */
+const uint8_t *bsk_ahead_find(const struct bsk_python *python,
+                              const struct bsk_stack_memory *memory, uint64_t address);
 /* What the walk met becomes what the next reading reads ahead. */
 void bsk_stack_remember_met(struct bsk_stack_memory *memory, uint32_t frame_bytes);
 
@@ -166,6 +194,32 @@ enum bsk_upward {
     BSK_UPWARD_GARBAGE, /* nothing fits */
 };
 enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_memory *memory);
+
+/* crossing.c. What the data stack has above a frame that has called something elsewhere. */
+struct bsk_above {
+    uint64_t slot; /* where it would begin */
+    size_t chunk;
+    struct bsk_known *known; /* its code; NULL: none that is known */
+    bool dead;               /* its call is over */
+    bool begun;              /* to run */
+    bool shim;
+    uint64_t outside; /* the frame elsewhere that called it, or 0 */
+};
+enum bsk_cross {
+    BSK_CROSS_LEAF,   /* the last step of the path is the innermost frame */
+    BSK_CROSS_CALLEE, /* what is above comes next */
+    BSK_CROSS_UNKNOWN,
+};
+/* Puts on the path what stands between its last step and what is above. `*out_shim`: C code stands
+ * before what comes next. */
+enum bsk_cross bsk_cross(struct bsk_python *python, struct bsk_stack_memory *memory,
+                         const struct bsk_above *above, bool *out_shim);
+/* The last step of the path does not seem to have called a generator: but does one run for it? */
+void bsk_cross_learn(struct bsk_python *python, struct bsk_stack_memory *memory);
+void bsk_hot_plan(struct bsk_python *python, struct bsk_stack_memory *memory);
+void bsk_hot_note(struct bsk_stack_memory *memory, uint64_t address);
+/* Notes the chains of a path that was read whole. */
+void bsk_bridges_note(struct bsk_python *python, const struct bsk_stack_memory *memory);
 
 /* states.c: planned before the stacks; taken after the reading: true when the lists of threads have
  * changed; told of one thread. */
@@ -189,6 +243,10 @@ void bsk_path_learn(struct bsk_python *python, const struct bsk_stack_memory *me
 /* The place of `caller` was seen to call this often enough to be no mixture of two stacks: three
  * times, and one time in eight. */
 bool bsk_path_often(const struct bsk_python *python, const struct raw *caller, uint32_t callee_id);
+/* Of the calls that this place was seen to make, this is one in sixteen at least. Now and then two
+ * readings agree upon a call that never was. */
+bool bsk_path_is_no_chance(const struct bsk_python *python, const struct raw *caller,
+                           uint32_t callee_id);
 /* Notes the calls of a path that was found from below, proven or not: mixtures are rare. */
 void bsk_path_note(struct bsk_python *python, const struct bsk_stack_memory *memory);
 /* 3.10 and older, where two wrong readings agree too often for proof: each call is one that its

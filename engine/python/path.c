@@ -34,6 +34,7 @@ bool bsk_path_push(struct bsk_python *python, struct bsk_stack_memory *memory,
             before->raw.after_shim = raw->after_shim;
             before->raw.calls = raw->calls;
             before->raw.emptied = raw->emptied;
+            before->raw.told = raw->told;
             memory->path_same++;
             memory->path_count++;
             return true;
@@ -46,7 +47,9 @@ bool bsk_path_push(struct bsk_python *python, struct bsk_stack_memory *memory,
     memory->path_valid = at; /* what was above is of another stack */
     if (memory->frames_valid > at)
         memory->frames_valid = at;
-    if (at > 0 && memory->path[at - 1].raw.code == raw->code)
+    if (raw->known)
+        known = raw->known;
+    else if (at > 0 && memory->path[at - 1].raw.code == raw->code)
         known = memory->path[at - 1].raw.known; /* recursion */
     else if (bsk_codes_get(python->codes, raw->code, &known) < 0)
         return false;
@@ -102,7 +105,7 @@ bool bsk_path_often(const struct bsk_python *python, const struct raw *caller, u
            calls.times * NONE_PART >= calls.none;
 }
 
-/* A call that its place is known to make, between frames that say so themselves. */
+/* Between frames that say so themselves. */
 static bool is_usual(const struct bsk_python *python, const struct raw *caller,
                      const struct raw *callee)
 {
@@ -111,17 +114,43 @@ static bool is_usual(const struct bsk_python *python, const struct raw *caller,
            bsk_path_often(python, caller, callee->known->code.id);
 }
 
+bool bsk_path_is_no_chance(const struct bsk_python *python, const struct raw *caller,
+                           uint32_t callee_id)
+{
+    enum { PART = 16 };
+    struct calls calls = calls_of(python, caller, callee_id);
+    return calls.times * PART >= calls.all;
+}
+
+/* Where a callee lies tells how it will be found again. */
+static uint8_t kind_of_call(const struct bsk_stack_memory *memory, const struct raw *caller,
+                            const struct raw *callee)
+{
+    uint64_t slot = caller->address + 8 * (uint64_t)caller->known->frame_words;
+    bool above = callee->address == slot;
+    for (size_t i = 0; !above && i + 1 < memory->chunk_count; i++)
+        above = callee->address == memory->chunks[i].base + CHUNK_HEADER_BYTES;
+    if (!above)
+        return callee->after_shim ? BSK_SITE_HEAP | BSK_SITE_HEAP_BY_C : BSK_SITE_HEAP;
+    return callee->after_shim ? BSK_SITE_REENTERS : BSK_SITE_CALLS;
+}
+
+static void note_call(struct bsk_python *python, const struct bsk_stack_memory *memory, size_t step)
+{
+    const struct raw *caller = &memory->path[step - 1].raw, *raw = &memory->path[step].raw;
+    if ((caller->calls || raw->after_shim) && !(raw->emptied && raw->known->local_words > 0))
+        bsk_proof_learn_site(&python->proof, caller->known->code.id, caller->place,
+                             raw->known->code.id, kind_of_call(memory, caller, raw));
+}
+
 void bsk_path_note(struct bsk_python *python, const struct bsk_stack_memory *memory)
 {
     size_t from = memory->path_same > 1 ? memory->path_same : 1;
     if (python->layout.minor < 12)
         return;
-    for (size_t i = from; i < memory->path_count; i++) {
-        const struct raw *caller = &memory->path[i - 1].raw, *raw = &memory->path[i].raw;
-        if (caller->calls && !raw->after_shim && !(raw->emptied && raw->known->local_words > 0))
-            bsk_proof_learn_site(&python->proof, caller->known->code.id, caller->place,
-                                 raw->known->code.id, BSK_SITE_CALLS);
-    }
+    for (size_t i = from; i < memory->path_count; i++)
+        if (!memory->path[i].raw.after_shim && bsk_chunks_find(memory, memory->path[i].raw.address))
+            note_call(python, memory, i);
     /* A place that looks as if it called, and mostly has not: what it passes on the way in or out.
      */
     const struct raw *last =
@@ -138,22 +167,10 @@ size_t bsk_path_proven(const struct bsk_python *python, const struct bsk_stack_m
     while (proven > stood && !bsk_proof_holds(&python->proof, memory->path[proven - 1].hash))
         proven--;
     while (proven > 0 && proven < memory->path_count &&
-           is_usual(python, &memory->path[proven - 1].raw, &memory->path[proven].raw))
+           (memory->path[proven].raw.told ||
+            is_usual(python, &memory->path[proven - 1].raw, &memory->path[proven].raw)))
         proven++;
     return proven;
-}
-
-/* Where a callee lies tells how it will be found again. */
-static uint8_t kind_of_call(const struct bsk_stack_memory *memory, const struct raw *caller,
-                            const struct raw *callee)
-{
-    uint64_t slot = caller->address + 8 * (uint64_t)caller->known->frame_words;
-    bool above = callee->address == slot;
-    for (size_t i = 0; !above && i + 1 < memory->chunk_count; i++)
-        above = callee->address == memory->chunks[i].base + CHUNK_HEADER_BYTES;
-    if (!above)
-        return BSK_SITE_HEAP;
-    return callee->after_shim ? BSK_SITE_REENTERS : BSK_SITE_CALLS;
 }
 
 void bsk_path_learn(struct bsk_python *python, const struct bsk_stack_memory *memory)
@@ -367,7 +384,7 @@ bool bsk_path_resolve(struct bsk_python *python, struct bsk_python_thread *threa
         frame->code = &raw->known->code;
         frame->address = raw->address;
         frame->line = raw->known->code.first_line;
-        if (raw->address && raw->known->address == raw->code &&
+        if ((raw->address || raw->lasti) && raw->known->address == raw->code &&
             !bsk_codes_line(python->codes, raw->known, raw->lasti, raw->tlbc_index, &frame->line)) {
             memory->frames_valid = depth;
             return false;

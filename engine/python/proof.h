@@ -20,10 +20,11 @@
 #define BSK_NO_CALLEE UINT32_MAX /* "nothing was called" */
 
 enum {
-    BSK_SITE_CALLEES = 6,       /* that are remembered of one place */
-    BSK_SITE_REENTERS = 1 << 0, /* C code called from here calls Python again, on the data stack */
-    BSK_SITE_HEAP = 1 << 1,     /* its callee is a generator, or lies elsewhere */
-    BSK_SITE_CALLS = 1 << 2,    /* it calls Python directly */
+    BSK_SITE_CALLEES = 6,        /* that are remembered of one place */
+    BSK_SITE_REENTERS = 1 << 0,  /* C code called from here calls Python again, on the data stack */
+    BSK_SITE_HEAP = 1 << 1,      /* its callee is a generator, or lies elsewhere */
+    BSK_SITE_CALLS = 1 << 2,     /* it calls Python directly */
+    BSK_SITE_HEAP_BY_C = 1 << 3, /* C code called from here goes on with a generator */
 };
 
 /* A place in a code object that calls. */

@@ -73,6 +73,7 @@ void bsk_python_close(struct bsk_python *python)
     free(python->pieces);
     free(python->kept_pieces);
     bsk_proof_free(&python->proof);
+    bsk_bridges_free(&python->bridges);
     bsk_variables_free(python);
     bsk_objects_free(python->objects);
     bsk_codes_free(python->codes);

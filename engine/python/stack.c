@@ -26,6 +26,7 @@ void bsk_stack_memory_free(struct bsk_stack_memory *memory)
     free(memory->ahead_again);
     free(memory->ahead_slots);
     free(memory->met);
+    free(memory->hot_bytes);
     free(memory->raw);
     free(memory->path);
     free(memory->frames);
@@ -66,9 +67,11 @@ size_t bsk_add_piece(struct bsk_python *python, uint64_t address, void *dst, uin
 
 static bool wants_twice(const struct bsk_python *python, const struct bsk_stack_memory *memory)
 {
-    return python->layout.frame_form == BSK_FRAME_OBJECTS || memory->heap_left > 0 ||
-           memory->readings < LEARN_FIRST ||
-           memory->readings % (memory->readings < LEARN_SETTLED ? LEARN_EVERY : LEARN_SELDOM) == 0;
+    /* Frames on the heap are read twice where the reading before found them. */
+    uint32_t in_turn = memory->heap_left > 0 ? 2 : 1;
+    bool seldom = memory->readings >= LEARN_SETTLED && memory->heap_left == 0;
+    return python->layout.frame_form == BSK_FRAME_OBJECTS || memory->readings < LEARN_FIRST ||
+           memory->readings % (seldom ? LEARN_SELDOM : LEARN_EVERY) < in_turn;
 }
 
 /* The newest chunk once more, from the frames on top down to the rest of it. */
@@ -131,6 +134,9 @@ static void plan(struct bsk_python *python, const struct bsk_python_thread *thre
             bsk_add_piece(python, memory->cframe, memory->cframe_again, CFRAME_BYTES);
     memory->piece_top_again = bsk_add_piece(python, thread->address + layout->thread.frame,
                                             &memory->top_again, sizeof(memory->top_again));
+    memory->hot_range_count = 0;
+    if (!twice && memory->heap_left > 0)
+        bsk_hot_plan(python, memory);
 }
 
 /* --- what one reading says ---------------------------------------------------------------------
@@ -282,16 +288,6 @@ static bool is_below_tops(const struct bsk_stack_memory *memory, uint64_t addres
            address <= memory->top_after && bsk_chunk_holds(chunk, memory->top_after);
 }
 
-/* Of the steps that look as if they stood still, those that really did. */
-static void doubt(struct bsk_stack_memory *memory)
-{
-    for (size_t i = 0; i < memory->path_count; i++) {
-        struct raw *raw = &memory->path[i].raw;
-        raw->stood = raw->stood && is_below_tops(memory, raw->address) &&
-                     is_plausible(i > 0 ? raw_of(memory, i - 1) : NULL, raw);
-    }
-}
-
 /* What is not proven yet is read once more: steps that are still there, called from the same
  * places, are real. The first reading stays the sample. */
 static void prove(struct bsk_python *python, const struct bsk_python_thread *thread)
@@ -330,6 +326,7 @@ static bool learn_still(struct bsk_python *python, struct bsk_stack_memory *memo
             (i > 0 && is_returning(python, raw_of(memory, i - 1))))
             return false;
     bsk_path_learn(python, memory);
+    bsk_bridges_note(python, memory);
     return true;
 }
 
@@ -373,12 +370,13 @@ static bool settle(struct bsk_python *python, struct bsk_python_thread *thread, 
         prove(python, thread);
         proven = bsk_path_proven(python, memory);
     }
-    if (proven < memory->path_count) {
+    if (proven < memory->path_count || memory->bridged) {
         study(python, thread);
         proven = bsk_path_proven(python, memory);
     }
     if (proven == 0)
         return false;
+    thread->filled = memory->bridged;
     if (proven < memory->path_count || calls) {
         memory->path_count = proven;
         thread->filled = bsk_path_fill(python, memory);
@@ -402,6 +400,8 @@ static enum outcome judge_still(struct bsk_python *python, struct bsk_python_thr
         return GARBAGE;
     }
     bsk_stack_remember_met(memory, bsk_frame_bytes(&python->layout));
+    for (size_t i = 0; i < memory->ahead_count && i < HOT_MAX; i++)
+        bsk_hot_note(memory, memory->ahead[i]);
     if (!learn_still(python, memory))
         return MOVED;
     bool heap = false;
@@ -410,17 +410,6 @@ static enum outcome judge_still(struct bsk_python *python, struct bsk_python_thr
     if (heap)
         memory->heap_left = HEAP_LASTS;
     return bsk_path_resolve(python, thread) ? READ : GARBAGE;
-}
-
-/* Frames on the heap: the chain from the top, as far as it is proven. */
-static enum outcome judge_heap(struct bsk_python *python, struct bsk_python_thread *thread)
-{
-    struct bsk_stack_memory *memory = thread->memory;
-    memory->heap_left = HEAP_LASTS;
-    if (!bsk_path_from_raw(python, memory))
-        return GARBAGE;
-    doubt(memory);
-    return settle(python, thread, false) ? READ : MOVED;
 }
 
 static enum outcome judge_chunks(struct bsk_python *python, struct bsk_python_thread *thread)
@@ -436,32 +425,22 @@ static enum outcome judge_chunks(struct bsk_python *python, struct bsk_python_th
     }
     if (memory->heap_left > 0)
         memory->heap_left--;
-    enum outcome still = GARBAGE;
-    if (memory->twice) {
-        still = judge_still(python, thread, datastack_top);
-        if (still == READ)
-            return READ;
-    }
+    if (memory->twice && judge_still(python, thread, datastack_top) == READ)
+        return READ;
     enum bsk_upward found = bsk_stack_upward(python, memory);
-    if (found == BSK_UPWARD_HEAP && !memory->twice) {
-        if (!read_again(python, thread, &datastack_top))
-            return GARBAGE;
-        memory->heap_left = HEAP_LASTS;
-        still = judge_still(python, thread, datastack_top);
-        if (still == READ)
-            return READ;
-        found = bsk_stack_upward(python, memory);
-    }
-    if (found == BSK_UPWARD_WHOLE)
+    if (found == BSK_UPWARD_WHOLE && !memory->bridged) {
         bsk_path_note(python, memory);
+        if (memory->heap_left > 0)
+            bsk_bridges_note(python, memory);
+    }
     switch (found) {
     case BSK_UPWARD_WHOLE:
     case BSK_UPWARD_CALLS:
         return settle(python, thread, found == BSK_UPWARD_CALLS) ? READ : MOVED;
-    case BSK_UPWARD_HEAP:
-        if (still == MOVED)
-            return judge_heap(python, thread);
-        /* The chain from the top is cut: what is below is sure. */
+    case BSK_UPWARD_HEAP: /* what is below is sure */
+        memory->bridged = false;
+        memory->heap_left = HEAP_LASTS;
+        study(python, thread);
         return memory->path_count > 0 && settle(python, thread, true) ? READ : MOVED;
     case BSK_UPWARD_GARBAGE:
         break;

@@ -59,20 +59,18 @@ static bool is_dead(const struct climb *climb, const uint8_t *frame, uint64_t sl
 enum next { LEAF, CALLEE, CALLS, HEAP };
 
 /* What there is above the last step of the path. */
-static enum next look_above(struct climb *climb, const struct step *step, uint64_t *out_slot,
-                            size_t *out_chunk, bool *out_shim)
+static enum next look_above(struct climb *climb, const struct step *step, struct bsk_above *out)
 {
     const struct bsk_layout *layout = &climb->python->layout;
     const struct bsk_proof *proof = &climb->python->proof;
-    uint64_t slot = *out_slot = slot_above(climb, step, out_chunk);
-    const uint8_t *above = frame_at(climb, *out_chunk, slot);
+    *out = (struct bsk_above){ 0 };
+    uint64_t slot = out->slot = slot_above(climb, step, &out->chunk);
+    const uint8_t *above = frame_at(climb, out->chunk, slot);
     uint64_t previous = above ? bsk_u64(above, layout->frame.previous) : 0;
     bool entry = layout->minor == 11 && above && above[layout->frame.owner - 1] != 0;
     bool direct = above && previous == step->raw.address && !entry;
-    bool shim = above && (entry ? previous == step->raw.address
-                                : layout->shim_owners && previous % 8 == 0 && previous != 0 &&
-                                      !bsk_chunks_find(climb->memory, previous));
-    *out_shim = shim;
+    bool outside = previous % 8 == 0 && previous != 0 && !bsk_chunks_find(climb->memory, previous);
+    bool shim = above && (entry ? previous == step->raw.address : layout->shim_owners && outside);
     const struct bsk_site *site = bsk_proof_site(proof, step->raw.known->code.id, step->raw.place);
     uint8_t flags = site ? site->flags : 0;
     uint64_t code = above ? bsk_u64(above, layout->frame.code) & ~layout->tag_mask : 0;
@@ -80,19 +78,32 @@ static enum next look_above(struct climb *climb, const struct step *step, uint64
     bool proven = known && bsk_proof_holds(proof, bsk_path_next_hash(step, known->code.id));
     /* 3.14 and later take the code out of a frame that is popped. */
     bool dead =
-        above && (code == 0 || (known && (direct || shim) && is_dead(climb, above, slot, known)));
+        above &&
+        (code == 0 || (known && (direct || shim || outside) && is_dead(climb, above, slot, known)));
     /* Where the top was the same before and after, it helps with what is not known yet. It says
      * nothing for certain: calls from one loop have their frames at one place. */
     bool deeper = climb->sure_top >= slot && climb->sure_top != 0 && !dead;
+    out->shim = shim;
+    out->known = known;
+    out->dead = dead;
+    out->outside = above && outside && !direct ? previous : 0;
+    /* Its words are not all its own before its first instruction. */
+    if (known && above) {
+        struct raw raw;
+        bsk_frame_raw(layout, above, slot, &raw);
+        out->begun = raw.place > layout->code.bytecode;
+    }
     /* 3.14 and later leave the mark of a call behind: C code may run there now, and call again. */
     if ((layout->minor >= 14 || !step->raw.calls) && shim && !dead &&
-        ((flags & BSK_SITE_REENTERS && proven) || deeper))
+        ((flags & BSK_SITE_REENTERS && proven) || (deeper && !(flags & BSK_SITE_HEAP))))
         return CALLEE;
     if (step->raw.calls) {
-        if (dead && (direct || code == 0))
+        if (dead && (direct || code == 0) && !(flags & BSK_SITE_HEAP))
             return LEAF;
-        if (direct && (proven || deeper ||
-                       (known && bsk_path_often(climb->python, &step->raw, known->code.id))))
+        bool usual =
+            !(flags & BSK_SITE_HEAP) &&
+            (deeper || (known && bsk_path_often(climb->python, &step->raw, known->code.id)));
+        if (direct && !dead && (proven || usual))
             return CALLEE;
         if (flags & BSK_SITE_HEAP)
             return HEAP;
@@ -131,6 +142,10 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
     } else {
         bsk_path_begin(memory, 0);
     }
+    /* A top elsewhere may be of another instant. What each place calls is soon known. */
+    bool learning = memory->readings < LEARN_FIRST;
+    bool told = false;
+    memory->bridged = false;
     for (;;) {
         const uint8_t *frame = frame_at(&climb, climb.chunk, address);
         struct raw raw;
@@ -138,22 +153,38 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
             break;
         bsk_frame_raw(&python->layout, frame, address, &raw);
         raw.after_shim = shim;
+        raw.told = told;
+        told = false;
         if (memory->path_count == BSK_STACK_MAX_DEPTH || !bsk_path_push(python, memory, &raw))
             break;
         const struct step *step = &memory->path[memory->path_count - 1];
         if (step->raw.known->frame_words == 0)
             return BSK_UPWARD_GARBAGE;
-        size_t chunk;
-        switch (look_above(&climb, step, &address, &chunk, &shim)) {
-        case LEAF:
-            return climb.top_out ? BSK_UPWARD_HEAP : BSK_UPWARD_WHOLE;
-        case HEAP:
-            return BSK_UPWARD_HEAP;
-        case CALLS:
-            return BSK_UPWARD_CALLS;
-        case CALLEE:
-            climb.chunk = chunk;
+        struct bsk_above above;
+        enum next next = look_above(&climb, step, &above);
+        address = above.slot;
+        shim = above.shim;
+        bool crossed = next == HEAP || (next == LEAF && climb.top_out && learning);
+        if (crossed) {
+            switch (bsk_cross(python, memory, &above, &shim)) {
+            case BSK_CROSS_LEAF:
+                next = LEAF;
+                break;
+            case BSK_CROSS_CALLEE:
+                next = CALLEE;
+                told = true;
+                break;
+            case BSK_CROSS_UNKNOWN:
+                return BSK_UPWARD_HEAP;
+            }
         }
+        if (next == LEAF && climb.top_out && !crossed)
+            bsk_cross_learn(python, memory);
+        if (next == LEAF)
+            return BSK_UPWARD_WHOLE;
+        if (next == CALLS)
+            return BSK_UPWARD_CALLS;
+        climb.chunk = above.chunk;
     }
     return memory->path_count > 0 ? BSK_UPWARD_CALLS : BSK_UPWARD_GARBAGE;
 }

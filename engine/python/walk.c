@@ -55,6 +55,17 @@ void bsk_stack_remember_met(struct bsk_stack_memory *memory, uint32_t frame_byte
         memory->ahead_slots[ahead_slot(memory, memory->ahead[i])] = (uint32_t)i + 1;
 }
 
+const uint8_t *bsk_ahead_find(const struct bsk_python *python,
+                              const struct bsk_stack_memory *memory, uint64_t address)
+{
+    if (memory->ahead_count == 0)
+        return NULL;
+    uint32_t slot = memory->ahead_slots[ahead_slot(memory, address)];
+    if (slot == 0 || !bsk_piece_ok(python, memory->piece_ahead + memory->ahead_count - slot))
+        return NULL;
+    return memory->ahead_bytes + (size_t)(slot - 1) * bsk_frame_bytes(&python->layout);
+}
+
 struct view {
     const uint8_t *bytes, *again; /* `again` NULL: was not read twice */
 };

@@ -87,7 +87,7 @@ static void look(struct bench_verdict *verdict, struct tally *tally, struct benc
     verdict->truncated += thread->truncated;
     bool no_line = false;
     for (size_t i = 0; i < thread->depth; i++)
-        no_line = no_line || thread->frames[i].line == 0;
+        no_line = no_line || (thread->frames[i].line == 0 && thread->frames[i].code->path[0]);
     verdict->no_line += no_line;
     switch (bench_legal_judge(legal, thread)) {
     case BENCH_LEGAL:

@@ -306,12 +306,44 @@ int bench_legal_code(struct bench_legal *legal, const struct bsk_code_object *co
     return legal->by_id[code->id] - 2;
 }
 
+static bool is_below(const struct bench_legal *legal, uint32_t node, uint32_t ancestor)
+{
+    while (node != NO_NODE && node != ancestor)
+        node = legal->nodes[node].parent;
+    return node != NO_NODE;
+}
+
+/* The rest of a stack, from its frame `i` (counted from 1, innermost) on, above `gap`: some path
+ * there goes on like this. */
+static enum bench_judgement judge_above_gap(struct bench_legal *legal,
+                                            const struct bsk_thread_sample *thread, size_t i,
+                                            uint32_t gap)
+{
+    for (uint32_t n = 1; n < legal->node_count; n++) {
+        uint32_t node = n;
+        size_t at = i;
+        int code = bench_legal_code(legal, thread->frames[at - 1].code);
+        if (code < 0 || legal->nodes[n].code != (uint32_t)code || !is_below(legal, n, gap))
+            continue;
+        while (--at > 0 && node != NO_NODE) {
+            code = bench_legal_code(legal, thread->frames[at - 1].code);
+            node = code < 0 ? NO_NODE
+                            : find_node(legal, node, thread->frames[at].line, (uint32_t)code);
+        }
+        if (node != NO_NODE)
+            return BENCH_LEGAL;
+    }
+    return BENCH_IMPOSSIBLE;
+}
+
 enum bench_judgement bench_legal_judge(struct bench_legal *legal,
                                        const struct bsk_thread_sample *thread)
 {
     uint32_t node = NO_NODE, line = 0;
     for (size_t i = thread->depth; i > 0; i--) {
         const struct bsk_frame *frame = &thread->frames[i - 1];
+        if (strcmp(frame->code->name, "(unread)") == 0)
+            return i > 1 ? judge_above_gap(legal, thread, i - 1, node) : BENCH_BARE;
         int code = bench_legal_code(legal, frame->code);
         if (code < 0)
             return BENCH_IMPOSSIBLE;

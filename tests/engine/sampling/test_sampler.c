@@ -218,7 +218,7 @@ static void expect_possible_stacks(const char *how, const char *const *leaves,
                     fail_msg("%s: %s cannot be on top", *python, thread->frames[0].code->name);
                 impossible += !is_in(&thread->frames[thread->depth - 1], bases);
                 for (size_t f = 0; f < thread->depth; f++)
-                    if (thread->frames[f].line == 0)
+                    if (thread->frames[f].line == 0 && thread->frames[f].code->path[0] != '\0')
                         fail_msg("%s of %s has no line", thread->frames[f].code->name,
                                  thread->frames[f].code->path);
             }

@@ -1,0 +1,167 @@
+#include "engine/python/bridges.h"
+
+#include "engine/python/proof.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SLOTS = 1 << 13,       /* 320 KB */
+    STEPS_MAX = 1 << 15,   /* 512 KB */
+    ALTERNATIVES_MAX = 16, /* of one key that are remembered */
+    TIMES_MAX = 1 << 16,   /* then their proportions stay */
+    TIMES_LEAST = 2,       /* two readings may agree by accident; */
+    LEAF_LEAST = 3,
+    PART = 64, /* so one that is rarer than one in so many counts for nothing */
+};
+
+static uint64_t key_of(const struct bsk_bridge_key *key)
+{
+    uint64_t mixed = bsk_proof_mix(bsk_proof_mix(key->from + key->innermost) + key->callee);
+    return mixed ? mixed : 1;
+}
+
+static void forget(struct bsk_bridges *bridges)
+{
+    if (bridges->slots)
+        memset(bridges->slots, 0, SLOTS * sizeof(bridges->slots[0]));
+    bridges->used = bridges->step_count = 0;
+}
+
+static bool room(struct bsk_bridges *bridges, size_t steps)
+{
+    if (!bridges->slots) {
+        bridges->slots = calloc(SLOTS, sizeof(bridges->slots[0]));
+        bridges->slot_count = bridges->slots ? SLOTS : 0;
+    }
+    if (bridges->used + 4 > SLOTS / 2 || bridges->step_count + steps > STEPS_MAX)
+        forget(bridges);
+    if (bridges->step_count + steps > bridges->step_capacity) {
+        size_t capacity = 2 * (bridges->step_count + steps);
+        struct bsk_bridge_step *grown = realloc(bridges->steps, capacity * sizeof(*grown));
+        if (!grown)
+            return false;
+        bridges->steps = grown;
+        bridges->step_capacity = capacity;
+    }
+    return bridges->slots != NULL;
+}
+
+/* Where the bridge of this path is, or would be; SIZE_MAX: its key has too many. */
+static size_t slot_of(const struct bsk_bridges *bridges, uint64_t key, uint64_t path)
+{
+    size_t at = (size_t)key & (SLOTS - 1);
+    for (int others = 0; bridges->slots[at].key != 0; at = (at + 1) & (SLOTS - 1)) {
+        if (bridges->slots[at].key != key)
+            continue;
+        if (bridges->slots[at].path == path)
+            return at;
+        if (++others == ALTERNATIVES_MAX)
+            return SIZE_MAX;
+    }
+    return at;
+}
+
+static void count_one(struct bsk_bridges *bridges, const struct bsk_bridge_key *key, uint64_t path,
+                      const struct bsk_bridge *bridge)
+{
+    uint64_t mixed = key_of(key);
+    size_t at = slot_of(bridges, mixed, path + bridge->callee);
+    if (at == SIZE_MAX)
+        return;
+    struct bsk_bridge *slot = &bridges->slots[at];
+    if (slot->key == 0) {
+        *slot = *bridge;
+        slot->key = mixed;
+        slot->path = path + bridge->callee;
+        bridges->used++;
+    }
+    if (++slot->times < TIMES_MAX)
+        return;
+    for (size_t i = (size_t)mixed & (SLOTS - 1); bridges->slots[i].key; i = (i + 1) & (SLOTS - 1))
+        if (bridges->slots[i].key == mixed)
+            bridges->slots[i].times = (bridges->slots[i].times + 1) / 2;
+}
+
+void bsk_bridges_learn(struct bsk_bridges *bridges, uint64_t from, uint64_t path,
+                       const struct bsk_bridge_step *steps, size_t count, uint32_t callee)
+{
+    if (count > BSK_BRIDGE_MAX_STEPS || !room(bridges, count))
+        return;
+    uint32_t innermost = count > 0 ? steps[count - 1].code_id : BSK_BRIDGE_END;
+    const struct bsk_bridge_key keys[] = {
+        { from, innermost, callee },
+        { from, BSK_BRIDGE_ANY, callee },
+        { from, BSK_BRIDGE_ANY, BSK_BRIDGE_ANY },
+    };
+    struct bsk_bridge bridge = {
+        .callee = callee,
+        .first = (uint32_t)bridges->step_count,
+        .count = (uint32_t)count,
+    };
+    size_t known = slot_of(bridges, key_of(&keys[0]), path + callee);
+    if (known != SIZE_MAX && bridges->slots[known].key) {
+        bridge.first = bridges->slots[known].first;
+    } else {
+        if (count > 0)
+            memcpy(bridges->steps + bridges->step_count, steps, count * sizeof(*steps));
+        bridges->step_count += count;
+    }
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        count_one(bridges, &keys[i], path, &bridge);
+}
+
+const struct bsk_bridge *bsk_bridges_find(const struct bsk_bridges *bridges,
+                                          const struct bsk_bridge_key *key, uint64_t lot)
+{
+    uint64_t mixed = key_of(key), sum = 0;
+    const struct bsk_bridge *chosen = NULL;
+    for (int round = 0; bridges->slots && round < 2; round++) {
+        uint64_t left = round == 1 && sum ? lot % sum : 0;
+        for (size_t i = (size_t)mixed & (SLOTS - 1); bridges->slots[i].key;
+             i = (i + 1) & (SLOTS - 1)) {
+            const struct bsk_bridge *bridge = &bridges->slots[i];
+            if (bridge->key != mixed || bridge->times < TIMES_LEAST ||
+                (round == 1 && bridge->times * PART < sum))
+                continue;
+            if (round == 0) {
+                sum += bridge->times;
+                continue;
+            }
+            chosen = bridge;
+            if (left < bridge->times)
+                return chosen;
+            left -= bridge->times;
+        }
+    }
+    return chosen;
+}
+
+static struct bsk_bridge_key leaves_of(uint64_t from)
+{
+    return (struct bsk_bridge_key){ from, BSK_BRIDGE_END, BSK_BRIDGE_ANY };
+}
+
+void bsk_bridges_learn_leaf(struct bsk_bridges *bridges, uint64_t from, uint32_t code_id)
+{
+    struct bsk_bridge_key key = leaves_of(from);
+    struct bsk_bridge leaf = { .callee = code_id };
+    if (room(bridges, 0))
+        count_one(bridges, &key, code_id, &leaf);
+}
+
+bool bsk_bridges_know_leaf(const struct bsk_bridges *bridges, uint64_t from, uint32_t code_id)
+{
+    struct bsk_bridge_key key = leaves_of(from);
+    if (!bridges->slots)
+        return false;
+    size_t at = slot_of(bridges, key_of(&key), (uint64_t)code_id + code_id);
+    return at != SIZE_MAX && bridges->slots[at].key && bridges->slots[at].times >= LEAF_LEAST;
+}
+
+void bsk_bridges_free(struct bsk_bridges *bridges)
+{
+    free(bridges->slots);
+    free(bridges->steps);
+    *bridges = (struct bsk_bridges){ 0 };
+}
