@@ -34,12 +34,11 @@ static bool seen_room(struct bsk_columns *columns)
     return true;
 }
 
-void bsk_columns_seen(struct bsk_columns *columns, uint32_t node, uint32_t column, uint32_t count)
+/* To the list that begins at `*first`. */
+static void add(struct bsk_columns *columns, uint32_t *first, uint32_t column, uint32_t count)
 {
-    if (column == 0 || !node_room(columns, node))
-        return;
     uint32_t last = 0, met = 0; /* numbers + 1 */
-    for (uint32_t at = columns->nodes[node].first; at; at = columns->seen[at - 1].next) {
+    for (uint32_t at = *first; at; at = columns->seen[at - 1].next) {
         struct bsk_column_seen *seen = &columns->seen[at - 1];
         if (seen->column == column) {
             seen->count = count < UINT32_MAX - seen->count ? seen->count + count : UINT32_MAX;
@@ -55,16 +54,36 @@ void bsk_columns_seen(struct bsk_columns *columns, uint32_t node, uint32_t colum
     if (last)
         columns->seen[last - 1].next = columns->seen_count;
     else
-        columns->nodes[node].first = columns->seen_count;
+        *first = columns->seen_count;
+}
+
+void bsk_columns_seen(struct bsk_columns *columns, uint32_t node, uint32_t column, uint32_t count)
+{
+    if (column > 0 && node_room(columns, node))
+        add(columns, &columns->nodes[node].first, column, count);
 }
 
 void bsk_columns_called(struct bsk_columns *columns, uint32_t node, uint32_t column)
 {
-    if (column == 0 || !node_room(columns, node))
-        return;
-    uint32_t *called = &columns->nodes[node].called;
-    if (*called != column)
-        *called = *called ? BSK_COLUMN_SEVERAL : column;
+    if (column > 0 && node_room(columns, node))
+        add(columns, &columns->nodes[node].first_call, column, 1);
+}
+
+uint32_t bsk_columns_call(const struct bsk_columns *columns, uint32_t node)
+{
+    uint64_t all = 0;
+    uint32_t most = 0, column = 0;
+    if (node >= columns->node_capacity)
+        return 0;
+    for (uint32_t at = columns->nodes[node].first_call; at; at = columns->seen[at - 1].next) {
+        const struct bsk_column_seen *seen = &columns->seen[at - 1];
+        all += seen->count;
+        if (seen->count > most) {
+            most = seen->count;
+            column = seen->column;
+        }
+    }
+    return most >= all - most ? column : 0;
 }
 
 bool bsk_columns_clone(struct bsk_columns *columns)

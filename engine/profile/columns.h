@@ -24,17 +24,17 @@ struct bsk_columns { /* zeroed: empty */
         uint32_t next; /* its number + 1; 0: the last */
     } * seen;
     struct bsk_column_node {
-        uint32_t first;  /* the number of its first in `seen`, + 1 */
-        uint32_t called; /* the column of the call; several: BSK_COLUMN_SEVERAL */
+        uint32_t first, first_call; /* the number of the first in `seen`, + 1 */
     } * nodes;
     uint32_t seen_count, seen_capacity, node_capacity;
 };
 
-#define BSK_COLUMN_SEVERAL UINT32_MAX
-
 /* Out of memory costs the columns that are told now, nothing else. */
 void bsk_columns_seen(struct bsk_columns *columns, uint32_t node, uint32_t column, uint32_t count);
 void bsk_columns_called(struct bsk_columns *columns, uint32_t node, uint32_t column);
+
+/* The column of at least half of the calls that were seen; 0: there is none. */
+uint32_t bsk_columns_call(const struct bsk_columns *columns, uint32_t node);
 
 /* Makes `columns`, a copy byte by byte of what another owns, its own. False when out of memory:
  * then it is empty. */

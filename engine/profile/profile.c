@@ -487,8 +487,7 @@ bool bsk_profile_has_columns(const struct bsk_profile *p)
 
 uint32_t bsk_profile_call_column(const struct bsk_profile *p, uint32_t node)
 {
-    uint32_t column = node < p->columns.node_capacity ? p->columns.nodes[node].called : 0;
-    return column == BSK_COLUMN_SEVERAL ? 0 : column;
+    return bsk_columns_call(&p->columns, node);
 }
 
 bool bsk_profile_next_column(const struct bsk_profile *p, uint32_t node, uint32_t *at,

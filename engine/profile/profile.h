@@ -180,7 +180,8 @@ uint32_t bsk_profile_track_of(const struct bsk_profile *profile, uint32_t node);
 size_t bsk_profile_node_count(const struct bsk_profile *profile);
 const struct bsk_node *bsk_profile_node_at(const struct bsk_profile *profile, uint32_t node);
 bool bsk_profile_has_columns(const struct bsk_profile *profile); /* any at all */
-/* The column where the caller of `node` called it; 0: several, or not known. */
+/* The column where the caller of `node` stood at least half of the times that it was seen to call
+ * it; 0: there is none. */
 uint32_t bsk_profile_call_column(const struct bsk_profile *profile, uint32_t node);
 /* Walks the columns that a node was seen at; `at` starts at 0; false at the end. */
 bool bsk_profile_next_column(const struct bsk_profile *profile, uint32_t node, uint32_t *at,
