@@ -18,6 +18,7 @@ STATUS = {
     "profiling": {"sessionId": "1", "pid": 1, "sampleRate": 100}, "pid": 1, "version": "0.1.0",
     "commands": [{"request": "basilisk.status", "console": "/basilisk"}],
 }
+SIDE = {"path": "/tmp/a.svg", "format": "flamegraph", "name": "a.py", "python": "3.13.0", "commit": "", "samples": 9}
 POSITION = {"line": 0, "character": 0}
 EXAMPLES = {
     "basilisk.profiler.start.arguments": {"pid": 1, "preset": "default", "sampleRate": 100, "includeNative": False,
@@ -27,6 +28,12 @@ EXAMPLES = {
     "basilisk.profiler.snapshot.response": PROFILE,
     "basilisk.profiler.stop.arguments": {"sessionId": "1"},
     "basilisk.profiler.stop.response": PROFILE,
+    "basilisk.profiler.compare.arguments": {"baseline": "a.svg", "candidate": "b.svg"},
+    "basilisk.profiler.compare.response": {
+        "baseline": SIDE, "candidate": SIDE, "significantFunctions": 1, "visiblePoints": 1.5,
+        "functions": [{"function": "f", "path": "/a.py", "selfBefore": 10, "selfAfter": 12.5, "delta": 2.5,
+                       "significant": True, "totalBefore": 10, "totalAfter": 12.5, "totalDelta": 2.5,
+                       "totalSignificant": True}]},
     "basilisk.profile.event": dict(PROFILE, reason="stopped"),
     "basilisk.processes.arguments": {},
     "basilisk.processes.response": {"processes": [{"pid": 1, "python": "/usr/bin/python3", "version": "3.11.2",
