@@ -342,7 +342,8 @@ static void write_location(struct pprof *p, uint32_t number)
     bsk_buffer_clear(&p->inner);
     add_field(&p->inner, LINE_FUNCTION_ID, (key >> 32) + 1);
     add_field(&p->inner, LINE_LINE, (uint32_t)key);
-    add_field(&p->inner, LINE_COLUMN, (uint32_t)location);
+    if ((uint32_t)key > 0)
+        add_field(&p->inner, LINE_COLUMN, (uint32_t)location);
     p->failed |= p->inner.failed;
     add_field(&p->message, LOCATION_ID, (uint64_t)number + 1);
     add_field(&p->message, LOCATION_MAPPING_ID, 1);

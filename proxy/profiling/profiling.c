@@ -243,8 +243,8 @@ static void write_on_worker(uv_work_t *work)
         job->rc = bsk_fail(&job->err, BSK_E_MEMORY, NULL, "out of memory: the profile is lost");
         return;
     }
-    job->rc = dap_write_profile(job->profile, job->folder, job->name, &job->paths, job->warning,
-                                sizeof(job->warning), &job->err);
+    job->rc = dap_write_profile(job->profile, job->totals, job->folder, job->name, &job->paths,
+                                job->warning, sizeof(job->warning), &job->err);
 }
 
 static void push_heat(struct dap_profiling *profiling, const struct bsk_totals *totals, bool always)

@@ -30,7 +30,7 @@ struct dap_profiling_options {
                                  else in the program's folder */
 };
 
-enum { DAP_PATHS_MAX = 4 };
+enum { DAP_PATHS_MAX = 6 };
 
 struct dap_profile_paths {
     size_t count;

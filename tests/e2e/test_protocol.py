@@ -11,7 +11,8 @@ import protocol
 
 PROFILE = {
     "sessionId": "1", "samples": 10, "errors": 0, "torn": 0, "seconds": 1.5,
-    "paths": {"speedscope": "/tmp/a.speedscope.json", "cpuprofile": "/tmp/a.cpuprofile"},
+    "paths": {"speedscope": "/tmp/a.speedscope.json", "cpuprofile": "/tmp/a.cpuprofile",
+              "flamegraph": "/tmp/a.svg", "markdown": "/tmp/a.md"},
     "top": [{"function": "f", "path": "/a.py", "line": 1, "selfPercent": 60.5, "totalPercent": 100}],
 }
 STATUS = {
@@ -60,7 +61,7 @@ OPTIONAL = {
     "basilisk.status.event": ["profiling"],
     "launch.basilisk": ["profile", "memory", "profile.preset"],
 }
-FORMATS = ("paths.speedscope", "paths.cpuprofile")  # a format that could not be written is missing
+FORMATS = ("paths.speedscope", "paths.cpuprofile", "paths.flamegraph", "paths.markdown")  # a format that could not be written is missing
 PROFILES = ("basilisk.profiler.snapshot.response", "basilisk.profiler.stop.response", "basilisk.profile.event")
 
 
