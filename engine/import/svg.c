@@ -278,8 +278,9 @@ static char *label_of(struct svg *svg, const struct box *box)
     return text;
 }
 
-/* Our tracks read "process 7: app.py", py-spy's 'process 7:"app.py"'. */
-static bool name_track(struct svg *svg, const struct box *parent, char *label)
+/* Our tracks read "process 7: app.py", and `by_kind` are boxes of their own; the frames that py-spy
+ * and `record -t` put into stacks read 'process 7:"app.py"'. False: it is no track. */
+static bool name_track(struct svg *svg, const struct box *parent, char *label, bool by_kind)
 {
     struct bsk_build *build = svg->build;
     struct bsk_track track = bsk_profile_track_at(build->out->profile, parent->track);
@@ -288,9 +289,8 @@ static bool name_track(struct svg *svg, const struct box *parent, char *label)
     build->tid = track.tid;
     snprintf(build->process, sizeof(build->process), "%s", track.process);
     snprintf(build->thread, sizeof(build->thread), "%s", track.thread);
-    if (svg->theirs) /* a thread's name may hold the ';' that parts frames: the rest of it is a box
-                      */
-        return (label[0] == ' ' && build->tid) || bsk_build_is_track(build, label);
+    if (!by_kind) /* a thread's name may hold the ';' that parts frames: its rest is a box */
+        return (svg->theirs && label[0] == ' ' && build->tid) || bsk_build_is_track(build, label);
     int id = 0, used = 0;
     if (sscanf(label, "process %9d: %n", &id, &used) == 1 && used > 0) {
         build->pid = id;
@@ -323,8 +323,10 @@ static int place_box(struct svg *svg, struct box *box, uint32_t not_shown)
     if (!parent) { /* the whole */
         box->is_track = true;
         bsk_build_begin_stack(svg->build);
-    } else if (box->is_track || svg->theirs) {
-        box->is_track = parent->is_track && name_track(svg, parent, label);
+    } else if (parent->is_track) {
+        box->is_track = name_track(svg, parent, label, box->is_track);
+    } else {
+        box->is_track = false;
     }
     if (box->is_track) {
         box->track = bsk_build_track(svg->build);

@@ -192,6 +192,29 @@ static void a_flame_graph_gives_back_each_nanosecond(void **state)
     bsk_profile_free(profile);
 }
 
+static void thread_frames_of_ours_are_tracks_as_in_other_formats(void **state)
+{
+    (void)state;
+    struct bsk_profile *profile = bsk_profile_new(0);
+    uint32_t track = bsk_profile_track(profile, 7, 7, "a.py", "");
+    const struct bsk_profile_frame frames[] = {
+        { bsk_profile_function(profile, "process 12:\"b.py\"", "", 0, BSK_FUNCTION_SPECIAL), 0 },
+        { bsk_profile_function(profile, "thread (34): pool (1)", "", 0, BSK_FUNCTION_SPECIAL), 0 },
+        { bsk_profile_function(profile, "f", "/a.py", 1, BSK_FUNCTION_PYTHON), 3 },
+        { bsk_profile_function(profile, "thread (35): no", "/a.py", 1, BSK_FUNCTION_PYTHON), 4 },
+    };
+    bsk_profile_add(profile, bsk_profile_stack(profile, track, frames, 4), 0, 0, 5 * MS, 1);
+    struct bsk_profile *back = through_svg(profile);
+    assert_int_equal(bsk_profile_node_count(back) - bsk_profile_track_count(back), 2);
+    struct bsk_track last = bsk_profile_track_at(back, (uint32_t)bsk_profile_track_count(back) - 1);
+    assert_int_equal(last.pid, 12);
+    assert_int_equal(last.tid, 34);
+    assert_string_equal(last.process, "b.py");
+    assert_string_equal(last.thread, "pool (1)");
+    bsk_profile_free(back);
+    bsk_profile_free(profile);
+}
+
 static void samples_without_time_are_drawn_and_read_back(void **state)
 {
     (void)state;
@@ -487,6 +510,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_written_is_read_back),
         cmocka_unit_test(a_flame_graph_gives_back_each_nanosecond),
+        cmocka_unit_test(thread_frames_of_ours_are_tracks_as_in_other_formats),
         cmocka_unit_test(samples_without_time_are_drawn_and_read_back),
         cmocka_unit_test(a_hostile_svg_is_refused_with_the_reason),
         cmocka_unit_test(raw_lines_are_read_as_py_spy_writes_them),
