@@ -5,8 +5,8 @@
 static struct bsk_line_step place_of(struct bsk_python *python, const struct raw *raw)
 {
     struct bsk_line_step step = { 0 };
-    /* as in bsk_path_resolve(): what is filled in, or gone, stands nowhere */
-    if (raw->address && raw->known->address == raw->code)
+    /* as in bsk_path_resolve(): what is gone, or filled in without a place, stands nowhere */
+    if ((raw->address || raw->lasti) && raw->known->address == raw->code)
         (void)bsk_codes_place(python->codes, raw->known, raw->lasti, raw->tlbc_index, &step);
     return step;
 }
@@ -29,6 +29,8 @@ void bsk_python_columns(struct bsk_python *python, struct bsk_python_thread *thr
         }
         struct bsk_frame *frame = end - 1 - depth++;
         struct bsk_line_step step = place_of(python, raw);
+        if (step.line != frame->line) /* it was given another line: no column fits that */
+            step = (struct bsk_line_step){ 0 };
         frame->column = step.column;
         frame->end_column = step.end_column;
         frame->end_line = step.column ? step.end_line : frame->line;
