@@ -143,6 +143,9 @@ static bool copy_thread(struct cli_dump *dump, const struct cli_dump_options *op
         struct cli_dump_frame *copy = &out->frames[out->depth++];
         copy->code = frame->code;
         copy->line = frame->line;
+        copy->column = frame->column;
+        copy->end_line = frame->end_line;
+        copy->end_column = frame->end_column;
         copy->shown = options->full_filenames ? strdup(frame->code->path)
                                               : shorten_again(dump, frame->code->path);
         if (!copy->shown)

@@ -16,8 +16,9 @@
 
 struct cli_dump_frame {
     const struct bsk_code_object *code;
-    uint32_t line; /* 0: unknown */
-    char *shown;   /* the path as it is shown, shortened to its package unless that is not wanted */
+    uint32_t line;                         /* 0: unknown */
+    uint32_t column, end_line, end_column; /* as in struct bsk_frame; column 0: it has none */
+    char *shown; /* the path as it is shown, shortened to its package unless that is not wanted */
     bool has_locals; /* they were asked for and could be read */
     struct bsk_locals locals;
 };

@@ -116,6 +116,11 @@ static void write_frame(const struct cli_dump_frame *frame, bool outermost,
     write_null(json, "module");
     bsk_json_field_text(json, "short_filename", frame->shown);
     bsk_json_field_uint(json, "line", frame->line);
+    if (frame->column) {
+        bsk_json_field_uint(json, "column", frame->column);
+        bsk_json_field_uint(json, "end_line", frame->end_line);
+        bsk_json_field_uint(json, "end_column", frame->end_column);
+    }
     if (options->locals && frame->has_locals)
         write_locals(&frame->locals, json);
     else

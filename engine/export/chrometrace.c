@@ -7,6 +7,7 @@
  * in the order of their ends, inner ones first.
  */
 #include "engine/export/about.h"
+#include "engine/export/columns.h"
 #include "engine/export/export.h"
 #include "engine/export/pairs.h"
 
@@ -48,8 +49,9 @@ struct trace {
     uint64_t events_at[DEPTH_MAX + 1]; /* by depth; while `json` is NULL events are only counted */
     struct bsk_pairs frames;           /* (function, line) */
     struct bsk_buffer text;            /* of all frames: what follows the numbers in an event */
-    struct span *spans;                /* by frame */
-    uint32_t *frame_of;                /* by node */
+    struct bsk_line_columns columns;
+    struct span *spans; /* by frame */
+    uint32_t *frame_of; /* by node */
     struct bsk_json *json;
     struct bsk_buffer event;
 };
@@ -60,6 +62,7 @@ static void trace_free(struct trace *trace)
         free(trace->rows[t].open);
     free(trace->rows);
     bsk_pairs_free(&trace->frames);
+    bsk_line_columns_free(&trace->columns);
     bsk_buffer_free(&trace->text);
     free(trace->spans);
     free(trace->frame_of);
@@ -88,12 +91,13 @@ static bool name_frames(struct trace *trace)
             return false;
     }
     trace->spans = malloc(((size_t)trace->frames.count + 1) * sizeof(*trace->spans));
-    if (!trace->spans)
+    if (!trace->spans || !bsk_line_columns_make(trace->profile, &trace->columns))
         return false;
     for (uint32_t i = 0; i < trace->frames.count; i++) {
         uint64_t key = trace->frames.keys[i];
         struct bsk_function function =
             bsk_profile_function_at(trace->profile, (uint32_t)(key >> 32));
+        uint32_t column = bsk_line_column(&trace->columns, (uint32_t)(key >> 32), (uint32_t)key);
         size_t at = trace->text.size;
         struct bsk_json json = { .out = &trace->text, .started = true }; /* begins with a comma */
         bsk_json_field_text(&json, "name", function.name);
@@ -103,6 +107,8 @@ static bool name_frames(struct trace *trace)
             bsk_json_field_text(&json, "filename", function.path);
             if ((uint32_t)key > 0)
                 bsk_json_field_uint(&json, "line", (uint32_t)key);
+            if (column > 0)
+                bsk_json_field_uint(&json, "column", column);
             bsk_json_end(&json, '}');
         }
         bsk_json_end(&json, '}');

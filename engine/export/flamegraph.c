@@ -5,6 +5,10 @@
  *
  * A box is <g><title>LABEL, a line break, and what it weighs</title><rect/><text/></g>; `x` and
  * `width` have five decimals, from which the script knows how boxes lie upon each other.
+ *
+ * For engine/import/svg.c the exact weight of a box is in data-w: total and samples, and, where
+ * that is not what the boxes on it leave, its own of both; in ns, where data-unit of all boxes says
+ * so. What the profile says of itself is in <metadata>, as other formats have it under "basilisk".
  */
 #include "engine/base/strings.h"
 #include "engine/export/about.h"
@@ -13,6 +17,7 @@
 #include "engine/export/names.h"
 #include "engine/export/stream.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* made of the files of that name by the build */
@@ -43,6 +48,9 @@ struct page {
     struct bsk_buffer head;  /* what the head says next */
     double x, y;             /* where in the head it goes */
     double unit;             /* width of a weight of 1 */
+    struct on_it {
+        uint64_t total, samples;
+    } * on_it; /* by box: what the boxes on it weigh together */
 };
 
 /* `text` is plain (bsk_append_plain()): what XML forbids is gone, what it reads is escaped here. */
@@ -323,6 +331,25 @@ static void write_title(struct page *page, const struct bsk_box *box)
     bsk_stream_text(out, "</title>");
 }
 
+static void write_weight(struct page *page, const struct bsk_box *box)
+{
+    struct bsk_stream *out = page->out;
+    const struct on_it *on_it = &page->on_it[box - page->flame.boxes];
+    uint64_t left = box->kind == BSK_BOX_FRAME ? box->total - on_it->total : 0;
+    uint64_t samples_left = box->kind == BSK_BOX_FRAME ? box->samples - on_it->samples : 0;
+    bsk_stream_text(out, " data-w=\"");
+    bsk_stream_uint(out, box->total);
+    bsk_stream_text(out, " ");
+    bsk_stream_uint(out, box->samples);
+    if (box->self != left || box->self_samples != samples_left) {
+        bsk_stream_text(out, " ");
+        bsk_stream_uint(out, box->self);
+        bsk_stream_text(out, " ");
+        bsk_stream_uint(out, box->self_samples);
+    }
+    bsk_stream_text(out, "\">");
+}
+
 static void write_box(struct page *page, const struct bsk_box *box)
 {
     struct bsk_stream *out = page->out;
@@ -334,10 +361,11 @@ static void write_box(struct page *page, const struct bsk_box *box)
     if (box->level == 0 && width <= 0)
         width = WIDTH - 2 * SIDE; /* an empty profile has its outermost box all the same */
     bool thin = width < 3;        /* a border would hide it */
-    bsk_stream_text(out, thin && asleep ? "<g class=\"z thin\">"
-                         : thin         ? "<g class=\"thin\">"
-                         : asleep       ? "<g class=\"z\">"
-                                        : "<g>");
+    bsk_stream_text(out, thin && asleep ? "<g class=\"z thin\""
+                         : thin         ? "<g class=\"thin\""
+                         : asleep       ? "<g class=\"z\""
+                                        : "<g");
+    write_weight(page, box);
     write_title(page, box);
     bsk_stream_text(out, "<rect class=\"");
     bsk_stream_text(out, colour);
@@ -361,6 +389,35 @@ static void write_box(struct page *page, const struct bsk_box *box)
     bsk_stream_text(out, "</g>\n");
 }
 
+static void write_metadata(struct page *page)
+{
+    struct bsk_buffer text = { 0 };
+    struct bsk_json json = { .out = &text };
+    bsk_json_begin(&json, '{');
+    bsk_export_about(page->profile, &json);
+    bsk_json_end(&json, '}');
+    bsk_json_end(&json, '}');
+    bsk_buffer_clear(&page->label);
+    bsk_append_plain(&page->label, bsk_buffer_text(&text));
+    page->label.failed |= text.failed;
+    bsk_stream_text(page->out, "<metadata>");
+    escaped(page->out, page->label.data, page->label.size);
+    bsk_stream_text(page->out, "</metadata>\n");
+    bsk_buffer_free(&text);
+}
+
+static bool weigh_what_stands_on_boxes(struct page *page)
+{
+    const struct bsk_flame *flame = &page->flame;
+    page->on_it = calloc(flame->count, sizeof(*page->on_it));
+    for (uint32_t i = 1; page->on_it && i < flame->count; i++) {
+        struct on_it *parent = &page->on_it[flame->boxes[i].parent];
+        parent->total += flame->boxes[i].total;
+        parent->samples += flame->boxes[i].samples;
+    }
+    return page->on_it != NULL;
+}
+
 static void write_page(struct page *page)
 {
     struct bsk_stream *out = page->out, head = { 0 };
@@ -377,8 +434,9 @@ static void write_page(struct page *page)
     bsk_buffer_clear(&page->label);
     bsk_append_plain(&page->label, bsk_export_name(page->profile));
     escaped(out, page->label.data, page->label.size);
-    bsk_stream_printf(out, ": %s time</title>\n<style><![CDATA[\n",
-                      bsk_clock_name(page->meta->clock));
+    bsk_stream_printf(out, ": %s time</title>\n", bsk_clock_name(page->meta->clock));
+    write_metadata(page);
+    bsk_stream_text(out, "<style><![CDATA[\n");
     bsk_stream_text(out, bsk_flamegraph_css);
     bsk_stream_printf(out, "]]></style>\n<rect class=\"page\" width=\"%d\" height=\"%.0f\"/>\n",
                       WIDTH, height);
@@ -387,8 +445,8 @@ static void write_page(struct page *page)
     bsk_buffer_free(&head.held);
     bsk_stream_printf(out,
                       "<text class=\"about\" transform=\"translate(%d %.0f)\"></text>\n"
-                      "<g class=\"plot\" transform=\"translate(0 %.0f)\">\n",
-                      SIDE, top - 10, top);
+                      "<g class=\"plot\" data-unit=\"%s\" transform=\"translate(0 %.0f)\">\n",
+                      SIDE, top - 10, page->flame.weight_is_samples ? "samples" : "ns", top);
     for (uint32_t i = 0; i < page->flame.count; i++)
         write_box(page, &page->flame.boxes[i]);
     bsk_stream_text(out, "</g>\n<script><![CDATA[\n");
@@ -405,7 +463,8 @@ static int write_flamegraph(const struct bsk_profile *profile, FILE *file, struc
     struct bsk_stream out = { .file = file };
     struct page page = { .profile = profile, .meta = bsk_profile_meta_const(profile), .out = &out };
     int rc;
-    if (bsk_flame_make(profile, &limits, &page.flame) && bsk_names_init(&page.names, profile)) {
+    if (bsk_flame_make(profile, &limits, &page.flame) && bsk_names_init(&page.names, profile) &&
+        weigh_what_stands_on_boxes(&page)) {
         uint64_t all = page.flame.boxes[0].total;
         page.unit = all ? (double)(WIDTH - 2 * SIDE) / (double)all : 0;
         write_page(&page);
@@ -415,6 +474,7 @@ static int write_flamegraph(const struct bsk_profile *profile, FILE *file, struc
     }
     bsk_flame_free(&page.flame);
     bsk_names_free(&page.names);
+    free(page.on_it);
     bsk_buffer_free(&page.label);
     bsk_buffer_free(&page.head);
     return rc;

@@ -53,6 +53,13 @@ uint32_t bsk_pair(struct bsk_pairs *pairs, uint32_t a, uint32_t b)
     return pairs->count++;
 }
 
+uint32_t bsk_pair_find(const struct bsk_pairs *pairs, uint32_t a, uint32_t b)
+{
+    if (!pairs->capacity)
+        return UINT32_MAX;
+    return pairs->slots[slot_of(pairs, (uint64_t)a << 32 | b)]; /* EMPTY is UINT32_MAX */
+}
+
 void bsk_pairs_free(struct bsk_pairs *pairs)
 {
     free(pairs->keys);

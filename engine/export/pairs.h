@@ -17,6 +17,8 @@ struct bsk_pairs {
 
 /* The number of (a, b); UINT32_MAX when out of memory. */
 uint32_t bsk_pair(struct bsk_pairs *pairs, uint32_t a, uint32_t b);
+/* The same without numbering it: UINT32_MAX when it was never asked for. */
+uint32_t bsk_pair_find(const struct bsk_pairs *pairs, uint32_t a, uint32_t b);
 void bsk_pairs_free(struct bsk_pairs *pairs);
 
 #endif

@@ -2,10 +2,11 @@
  * Google pprof's profile.proto (https://github.com/google/pprof/tree/main/proto), gzipped, which
  * `go tool pprof`, Grafana and others read.
  *
- * A sample is a distinct stack of one thread, its innermost frame first, with the values samples
- * and nanoseconds of the profile's clock, and where there are any, of these nanoseconds those with
- * the GIL, and wall time spent waiting for it and asleep. Labels name the thread. A location is a
- * function at a line; addresses there are none.
+ * A sample is a distinct stack of one thread, columns included, its innermost frame first, with the
+ * values samples and nanoseconds of the profile's clock, and where there are any, of these
+ * nanoseconds those with the GIL, and wall time spent waiting for it and asleep. Labels name the
+ * thread. A location is a function at a line and column (0 where it is not known); addresses there
+ * are none. What a node weighs is shared out among the columns that it was seen at.
  *
  * Fields of one message may come in any order: strings, whose table is complete only at the end,
  * come last.
@@ -51,6 +52,7 @@ enum { /* field numbers of profile.proto */
        LOCATION_LINE = 4,
        LINE_FUNCTION_ID = 1,
        LINE_LINE = 2,
+       LINE_COLUMN = 3,
        FUNCTION_ID = 1,
        FUNCTION_NAME = 2,
        FUNCTION_FILENAME = 4,
@@ -71,7 +73,8 @@ struct pprof {
     const struct bsk_profile *profile;
     const struct bsk_profile_meta *meta;
     struct bsk_pairs strings;   /* by address: what is interned in a profile has one */
-    struct bsk_pairs locations; /* (function, line); the id is the number + 1 */
+    struct bsk_pairs lines;     /* (function, line) */
+    struct bsk_pairs locations; /* (line, column); the id is the number + 1 */
     uint32_t max_depth;
     bool gil, wait, idle; /* which values there are, beside samples and the clock's time */
     struct bsk_buffer message, inner, text;
@@ -202,6 +205,15 @@ static bool is_sample(const struct pprof *p, const struct bsk_node *node)
     return any != 0;
 }
 
+/* How many samples a node makes. */
+static uint32_t column_count(const struct pprof *p, uint32_t index)
+{
+    uint32_t at = 0, column, count, columns = 0;
+    while (bsk_profile_next_column(p->profile, index, &at, &column, &count))
+        columns++;
+    return columns ? columns : 1;
+}
+
 static void limit_depth(struct pprof *p)
 {
     for (p->max_depth = UINT32_MAX; p->max_depth > DEPTH_MIN;) {
@@ -212,7 +224,8 @@ static void limit_depth(struct pprof *p)
             if (!is_sample(p, node))
                 continue;
             deepest = node->depth > deepest ? node->depth : deepest;
-            locations += node->depth < p->max_depth ? node->depth : p->max_depth;
+            locations += (uint64_t)column_count(p, i) *
+                         (node->depth < p->max_depth ? node->depth : p->max_depth);
         }
         if (locations <= LOCATIONS_MAX)
             break;
@@ -220,9 +233,11 @@ static void limit_depth(struct pprof *p)
     }
 }
 
-static uint32_t location_of(struct pprof *p, uint32_t function, uint32_t line)
+static uint32_t location_of(struct pprof *p, uint32_t function, uint32_t line, uint32_t column)
 {
-    uint32_t number = bsk_pair(&p->locations, function, line);
+    uint32_t number = bsk_pair(&p->lines, function, line);
+    if (number != UINT32_MAX)
+        number = bsk_pair(&p->locations, number, column);
     p->failed |= number == UINT32_MAX;
     return number + 1;
 }
@@ -239,14 +254,15 @@ static void add_label(struct pprof *p, const char *key, const char *text, uint64
     p->failed |= p->inner.failed;
 }
 
-/* The function that stands for frames left out is one past the profile's own. */
-static void write_sample(struct pprof *p, uint32_t index)
+/* The function that stands for frames left out is one past the profile's own. `column` is of the
+ * innermost frame. */
+static void write_sample(struct pprof *p, uint32_t index, uint32_t column, const uint64_t *values,
+                         size_t count)
 {
     const struct bsk_node *node = bsk_profile_node_at(p->profile, index);
     struct bsk_track track =
         bsk_profile_track_at(p->profile, bsk_profile_track_of(p->profile, index));
     uint32_t none = (uint32_t)bsk_profile_function_count(p->profile);
-    uint64_t values[VALUES_MAX];
     uint32_t outer = node->depth, inner = 0;
     if (node->depth > p->max_depth) {
         outer = p->max_depth / 2;
@@ -256,16 +272,16 @@ static void write_sample(struct pprof *p, uint32_t index)
     for (uint32_t at = index; bsk_profile_node_at(p->profile, at)->depth > 0;) {
         const struct bsk_node *frame = bsk_profile_node_at(p->profile, at);
         if (frame->depth <= outer || frame->depth > inner)
-            add_varint(&p->inner, location_of(p, frame->function, frame->line));
+            add_varint(&p->inner, location_of(p, frame->function, frame->line, column));
         else if (frame->depth == inner)
-            add_varint(&p->inner, location_of(p, none + 1, 0));
+            add_varint(&p->inner, location_of(p, none + 1, 0, 0));
+        column = bsk_profile_call_column(p->profile, at);
         at = frame->parent;
     }
     if (node->depth == 0)
-        add_varint(&p->inner, location_of(p, none, 0));
+        add_varint(&p->inner, location_of(p, none, 0, 0));
     add_bytes(&p->message, SAMPLE_LOCATION_ID, p->inner.data, p->inner.size);
     bsk_buffer_clear(&p->inner);
-    size_t count = values_of(p, node, values);
     for (size_t i = 0; i < count; i++)
         add_varint(&p->inner, values[i]);
     add_bytes(&p->message, SAMPLE_VALUE, p->inner.data, p->inner.size);
@@ -275,6 +291,33 @@ static void write_sample(struct pprof *p, uint32_t index)
     add_label(p, "pid", NULL, (uint64_t)track.pid);
     add_label(p, "tid", NULL, (uint64_t)track.tid);
     write_message(p, PROFILE_SAMPLE);
+}
+
+/* One sample for each column that the node was seen at. What each gets of a value is its share of
+ * the times it was seen, so that together they get all of it. */
+static void write_samples(struct pprof *p, uint32_t index)
+{
+    uint64_t values[VALUES_MAX], part[VALUES_MAX], given[VALUES_MAX] = { 0 }, seen = 0, all = 0;
+    size_t values_count = values_of(p, bsk_profile_node_at(p->profile, index), values);
+    uint32_t at = 0, column = 0, count = 0;
+    while (bsk_profile_next_column(p->profile, index, &at, &column, &count))
+        all += count;
+    if (all == 0)
+        write_sample(p, index, 0, values, values_count);
+    for (at = 0; all > 0 && bsk_profile_next_column(p->profile, index, &at, &column, &count);) {
+        uint64_t any = 0;
+        seen += count;
+        for (size_t i = 0; i < values_count; i++) {
+            uint64_t until = seen == all
+                                 ? values[i]
+                                 : (uint64_t)((double)values[i] * ((double)seen / (double)all));
+            part[i] = until - given[i];
+            given[i] = until;
+            any |= part[i];
+        }
+        if (any)
+            write_sample(p, index, column, part, values_count);
+    }
 }
 
 /* Without a system_name: where it is the name, pprof takes it for C++ and cuts "<module>" away. */
@@ -295,10 +338,12 @@ static void write_function(struct pprof *p, uint32_t index)
 
 static void write_location(struct pprof *p, uint32_t number)
 {
-    uint64_t key = p->locations.keys[number];
+    uint64_t location = p->locations.keys[number], key = p->lines.keys[location >> 32];
     bsk_buffer_clear(&p->inner);
     add_field(&p->inner, LINE_FUNCTION_ID, (key >> 32) + 1);
     add_field(&p->inner, LINE_LINE, (uint32_t)key);
+    if ((uint32_t)key > 0)
+        add_field(&p->inner, LINE_COLUMN, (uint32_t)location);
     p->failed |= p->inner.failed;
     add_field(&p->message, LOCATION_ID, (uint64_t)number + 1);
     add_field(&p->message, LOCATION_MAPPING_ID, 1);
@@ -377,7 +422,7 @@ static void write_all(struct pprof *p, struct bsk_buffer said[3])
         write_field(p, PROFILE_COMMENT, string_of(p, bsk_buffer_text(&said[i])));
     for (uint32_t i = 0; i < bsk_profile_node_count(p->profile) && !p->failed; i++) {
         if (is_sample(p, bsk_profile_node_at(p->profile, i)))
-            write_sample(p, i);
+            write_samples(p, i);
     }
     for (uint32_t i = 0; i < p->locations.count && !p->failed; i++)
         write_location(p, i);
@@ -413,6 +458,7 @@ static int write_pprof(const struct bsk_profile *profile, FILE *out, struct bsk_
         deflateEnd(&p.zip);
     free(p.chunk);
     bsk_pairs_free(&p.strings);
+    bsk_pairs_free(&p.lines);
     bsk_pairs_free(&p.locations);
     bsk_buffer_free(&p.message);
     bsk_buffer_free(&p.inner);

@@ -3,6 +3,7 @@
  * profile a track, weights in nanoseconds of CPU time that add up to the track's exactly.
  */
 #include "engine/export/about.h"
+#include "engine/export/columns.h"
 #include "engine/export/export.h"
 #include "engine/export/names.h"
 #include "engine/export/pairs.h"
@@ -46,6 +47,7 @@ struct plan {
     uint32_t special[SPECIAL_FRAMES];
     uint32_t *order;        /* frames as they are written: the most used first */
     struct number *numbers; /* by frame: its place in `order` */
+    struct bsk_line_columns columns;
 
     uint32_t max_depth; /* deeper stacks lose their middle */
     char *stack;        /* room for the text of the longest */
@@ -58,6 +60,7 @@ static void plan_free(struct plan *plan)
     free(plan->track_begin);
     free(plan->track_ns);
     bsk_pairs_free(&plan->frames);
+    bsk_line_columns_free(&plan->columns);
     free(plan->frame_of);
     free(plan->order);
     free(plan->numbers);
@@ -312,7 +315,8 @@ static bool plan_make(struct plan *plan)
     bool done = uses && plan->frame_of && plan->stack;
     if (done) {
         memset(plan->frame_of, 0xff, nodes * sizeof(*plan->frame_of));
-        done = find_frames(plan, uses) && rank_frames(plan, uses);
+        done = find_frames(plan, uses) && rank_frames(plan, uses) &&
+               bsk_line_columns_make(plan->profile, &plan->columns);
     }
     free(uses);
     return done;
@@ -337,6 +341,9 @@ static void write_frames(const struct plan *plan, struct bsk_json *json)
                 bsk_json_field_text(json, "file", function.path);
             if (line > 0)
                 bsk_json_field_uint(json, "line", line);
+            uint32_t column = bsk_line_column(&plan->columns, function_index, line);
+            if (column > 0)
+                bsk_json_field_uint(json, "col", column);
         }
         bsk_json_end(json, '}');
     }

@@ -67,6 +67,31 @@ bool bsk_build_is_track(struct bsk_build *build, const char *name)
            (name[0] == 't' && take_thread(build, name));
 }
 
+int bsk_build_label(struct bsk_build *build, char *text, struct bsk_profile_frame *out_frame)
+{
+    size_t size = strlen(text);
+    char *open = size > 2 && text[size - 1] == ')' ? strstr(text + 1, " (") : NULL;
+    const char *path = "";
+    uint32_t line = 0;
+    if (open) {
+        text[size - 1] = '\0';
+        *open = '\0';
+        path = open + 2;
+        char *colon = strrchr(path, ':'), *end;
+        if (colon && colon[1] >= '0' && colon[1] <= '9') {
+            unsigned long number = strtoul(colon + 1, &end, 10);
+            if (*end == '\0' && number < 1000000000) {
+                line = (uint32_t)number;
+                *colon = '\0';
+            }
+        }
+    }
+    *out_frame = (struct bsk_profile_frame){ bsk_build_function(build, text, path, 0), line };
+    return out_frame->function == UINT32_MAX
+               ? bsk_fail(build->err, BSK_E_MEMORY, NULL, "out of memory")
+               : BSK_OK;
+}
+
 void bsk_build_begin_stack(struct bsk_build *build)
 {
     build->depth = 0;
@@ -104,17 +129,32 @@ void bsk_build_turn(struct bsk_build *build)
     }
 }
 
-int bsk_build_stack(struct bsk_build *build, uint32_t track, uint32_t *out_node)
+uint32_t bsk_build_track(struct bsk_build *build)
 {
-    struct bsk_profile *profile = build->out->profile;
-    if (track == UINT32_MAX)
-        track = bsk_profile_track(profile, build->pid, build->tid, build->process, build->thread);
-    if (bsk_profile_node_count(profile) + build->depth > BSK_IMPORT_MAX_NODES ||
+    return bsk_profile_track(build->out->profile, build->pid, build->tid, build->process,
+                             build->thread);
+}
+
+int bsk_build_room(struct bsk_build *build, size_t nodes)
+{
+    const struct bsk_profile *profile = build->out->profile;
+    if (bsk_profile_node_count(profile) + nodes > BSK_IMPORT_MAX_NODES ||
         bsk_profile_function_count(profile) > MAX_FUNCTIONS ||
         bsk_profile_track_count(profile) > MAX_TRACKS)
         return bsk_fail(build->err, BSK_E_LIMIT, "a profile that is summed up (raw, pprof) may fit",
                         "%.200s: more than %d distinct stacks, %d functions or %d threads",
                         build->name, BSK_IMPORT_MAX_NODES, MAX_FUNCTIONS, MAX_TRACKS);
+    return BSK_OK;
+}
+
+int bsk_build_stack(struct bsk_build *build, uint32_t track, uint32_t *out_node)
+{
+    struct bsk_profile *profile = build->out->profile;
+    if (track == UINT32_MAX)
+        track = bsk_build_track(build);
+    int rc = bsk_build_room(build, build->depth);
+    if (rc < 0)
+        return rc;
     *out_node = bsk_profile_stack(profile, track, build->frames, build->depth);
     if (*out_node == BSK_NO_NODE)
         return bsk_fail(build->err, BSK_E_MEMORY, NULL, "out of memory");

@@ -31,6 +31,9 @@ struct bsk_said {
 uint32_t bsk_build_function(struct bsk_build *build, const char *name, const char *path,
                             uint32_t first_line);
 
+/* The frame that "function (file:line)" means; `text` is cut up in place. BSK_E_MEMORY. */
+int bsk_build_label(struct bsk_build *build, char *text, struct bsk_profile_frame *out_frame);
+
 /* True when this is no function but a process or a thread, as py-spy writes them into stacks; the
  * build remembers it until the next stack. */
 bool bsk_build_is_track(struct bsk_build *build, const char *name);
@@ -40,6 +43,12 @@ void bsk_build_begin_stack(struct bsk_build *build);
 int bsk_build_frame(struct bsk_build *build, uint32_t function, uint32_t line);
 /* Turns an innermost-first stack round. */
 void bsk_build_turn(struct bsk_build *build);
+
+/* The track that process and thread frames named since the stack began; UINT32_MAX: out of
+ * memory. */
+uint32_t bsk_build_track(struct bsk_build *build);
+/* Whether `nodes` more fit under the ceilings: BSK_OK or BSK_E_LIMIT. */
+int bsk_build_room(struct bsk_build *build, size_t nodes);
 
 /* The node of the stack that was read, on `track`, or, with UINT32_MAX, on the one that its process
  * and thread frames name. Fails with BSK_E_LIMIT and BSK_E_MEMORY. */
@@ -53,6 +62,6 @@ struct bsk_pull bsk_build_pull(struct bsk_build *build, const void *bytes, size_
 /* The readers; each takes the whole file. */
 typedef int bsk_reader(struct bsk_build *build, const char *bytes, size_t size);
 bsk_reader bsk_read_speedscope, bsk_read_cpuprofile, bsk_read_chrometrace, bsk_read_raw,
-    bsk_read_pprof;
+    bsk_read_pprof, bsk_read_svg;
 
 #endif

@@ -14,8 +14,8 @@
 enum { MAX_RUNS = 2000000, GZIP_WINDOW = 15 + 16, STEP_BYTES = 1 << 20 };
 
 static const char known_formats[] =
-    "diff reads speedscope, cpuprofile, chrometrace, raw and pprof files of Basilisk's, and raw "
-    "and speedscope files of py-spy's";
+    "diff reads what `basilisk record` writes, and flame graphs, raw and speedscope files of "
+    "py-spy's";
 
 /* Unpacks all of it; what follows the end of the gzip stream is left out, as gzip does. */
 static int unpack(const char *name, const char *bytes, size_t size, struct bsk_buffer *out,
@@ -93,13 +93,17 @@ static bool looks_pprof(const char *bytes, size_t size)
     return (tag & 7) == 2 && tag >> 3 >= 1 && tag >> 3 <= 6;
 }
 
-static int unknown(const char *name, const char *bytes, size_t size, struct bsk_error *err)
+/* XML whose first element, behind whatever stands before it, is an SVG's. */
+static bool looks_svg(const char *bytes, size_t size)
+{
+    enum { HEAD_BYTES = 64 << 10 };
+    return memmem(bytes, size < HEAD_BYTES ? size : HEAD_BYTES, "<svg", 4) != NULL;
+}
+
+static int unknown(const char *name, size_t size, struct bsk_error *err)
 {
     if (size == 0)
         return bsk_fail(err, BSK_E_FORMAT, NULL, "%.200s: the file is empty", name);
-    if (size > 4 && (memcmp(bytes, "<svg", 4) == 0 || memcmp(bytes, "<?xm", 4) == 0))
-        return bsk_fail(err, BSK_E_FORMAT, "record again with `-f speedscope`, or raw",
-                        "%.200s: an SVG shows rounded widths, and cannot be compared", name);
     return bsk_fail(err, BSK_E_FORMAT, known_formats, "%.200s: this is no profile", name);
 }
 
@@ -129,6 +133,9 @@ static int choose(const char *name, const char *bytes, size_t size, bsk_reader *
     } else if (first == '[') {
         *out_format = "chrometrace";
         *out_reader = bsk_read_chrometrace;
+    } else if (first == '<' && looks_svg(bytes + blank, size - blank)) {
+        *out_format = "flamegraph";
+        *out_reader = bsk_read_svg;
     } else if (looks_raw(bytes, size)) {
         *out_format = "raw";
         *out_reader = bsk_read_raw;
@@ -136,7 +143,7 @@ static int choose(const char *name, const char *bytes, size_t size, bsk_reader *
         *out_format = "pprof";
         *out_reader = bsk_read_pprof;
     }
-    return *out_reader ? BSK_OK : unknown(name, bytes, size, err);
+    return *out_reader ? BSK_OK : unknown(name, size, err);
 }
 
 int bsk_import_bytes(const char *name, const void *bytes, size_t size, struct bsk_imported *out,

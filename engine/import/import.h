@@ -2,9 +2,10 @@
  * Reads a profile back out of a file: what `diff` compares.
  *
  * The format is found by the content, never by the name of the file: speedscope, cpuprofile,
- * chrometrace, raw (collapsed stacks) and pprof as engine/export writes them; raw and speedscope as
- * py-spy 0.4.3 does; each of them also packed with gzip. Everything in a file is a rumour: a wrong,
- * cut or hostile one fails with BSK_E_FORMAT or BSK_E_LIMIT, and the message says where in it.
+ * chrometrace, flamegraph (SVG), raw (collapsed stacks) and pprof as engine/export writes them;
+ * raw, speedscope and flamegraph as py-spy 0.4.3 does; each of them also packed with gzip.
+ * Everything in a file is a rumour: a wrong, cut or hostile one fails with BSK_E_FORMAT or
+ * BSK_E_LIMIT, and the message says where in it.
  *
  * Cost: the file is held in memory once, and the profile beside it; no tree of JSON objects.
  */

@@ -4,8 +4,6 @@
  */
 #include "engine/import/build.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_TEXT_BYTES = 64 << 10 };
@@ -16,32 +14,13 @@ static int broken(struct bsk_build *build, size_t line, const char *what)
                     "%.200s: line %zu: %s", build->name, line, what);
 }
 
-/* `text` is one frame, terminated; it is cut up in place. */
 static int add_frame(struct bsk_build *build, char *text)
 {
-    size_t size = strlen(text);
-    char *open = size > 2 && text[size - 1] == ')' ? strstr(text + 1, " (") : NULL;
-    const char *path = "";
-    uint32_t line = 0;
+    struct bsk_profile_frame frame;
     if (bsk_build_is_track(build, text))
         return BSK_OK;
-    if (open) {
-        text[size - 1] = '\0';
-        *open = '\0';
-        path = open + 2;
-        char *colon = strrchr(path, ':'), *end;
-        if (colon && colon[1] >= '0' && colon[1] <= '9') {
-            unsigned long number = strtoul(colon + 1, &end, 10);
-            if (*end == '\0' && number < 1000000000) {
-                line = (uint32_t)number;
-                *colon = '\0';
-            }
-        }
-    }
-    uint32_t function = bsk_build_function(build, text, path, 0);
-    if (function == UINT32_MAX)
-        return bsk_fail(build->err, BSK_E_MEMORY, NULL, "out of memory");
-    return bsk_build_frame(build, function, line);
+    int rc = bsk_build_label(build, text, &frame);
+    return rc < 0 ? rc : bsk_build_frame(build, frame.function, frame.line);
 }
 
 static int add_stack(struct bsk_build *build, char *text, uint64_t count)

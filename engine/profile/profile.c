@@ -1,5 +1,6 @@
 #include "engine/profile/profile.h"
 
+#include "engine/profile/columns.h"
 #include "engine/profile/timeline.h"
 
 #include <stdlib.h>
@@ -34,6 +35,7 @@ struct bsk_profile {
     uint32_t text_capacity, function_capacity, track_capacity, node_capacity;
     struct table strings_table, functions_table, tracks_table, nodes_table;
     struct bsk_timeline timeline;
+    struct bsk_columns columns;
     uint64_t cpu_ns, samples, lost;
 };
 
@@ -285,6 +287,18 @@ void bsk_profile_add_states(struct bsk_profile *p, uint32_t node, uint64_t gil_n
     p->nodes[node].idle_ns += idle_ns;
 }
 
+void bsk_profile_saw_column(struct bsk_profile *p, uint32_t node, uint32_t column, uint32_t count)
+{
+    if (node < p->node_count)
+        bsk_columns_seen(&p->columns, node, column, count);
+}
+
+void bsk_profile_called_from(struct bsk_profile *p, uint32_t node, uint32_t column)
+{
+    if (node < p->node_count)
+        bsk_columns_called(&p->columns, node, column);
+}
+
 void bsk_profile_add(struct bsk_profile *p, uint32_t node, uint64_t start_ns, uint64_t wall_ns,
                      uint64_t cpu_ns, uint32_t samples)
 {
@@ -392,6 +406,7 @@ struct bsk_profile *bsk_profile_clone(const struct bsk_profile *profile)
     const struct bsk_timeline_tree tree = { profile->nodes, profile->node_tracks,
                                             profile->node_count };
     done &= bsk_timeline_clone(&p->timeline, &tree);
+    done &= bsk_columns_clone(&p->columns);
     if (done)
         return p;
     bsk_profile_free(p);
@@ -403,6 +418,7 @@ void bsk_profile_free(struct bsk_profile *p)
     if (!p)
         return;
     bsk_timeline_free(&p->timeline);
+    bsk_columns_free(&p->columns);
     free(p->text);
     free(p->functions);
     free(p->tracks);
@@ -464,6 +480,30 @@ uint32_t bsk_profile_track_of(const struct bsk_profile *p, uint32_t node)
     return p->node_tracks[node];
 }
 
+bool bsk_profile_has_columns(const struct bsk_profile *p)
+{
+    return p->columns.node_capacity > 0;
+}
+
+uint32_t bsk_profile_call_column(const struct bsk_profile *p, uint32_t node)
+{
+    return bsk_columns_call(&p->columns, node);
+}
+
+bool bsk_profile_next_column(const struct bsk_profile *p, uint32_t node, uint32_t *at,
+                             uint32_t *out_column, uint32_t *out_count)
+{
+    uint32_t number = *at                               ? p->columns.seen[*at - 1].next
+                      : node < p->columns.node_capacity ? p->columns.nodes[node].first
+                                                        : 0;
+    if (number == 0)
+        return false;
+    *at = number;
+    *out_column = p->columns.seen[number - 1].column;
+    *out_count = p->columns.seen[number - 1].count;
+    return true;
+}
+
 size_t bsk_profile_node_count(const struct bsk_profile *p)
 {
     return p->node_count;
@@ -501,7 +541,8 @@ size_t bsk_profile_bytes(const struct bsk_profile *p)
     return sizeof(*p) + p->text_capacity + p->function_capacity * sizeof(*p->functions) +
            p->track_capacity * sizeof(*p->tracks) +
            p->node_capacity * (sizeof(*p->nodes) + sizeof(*p->node_tracks)) +
-           slots * sizeof(uint32_t) + bsk_timeline_bytes(&p->timeline);
+           slots * sizeof(uint32_t) + bsk_timeline_bytes(&p->timeline) +
+           bsk_columns_bytes(&p->columns);
 }
 
 bool bsk_profile_next_run(const struct bsk_profile *p, size_t *at, struct bsk_run *out_run)

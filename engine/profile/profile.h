@@ -163,6 +163,13 @@ void bsk_profile_coarsen(struct bsk_profile *profile, size_t max_runs);
 void bsk_profile_add_states(struct bsk_profile *profile, uint32_t node, uint64_t gil_ns,
                             uint64_t wait_ns, uint64_t idle_ns);
 
+/* Columns stand beside the tree (columns.h): two places on one line stay one node. The first says
+ * that the innermost frame of `node` was seen at `column`, `count` times; the second, that its
+ * caller stood at `column` when it called. 0 says nothing; BSK_NO_NODE is allowed. */
+void bsk_profile_saw_column(struct bsk_profile *profile, uint32_t node, uint32_t column,
+                            uint32_t count);
+void bsk_profile_called_from(struct bsk_profile *profile, uint32_t node, uint32_t column);
+
 /* Reading. Indexes are dense from 0. */
 size_t bsk_profile_function_count(const struct bsk_profile *profile);
 struct bsk_function bsk_profile_function_at(const struct bsk_profile *profile, uint32_t function);
@@ -172,6 +179,13 @@ uint32_t bsk_profile_track_root(const struct bsk_profile *profile, uint32_t trac
 uint32_t bsk_profile_track_of(const struct bsk_profile *profile, uint32_t node);
 size_t bsk_profile_node_count(const struct bsk_profile *profile);
 const struct bsk_node *bsk_profile_node_at(const struct bsk_profile *profile, uint32_t node);
+bool bsk_profile_has_columns(const struct bsk_profile *profile); /* any at all */
+/* The column where the caller of `node` stood at least half of the times that it was seen to call
+ * it; 0: there is none. */
+uint32_t bsk_profile_call_column(const struct bsk_profile *profile, uint32_t node);
+/* Walks the columns that a node was seen at; `at` starts at 0; false at the end. */
+bool bsk_profile_next_column(const struct bsk_profile *profile, uint32_t node, uint32_t *at,
+                             uint32_t *out_column, uint32_t *out_count);
 uint64_t bsk_profile_cpu_ns(const struct bsk_profile *profile); /* of all nodes */
 uint64_t bsk_profile_samples(const struct bsk_profile *profile);
 size_t bsk_profile_bytes(const struct bsk_profile *profile); /* memory it holds */

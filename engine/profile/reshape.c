@@ -172,6 +172,22 @@ static uint64_t less(uint64_t now, uint64_t before)
     return now > before ? now - before : 0;
 }
 
+/* Columns of frames that are left out go with them; those of before a window cannot be told from
+ * those in it. */
+static void carry_columns(struct reshaping *r, uint32_t from)
+{
+    uint32_t at = 0, column, count;
+    uint32_t parent = bsk_profile_node_at(r->from, from)->parent;
+    if (r->how->no_lines || r->how->by_function || parent == BSK_NO_NODE ||
+        r->nodes[from] == r->nodes[parent])
+        return;
+    uint32_t above = bsk_profile_node_at(r->from, parent)->parent;
+    if (above != BSK_NO_NODE && r->nodes[parent] != r->nodes[above]) /* the caller is still there */
+        bsk_profile_called_from(r->to, r->nodes[from], bsk_profile_call_column(r->from, from));
+    while (bsk_profile_next_column(r->from, from, &at, &column, &count))
+        bsk_profile_saw_column(r->to, r->nodes[from], column, count);
+}
+
 static void carry_nodes(struct reshaping *r)
 {
     const struct bsk_profile *since = r->how->since;
@@ -187,6 +203,8 @@ static void carry_nodes(struct reshaping *r)
             node.wait_ns = less(node.wait_ns, was->wait_ns);
             node.idle_ns = less(node.idle_ns, was->idle_ns);
         }
+        if (r->kept[i] && bsk_profile_has_columns(r->from))
+            carry_columns(r, i);
         if (!r->kept[i]) {
             r->loss.samples += node.samples;
             r->loss.cpu_ns += node.self_ns;

@@ -1,7 +1,6 @@
 #include "engine/python/codes.h"
 
 #include "engine/base/clock.h"
-#include "engine/python/lines.h"
 #include "engine/python/text.h"
 
 #include <limits.h>
@@ -543,11 +542,15 @@ static uint64_t bytecode_copy(struct bsk_codes *codes, struct bsk_known *known, 
     return start;
 }
 
-bool bsk_codes_line(struct bsk_codes *codes, struct bsk_known *known, uint64_t lasti,
-                    int32_t tlbc_index, uint32_t *out_line)
+bool bsk_codes_place(struct bsk_codes *codes, struct bsk_known *known, uint64_t lasti,
+                     int32_t tlbc_index, struct bsk_line_step *out_step)
 {
     const struct bsk_layout *layout = codes->layout;
     int64_t offset;
+    if (known->has_last && known->last_lasti == lasti && known->last_index == tlbc_index) {
+        *out_step = known->last_step;
+        return true;
+    }
     if (layout->frame_form == BSK_FRAME_OBJECTS) {
         offset = (int64_t)(int32_t)lasti * layout->lasti_unit;
     } else {
@@ -558,13 +561,33 @@ bool bsk_codes_line(struct bsk_codes *codes, struct bsk_known *known, uint64_t l
         if (offset < -2 || offset >= (int64_t)known->bytecode_bytes || offset % 2 != 0)
             return false;
     }
-    /* Instructions of no line (a function's prologue, the end of a handler) go with what came
-     * before them: that is where a reader would look. */
-    uint32_t line;
-    do {
-        line = bsk_lines_find(known->steps, known->step_count, offset, known->code.first_line);
-        offset -= 2;
-    } while (line == 0 && offset >= 0);
-    *out_line = line ? line : known->code.first_line;
+    const struct bsk_line_step *step = bsk_lines_step(known->steps, known->step_count, offset);
+    struct bsk_line_step place = { .line = known->code.first_line,
+                                   .end_line = known->code.first_line };
+    if (step && step->line) {
+        place = *step;
+    } else if (step) {
+        /* Instructions of no line (a function's prologue, the end of a handler) go with what came
+         * before them: that is where a reader would look. */
+        while (step > known->steps && step->line == 0)
+            step--;
+        if (step->line)
+            place = (struct bsk_line_step){ .line = step->line, .end_line = step->line };
+    }
+    known->last_step = place;
+    known->last_lasti = lasti;
+    known->last_index = tlbc_index;
+    known->has_last = true;
+    *out_step = place;
+    return true;
+}
+
+bool bsk_codes_line(struct bsk_codes *codes, struct bsk_known *known, uint64_t lasti,
+                    int32_t tlbc_index, uint32_t *out_line)
+{
+    struct bsk_line_step step;
+    if (!bsk_codes_place(codes, known, lasti, tlbc_index, &step))
+        return false;
+    *out_line = step.line;
     return true;
 }

@@ -11,6 +11,7 @@
 #define BSK_PYTHON_CODES_H
 
 #include "engine/python/layout.h"
+#include "engine/python/lines.h"
 #include "engine/python/python.h"
 
 struct bsk_codes;
@@ -30,6 +31,10 @@ struct bsk_known {
     uint64_t identity[12];
     struct bsk_line_step *steps;
     size_t step_count;
+    struct bsk_line_step last_step; /* what was answered last, of this place */
+    uint64_t last_lasti;
+    int32_t last_index;
+    bool has_last;
     struct {
         int32_t index;
         uint64_t bytecode;
@@ -80,6 +85,12 @@ bool bsk_codes_look(struct bsk_codes *codes, struct bsk_known *const *known, siz
 
 /* True when code objects have come and gone in the last second. */
 bool bsk_codes_churn(const struct bsk_codes *codes, uint64_t now_ns);
+
+/* Where a frame of this code stands; of one that stands on no line of its own, the line before it
+ * and no columns. The last answer is kept: to ask again for the same frame costs nothing. `lasti`
+ * is as below. False when it does not lie in this code. */
+bool bsk_codes_place(struct bsk_codes *codes, struct bsk_known *known, uint64_t lasti,
+                     int32_t tlbc_index, struct bsk_line_step *out_step);
 
 /* The line where a frame of this code stands. `lasti` is the frame's own word: f_lasti (3.8 to
  * 3.10) or the address of an instruction. False when it does not lie in this code. */

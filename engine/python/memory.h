@@ -122,6 +122,7 @@ struct bsk_stack_memory {
     size_t codes_count;       /* how many codes were known then */
     struct bsk_frame *frames; /* innermost first; ends at the end of the array */
     size_t frame_capacity, frames_valid;
+    uint32_t columns_answer; /* that their columns are of; see columns.c */
 
     /* places in python->pieces of the reading that is going on; SIZE_MAX: not asked for */
     size_t piece_thread, piece_cframe, piece_chunks, piece_ahead, piece_chunk_again;

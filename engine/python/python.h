@@ -30,7 +30,11 @@ struct bsk_code_object {
 
 struct bsk_frame {
     const struct bsk_code_object *code;
-    uint32_t line;    /* from 1; 0 when unknown */
+    uint32_t line; /* from 1; 0 when unknown */
+    /* What of the line runs, as bsk_python_columns() filled it in: from 1, in bytes of UTF-8, the
+     * last byte's at the end; 0 where the code has none (before 3.11; -X no_debug_ranges). */
+    uint16_t column, end_column;
+    uint32_t end_line;
     uint64_t address; /* of the frame in the target */
 };
 
@@ -101,6 +105,9 @@ struct bsk_python_thread *bsk_python_thread(struct bsk_python *python, size_t in
  * read costs that thread. Fails only when nothing can be read: BSK_E_GONE, BSK_E_PERMISSION. */
 int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread **wanted,
                            size_t count, bool *out_threads_changed, struct bsk_error *err);
+
+/* Fills in the columns of a thread's frames: of those that changed since it was last called. */
+void bsk_python_columns(struct bsk_python *python, struct bsk_python_thread *thread);
 
 /* Fills in `name` of the threads that have none yet; with `again` of all, since a thread may be
  * given another name. May be called at each sample: where no thread is due it returns at once, else

@@ -271,16 +271,20 @@ static bool decode(struct bsk_python_ticks *ticks, const struct bsk_tick *tick,
     for (size_t i = 0; i < tick->count; i++) {
         const struct bsk_tick_frame *frame = &tick->frames[i];
         struct bsk_known *known = code_of(ticks, frame->code, frame->witness);
-        uint32_t line;
+        struct bsk_line_step step;
         if (!known ||
-            !bsk_codes_line(ticks->python->codes, known, frame->place, frame->copy_index, &line))
+            !bsk_codes_place(ticks->python->codes, known, frame->place, frame->copy_index, &step))
             return false;
         if (known->is_shim)
             continue;
         if (depth + frame->repeat > BSK_STACK_MAX_DEPTH || !room_for(ticks, depth + frame->repeat))
             return false;
         for (uint16_t k = 0; k < frame->repeat; k++)
-            ticks->frames[depth++] = (struct bsk_frame){ .code = &known->code, .line = line };
+            ticks->frames[depth++] = (struct bsk_frame){ .code = &known->code,
+                                                         .line = step.line,
+                                                         .column = step.column,
+                                                         .end_column = step.end_column,
+                                                         .end_line = step.end_line };
     }
     out->frames = ticks->frames;
     out->depth = depth;

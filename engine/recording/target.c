@@ -41,8 +41,6 @@ struct bsk_target {
     size_t member_count, member_capacity;
     uint32_t *functions; /* by code id: the profile's function + 1, or 0 */
     size_t function_capacity;
-    struct bsk_profile_frame *frames; /* scratch */
-    size_t frame_capacity;
     uint32_t debugger_function, native_function, collector_function, unread_function;
 };
 
@@ -134,7 +132,6 @@ void bsk_target_close(struct bsk_target *target, uint64_t now_ns)
     bsk_fold_free(target->fold);
     free(target->members);
     free(target->functions);
-    free(target->frames);
     free(target);
 }
 
@@ -337,6 +334,8 @@ static uint32_t walk_nodes(struct bsk_target *target, struct member *member,
             at > 0 ? member->nodes[at - 1] : bsk_profile_track_root(profile, member->track);
         member->nodes[at] =
             bsk_profile_step(profile, parent, function_of(target, frame->code), frame->line);
+        if (at > 0)
+            bsk_profile_called_from(profile, member->nodes[at], frame[1].column);
     }
     member->node_count = thread->depth;
     member->stack = thread->stack;
@@ -346,7 +345,8 @@ static uint32_t walk_nodes(struct bsk_target *target, struct member *member,
 /* The same with the debugger's frames folded away: `*out_is_debuggers` when nothing of the user's
  * is in it (the program has not begun yet, or is over). */
 static uint32_t fold_nodes(struct bsk_target *target, struct member *member,
-                           const struct bsk_thread_sample *thread, bool *out_is_debuggers)
+                           const struct bsk_thread_sample *thread, bool *out_is_debuggers,
+                           uint32_t *out_column)
 {
     struct bsk_folded folded = { 0 };
     if (!bsk_fold_stack(target->fold, thread->frames, thread->depth, thread->tid == target->pid,
@@ -357,26 +357,26 @@ static uint32_t fold_nodes(struct bsk_target *target, struct member *member,
     *out_is_debuggers = folded.debugger_thread || (folded.depth == 0 && folded.debugger_leaf);
     if (*out_is_debuggers)
         return BSK_NO_NODE;
-    if (folded.depth + 1 > target->frame_capacity) {
-        size_t capacity = (folded.depth + 1) * 2;
-        struct bsk_profile_frame *grown = realloc(target->frames, capacity * sizeof(*grown));
-        if (!grown)
-            return BSK_NO_NODE;
-        target->frames = grown;
-        target->frame_capacity = capacity;
-    }
-    size_t depth = 0;
+    struct bsk_profile *profile = target->context->profile;
+    uint32_t node = bsk_profile_track_root(profile, member->track), column = 0;
     for (size_t i = folded.depth; i > 0; i--) {
-        uint32_t function = function_of(target, folded.frames[i - 1].code);
-        if (function != UINT32_MAX)
-            target->frames[depth++] =
-                (struct bsk_profile_frame){ function, folded.frames[i - 1].line };
+        const struct bsk_frame *frame = &folded.frames[i - 1];
+        uint32_t function = function_of(target, frame->code);
+        if (function == UINT32_MAX)
+            continue;
+        node = bsk_profile_step(profile, node, function, frame->line);
+        bsk_profile_called_from(profile, node, column);
+        column = frame->column;
     }
-    if (folded.debugger_leaf || depth == 0)
-        target->frames[depth++] = (struct bsk_profile_frame){
-            folded.debugger_leaf ? target->debugger_function : target->native_function, 0
-        };
-    return bsk_profile_stack(target->context->profile, member->track, target->frames, depth);
+    if (folded.debugger_leaf || folded.depth == 0) {
+        node = bsk_profile_step(
+            profile, node,
+            folded.debugger_leaf ? target->debugger_function : target->native_function, 0);
+        bsk_profile_called_from(profile, node, column);
+        column = 0;
+    }
+    *out_column = column;
+    return node;
 }
 
 /* The node of what the thread does, or BSK_NO_NODE. */
@@ -384,13 +384,19 @@ static uint32_t node_of(struct bsk_target *target, struct member *member,
                         const struct bsk_thread_sample *thread, bool *out_is_debuggers)
 {
     struct bsk_profile *profile = target->context->profile;
+    uint32_t column = thread->depth > 0 ? thread->frames[0].column : 0;
     uint32_t node = target->context->folder_count == 0
                         ? walk_nodes(target, member, thread)
-                        : fold_nodes(target, member, thread, out_is_debuggers);
-    if (thread->unread)
-        node = bsk_profile_step(profile, node, target->unread_function, 0);
-    if (thread->collects)
-        node = bsk_profile_step(profile, node, target->collector_function, 0);
+                        : fold_nodes(target, member, thread, out_is_debuggers, &column);
+    if (thread->unread || thread->collects) {
+        if (thread->unread)
+            node = bsk_profile_step(profile, node, target->unread_function, 0);
+        if (thread->collects)
+            node = bsk_profile_step(profile, node, target->collector_function, 0);
+        bsk_profile_called_from(profile, node, thread->unread && thread->collects ? 0 : column);
+    } else if (thread->state != BSK_THREAD_IDLE || target->context->clock == BSK_CLOCK_WALL) {
+        bsk_profile_saw_column(profile, node, column, 1);
+    }
     return node;
 }
 

@@ -169,8 +169,8 @@ static bool prepare(struct bsk_sampler *sampler, struct bsk_python_thread *threa
     return true;
 }
 
-static void fill(struct bsk_thread_sample *sample, const struct bsk_python_thread *thread,
-                 const struct bsk_thread *os_thread)
+static void fill(struct bsk_python *python, struct bsk_thread_sample *sample,
+                 struct bsk_python_thread *thread, const struct bsk_thread *os_thread)
 {
     sample->holds_gil = thread->holds_gil;
     sample->collects = thread->collects;
@@ -187,6 +187,7 @@ static void fill(struct bsk_thread_sample *sample, const struct bsk_python_threa
     sample->truncated = thread->truncated;
     sample->filled = thread->filled;
     sample->unread = thread->unread;
+    bsk_python_columns(python, thread);
     sample->frames = thread->frames;
     sample->depth = thread->has_stack ? thread->depth : 0;
     sample->kept = thread->kept;
@@ -237,10 +238,10 @@ static int read_all(struct bsk_sampler *sampler, bool *out_again, struct bsk_err
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < total; i++) {
-        const struct bsk_python_thread *thread = bsk_python_thread(sampler->python, i);
+        struct bsk_python_thread *thread = bsk_python_thread(sampler->python, i);
         if (sampler->index[i] == SIZE_MAX)
             continue;
-        fill(&samples[sampler->index[i]], thread,
+        fill(sampler->python, &samples[sampler->index[i]], thread,
              bsk_threads_find(&sampler->os_threads, thread->tid));
     }
     sampler->sample.threads = samples;

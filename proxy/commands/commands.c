@@ -14,6 +14,8 @@ const struct dap_command dap_command_table[] = {
       "write the profile so far, go on", dap_ask_snapshot, dap_say_snapshot },
     { "basilisk.profiler.stop", "/profstop", "/profstop", "stop, write, show", dap_ask_stop,
       dap_say_stop },
+    { "basilisk.profiler.compare", "/profdiff", "/profdiff [A B]",
+      "compare two profiles: the last two, or files", dap_ask_compare, dap_say_compare },
     { "basilisk.processes", "/processes", "/processes",
       "Python processes that could be profiled, and why where not", dap_ask_processes,
       dap_say_processes },

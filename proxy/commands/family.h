@@ -61,6 +61,10 @@ void dap_say_stop(struct dap_question *question, const char *rest);
 void dap_configure(struct dap_commands *commands, struct json_object *key);
 extern const struct dap_profiling_listener dap_profiler_listener;
 
+/* compare.c */
+void dap_ask_compare(struct dap_question *question, struct json_object *arguments);
+void dap_say_compare(struct dap_question *question, const char *rest);
+
 /* status.c */
 void dap_ask_status(struct dap_question *question, struct json_object *arguments);
 void dap_ask_processes(struct dap_question *question, struct json_object *arguments);

@@ -66,7 +66,8 @@ struct dap_profiling {
     struct bsk_source_cache *sources;
     struct bsk_heat *heat; /* as it was last sent */
     uint32_t heat_version;
-    bool stop_wanted; /* as soon as it runs: asked while it was being opened */
+    char written[2][4096 + 256]; /* dap_profiling_written() */
+    bool stop_wanted;            /* as soon as it runs: asked while it was being opened */
 };
 
 /* ---- Life --------------------------------------------------------------------------------------
@@ -242,8 +243,8 @@ static void write_on_worker(uv_work_t *work)
         job->rc = bsk_fail(&job->err, BSK_E_MEMORY, NULL, "out of memory: the profile is lost");
         return;
     }
-    job->rc = dap_write_profile(job->profile, job->folder, job->name, &job->paths, job->warning,
-                                sizeof(job->warning), &job->err);
+    job->rc = dap_write_profile(job->profile, job->totals, job->folder, job->name, &job->paths,
+                                job->warning, sizeof(job->warning), &job->err);
 }
 
 static void push_heat(struct dap_profiling *profiling, const struct bsk_totals *totals, bool always)
@@ -288,6 +289,17 @@ static void finish_last(struct dap_profiling *profiling, struct write_job *job,
     become_idle(profiling);
 }
 
+static void remember_written(struct dap_profiling *profiling, const struct write_job *job)
+{
+    for (size_t i = 0; job->rc == BSK_OK && i < job->paths.count; i++) {
+        if (strcmp(job->paths.items[i].format, "speedscope") != 0)
+            continue;
+        memcpy(profiling->written[1], profiling->written[0], sizeof(profiling->written[0]));
+        snprintf(profiling->written[0], sizeof(profiling->written[0]), "%s",
+                 job->paths.items[i].path);
+    }
+}
+
 static void after_write(uv_work_t *work, int cancelled)
 {
     (void)cancelled; /* we never cancel */
@@ -300,6 +312,7 @@ static void after_write(uv_work_t *work, int cancelled)
     result.paths = &job->paths;
     result.warning = job->warning;
     result.reason = job->is_last ? job->status.reason : "snapshot";
+    remember_written(profiling, job);
     if (job->is_last)
         finish_last(profiling, job, &result);
     else
@@ -798,6 +811,16 @@ bool dap_profiling_on_ending(struct dap_profiling *profiling, struct dap_session
     else if (profiling->stage == STAGE_OPENING)
         profiling->stop_wanted = true;
     return true;
+}
+
+const char *dap_profiling_folder(const struct dap_profiling *profiling)
+{
+    return profiling->folder;
+}
+
+const char *dap_profiling_written(const struct dap_profiling *profiling, unsigned back)
+{
+    return back < 2 ? profiling->written[back] : "";
 }
 
 bool dap_profiling_running(const struct dap_profiling *profiling,

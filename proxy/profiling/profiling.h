@@ -30,7 +30,7 @@ struct dap_profiling_options {
                                  else in the program's folder */
 };
 
-enum { DAP_PATHS_MAX = 4 };
+enum { DAP_PATHS_MAX = 6 };
 
 struct dap_profile_paths {
     size_t count;
@@ -90,6 +90,13 @@ void dap_profiling_on_ready(struct dap_profiling *profiling, struct dap_session 
 void dap_profiling_on_stopped(struct dap_profiling *profiling, struct dap_session *session);
 void dap_profiling_on_continued(struct dap_profiling *profiling, struct dap_session *session);
 bool dap_profiling_on_ending(struct dap_profiling *profiling, struct dap_session *session);
+
+/* The folder of the profile that runs or ran last; "" before the first. */
+const char *dap_profiling_folder(const struct dap_profiling *profiling);
+
+/* The speedscope file of the profile that was written last (`back` 0), or of the one before (1), a
+ * snapshot or a whole one; "" when there is none. */
+const char *dap_profiling_written(const struct dap_profiling *profiling, unsigned back);
 
 /* Running now? `out_status` may be NULL. */
 bool dap_profiling_running(const struct dap_profiling *profiling,

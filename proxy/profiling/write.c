@@ -2,6 +2,7 @@
 
 #include "engine/base/publish.h"
 #include "engine/export/export.h"
+#include "engine/export/summary.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -10,11 +11,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int write_all(const struct bsk_profile *profile, const char *folder, const char *name,
-                     struct dap_profile_paths *out_paths, struct bsk_error *err)
+static int write_all(const struct bsk_profile *profile, const struct bsk_totals *totals,
+                     const char *folder, const char *name, struct dap_profile_paths *out_paths,
+                     struct bsk_error *err)
 {
     static const struct bsk_exporter *const exporters[] = { &bsk_export_speedscope,
-                                                            &bsk_export_cpuprofile };
+                                                            &bsk_export_cpuprofile,
+                                                            &bsk_export_flamegraph };
     char stem[4096 + 200];
     out_paths->count = 0;
     int rc = bsk_export_place(folder, name, stem, sizeof(stem), err);
@@ -24,6 +27,14 @@ static int write_all(const struct bsk_profile *profile, const char *folder, cons
         rc = bsk_export_file(exporters[i], profile, path, err);
         if (rc == BSK_OK)
             out_paths->items[out_paths->count++].format = exporters[i]->name;
+    }
+    if (rc == BSK_OK) {
+        const char *slash = strrchr(stem, '/');
+        char *path = out_paths->items[out_paths->count].path;
+        snprintf(path, sizeof(out_paths->items[0].path), "%s.md", stem);
+        rc = bsk_summary_file(profile, totals, slash ? slash + 1 : stem, path, err);
+        if (rc == BSK_OK)
+            out_paths->items[out_paths->count++].format = "markdown";
     }
     return rc;
 }
@@ -41,17 +52,17 @@ static int spare_folder(char *out, size_t out_bytes)
                                                                                              : -1;
 }
 
-int dap_write_profile(const struct bsk_profile *profile, const char *folder, const char *name,
-                      struct dap_profile_paths *out_paths, char *out_warning,
-                      size_t out_warning_bytes, struct bsk_error *err)
+int dap_write_profile(const struct bsk_profile *profile, const struct bsk_totals *totals,
+                      const char *folder, const char *name, struct dap_profile_paths *out_paths,
+                      char *out_warning, size_t out_warning_bytes, struct bsk_error *err)
 {
     struct bsk_error first = { 0 };
     out_warning[0] = '\0';
-    if (write_all(profile, folder, name, out_paths, &first) == BSK_OK)
+    if (write_all(profile, totals, folder, name, out_paths, &first) == BSK_OK)
         return BSK_OK;
     char spare[PATH_MAX];
     if (spare_folder(spare, sizeof(spare)) == 0 &&
-        write_all(profile, spare, name, out_paths, NULL) == BSK_OK) {
+        write_all(profile, totals, spare, name, out_paths, NULL) == BSK_OK) {
         snprintf(out_warning, out_warning_bytes, "%s. The files were written to %s instead",
                  first.message, spare);
         return BSK_OK;

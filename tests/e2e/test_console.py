@@ -41,7 +41,7 @@ def test_profile_takes_a_rate_or_a_preset(text, rate, running):
 
 def test_basilisk_says_what_runs_and_what_can_be_asked(running):
     text = said(running.console("/basilisk"))
-    for command in ("/profile", "/profsnapshot", "/profstop", "/processes", "/basilisk"):
+    for command in ("/profile", "/profsnapshot", "/profstop", "/profdiff", "/processes", "/basilisk"):
         assert command in text
     assert str(running.events("process")[0]["systemProcessId"]) in text
 
@@ -70,5 +70,5 @@ def labels(editor, text):
 def test_commands_are_completed_once_the_session_has_opted_in(running):
     assert not [label for label in labels(running, "/prof") if label.startswith("/")]
     running.console("/basilisk")
-    assert sorted(labels(running, "/prof")) == ["/profile", "/profsnapshot", "/profstop"]
+    assert sorted(labels(running, "/prof")) == ["/profdiff", "/profile", "/profsnapshot", "/profstop"]
     assert set(labels(running, "/")) >= {"/basilisk", "/processes", "/profile"}

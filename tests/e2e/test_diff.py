@@ -67,10 +67,43 @@ def test_py_spys_processes_and_threads_are_no_functions():
     assert not any(f["significant"] or f["totalSignificant"] for f in functions.values())
 
 
+def test_py_spys_flame_graph_is_read(tmp_path):
+    body, functions = as_json(SPY + ".svg", SPY + ".svg")
+    assert body["before"]["format"] == "flamegraph" and body["before"]["samples"] == 277
+    assert not [name for name in functions if name.startswith(("process ", "thread (", " "))]
+    share = {name: round(f["totalAfter"] * 277 / 100) for name, f in functions.items()}
+    # as the boxes of these names say it: "JSONEncoder.iterencode (json/encoder.py:258) (74 samples, 26.71%)"
+    assert share["JSONEncoder.iterencode"] == 74 and share["Thread.run"] == 59 and "(not shown)" not in functions
+    assert functions["spin"]["path"] == "crowd.py" and functions["JSONEncoder.encode"]["origin"] == "library"
+    text = open(SPY + ".svg").read()
+    for cut in [len(text) // 2, len(text) - 8]:
+        (tmp_path / "cut.svg").write_text(text[:cut])
+        assert "is cut" in diff(tmp_path / "cut.svg", SPY + ".raw", code=1).stderr
+
+
+def test_a_flame_graph_is_read_as_its_titles_say(tmp_path):
+    path = tmp_path / "own.svg"
+    subprocess.run([BASILISK, "record", "-r", "200", "-o", path, "--", sys.executable,
+                    os.path.join(FIXTURES, "shares.py"), "--seconds", "0.5"], check=True, capture_output=True, timeout=60)
+    root = xml.etree.ElementTree.parse(path).getroot()
+    space = "{http://www.w3.org/2000/svg}"
+    plot = [g for g in root.iter(space + "g") if g.get("data-unit")][0]
+    own = {}
+    for box in plot:
+        label, says = box.find(space + "title").text.split("\n", 1)
+        if "; own: " in says:
+            name = label.split(" (")[0]
+            own[name] = own.get(name, 0) + float(re.search(r"own: .*, ([0-9.]+) s", says).group(1))
+    whole = int(plot[0].get("data-w").split()[0]) / 1e9
+    _, functions = as_json(path, path)
+    for name in ["heavy", "light"]:
+        assert abs(functions[name]["selfAfter"] - 100 * own[name] / whole) < 0.1
+
+
 def test_a_profile_does_not_differ_from_itself_in_any_format(tmp_path, python="/usr/bin/python3"):
     if not shutil.which(python):
         python = sys.executable
-    for name in ["speedscope", "cpuprofile", "chrometrace", "raw", "pprof"]:
+    for name in ["speedscope", "cpuprofile", "chrometrace", "raw", "pprof", "flamegraph"]:
         path = tmp_path / ("own." + name)
         subprocess.run([BASILISK, "record", "-r", "500", "-f", name, "-o", path, "--", python,
                         os.path.join(FIXTURES, "shares.py"), "--seconds", "0.5"], check=True, capture_output=True,

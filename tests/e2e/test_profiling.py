@@ -4,6 +4,7 @@ import os
 import re
 import stat
 import time
+import xml.etree.ElementTree
 
 import pytest
 
@@ -36,6 +37,15 @@ def check_files(paths):
         with open(os.path.join(os.path.dirname(path), ".gitignore")) as file:
             assert file.read().strip() == "*"
     assert re.fullmatch(r"shares-\d{8}-\d{6}(-\d+)?\.speedscope\.json", os.path.basename(paths["speedscope"]))
+    stem = paths["speedscope"][:-len(".speedscope.json")]
+    assert paths == {"speedscope": stem + ".speedscope.json", "cpuprofile": stem + ".cpuprofile",
+                     "flamegraph": stem + ".svg", "markdown": stem + ".md"}
+    svg = xml.etree.ElementTree.parse(paths["flamegraph"]).getroot()
+    assert svg.tag == "{http://www.w3.org/2000/svg}svg"
+    with open(paths["markdown"], encoding="utf-8") as file:
+        summary = file.read()
+    assert "Profile of `shares.py`" in summary and "heavy" in summary and os.path.basename(stem) in summary
+    assert len([line for line in summary.splitlines() if line]) == 10
     return profiles.check_speedscope(paths["speedscope"]), profiles.check_cpuprofile(paths["cpuprofile"])
 
 

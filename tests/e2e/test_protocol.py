@@ -11,13 +11,15 @@ import protocol
 
 PROFILE = {
     "sessionId": "1", "samples": 10, "errors": 0, "torn": 0, "seconds": 1.5,
-    "paths": {"speedscope": "/tmp/a.speedscope.json", "cpuprofile": "/tmp/a.cpuprofile"},
+    "paths": {"speedscope": "/tmp/a.speedscope.json", "cpuprofile": "/tmp/a.cpuprofile",
+              "flamegraph": "/tmp/a.svg", "markdown": "/tmp/a.md"},
     "top": [{"function": "f", "path": "/a.py", "line": 1, "selfPercent": 60.5, "totalPercent": 100}],
 }
 STATUS = {
     "profiling": {"sessionId": "1", "pid": 1, "sampleRate": 100}, "pid": 1, "version": "0.1.0",
     "commands": [{"request": "basilisk.status", "console": "/basilisk"}],
 }
+SIDE = {"path": "/tmp/a.svg", "format": "flamegraph", "name": "a.py", "python": "3.13.0", "commit": "", "samples": 9}
 POSITION = {"line": 0, "character": 0}
 EXAMPLES = {
     "basilisk.profiler.start.arguments": {"pid": 1, "preset": "default", "sampleRate": 100, "includeNative": False,
@@ -27,6 +29,12 @@ EXAMPLES = {
     "basilisk.profiler.snapshot.response": PROFILE,
     "basilisk.profiler.stop.arguments": {"sessionId": "1"},
     "basilisk.profiler.stop.response": PROFILE,
+    "basilisk.profiler.compare.arguments": {"baseline": "a.svg", "candidate": "b.svg"},
+    "basilisk.profiler.compare.response": {
+        "baseline": SIDE, "candidate": SIDE, "significantFunctions": 1, "visiblePoints": 1.5,
+        "functions": [{"function": "f", "path": "/a.py", "selfBefore": 10, "selfAfter": 12.5, "delta": 2.5,
+                       "significant": True, "totalBefore": 10, "totalAfter": 12.5, "totalDelta": 2.5,
+                       "totalSignificant": True}]},
     "basilisk.profile.event": dict(PROFILE, reason="stopped"),
     "basilisk.processes.arguments": {},
     "basilisk.processes.response": {"processes": [{"pid": 1, "python": "/usr/bin/python3", "version": "3.11.2",
@@ -53,7 +61,7 @@ OPTIONAL = {
     "basilisk.status.event": ["profiling"],
     "launch.basilisk": ["profile", "memory", "profile.preset"],
 }
-FORMATS = ("paths.speedscope", "paths.cpuprofile")  # a format that could not be written is missing
+FORMATS = ("paths.speedscope", "paths.cpuprofile", "paths.flamegraph", "paths.markdown")  # a format that could not be written is missing
 PROFILES = ("basilisk.profiler.snapshot.response", "basilisk.profiler.stop.response", "basilisk.profile.event")
 
 

@@ -179,6 +179,7 @@ def check_pprof(path, facts):
     for location in map(dict, map(read_message, fields.get(4, []))):
         line = dict(read_message(location[4]))
         locations[location[1]] = functions[line[1]][1], line.get(2, 0)
+        check(2 in line or 3 not in line, "a column only where there is a line")
         check(location[2] == 1, "all are of the one mapping")
     samples = ns = 0
     lines = {}

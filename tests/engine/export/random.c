@@ -114,6 +114,9 @@ struct bsk_profile *random_profile(uint32_t seed)
         bsk_profile_add(profile, node, *start_ns, wall_ns, cpu_ns, next(&state, 3));
         bsk_profile_add_states(profile, node, cpu_ns / 2, next(&state, 2) ? 0 : MS,
                                next(&state, 2) ? 0 : 7 * MS);
+        for (uint32_t c = next(&state, 3) ? next(&state, 80) : 0; c-- > 0;)
+            bsk_profile_saw_column(profile, node, next(&state, 100), 1 + next(&state, 3));
+        bsk_profile_called_from(profile, node, next(&state, 4));
         *start_ns += wall_ns;
         end_ns = *start_ns > end_ns ? *start_ns : end_ns;
     }

@@ -231,11 +231,36 @@ static struct bsk_profile *kinds(void)
     return finish(profile, at_ns);
 }
 
+/* One line that runs at two columns and calls from three; one that is seen at no column most. */
+static struct bsk_profile *columns(void)
+{
+    struct bsk_profile *profile = begin("app.py");
+    uint32_t track = bsk_profile_track(profile, 7, 7, "app.py", "MainThread");
+    uint32_t module = python(profile, "<module>", 1), work = python(profile, "work", 10);
+    uint32_t f = python(profile, "f", 20), g = python(profile, "g", 30);
+    const struct bsk_profile_frame in_f[] = { { module, 40 }, { work, 11 }, { f, 21 } };
+    const struct bsk_profile_frame in_g[] = { { module, 40 }, { work, 11 }, { g, 31 } };
+    uint32_t nodes[] = { two(profile, track, module, 40, work, 11),
+                         bsk_profile_stack(profile, track, in_f, 3),
+                         bsk_profile_stack(profile, track, in_g, 3) };
+    static const struct {
+        uint32_t node, column, called;
+    } seen[] = { { 0, 5, 1 },  { 0, 12, 1 }, { 1, 9, 12 },  { 1, 9, 12 }, { 1, 9, 5 },
+                 { 2, 3, 20 }, { 2, 7, 20 }, { 2, 15, 20 }, { 0, 12, 1 }, { 1, 0, 0 } };
+    for (uint32_t i = 0; i < sizeof(seen) / sizeof(seen[0]); i++) {
+        uint32_t node = nodes[seen[i].node];
+        bsk_profile_add(profile, node, i * 10 * (uint64_t)MS, 10 * MS, 10 * MS - i, 1);
+        bsk_profile_saw_column(profile, node, seen[i].column, 1);
+        bsk_profile_called_from(profile, node, seen[i].called);
+    }
+    return finish(profile, 100 * MS);
+}
+
 const struct sample_profile sample_profiles[] = {
     { "kinds", kinds, true },         { "empty", empty, true },
     { "only-idle", only_idle, true }, { "one-thread", one_thread, true },
     { "threads", threads, true },     { "strange-names", strange_names, true },
     { "deep", deep, false },          { "pruned", pruned, false },
-    { "coarse", coarse, false },
+    { "coarse", coarse, false },      { "columns", columns, true },
 };
 const size_t sample_profile_count = sizeof(sample_profiles) / sizeof(sample_profiles[0]);

@@ -124,6 +124,10 @@ static void old_sets_leave_and_strangers_stay(void **state)
         touch(name, 10);
         snprintf(name, sizeof(name), "app.py-20200101-0000%02d.cpuprofile", i);
         touch(name, 10);
+        snprintf(name, sizeof(name), "app.py-20200101-0000%02d.svg", i);
+        touch(name, 10);
+        snprintf(name, sizeof(name), "app.py-20200101-0000%02d.md", i);
+        touch(name, 10);
     }
     static const char *const strangers[] = {
         "notes.md",
@@ -140,6 +144,9 @@ static void old_sets_leave_and_strangers_stay(void **state)
     assert_false(there(".gitignore")); /* somebody else's files are here */
     assert_false(there("app.py-20200101-000010.speedscope.json"));
     assert_false(there("app.py-20200101-000010.cpuprofile"));
+    assert_false(there("app.py-20200101-000010.svg"));
+    assert_false(there("app.py-20200101-000010.md"));
+    assert_true(there("app.py-20200101-000011.md"));         /* four files, one set */
     assert_true(there("app.py-20200101-000011.cpuprofile")); /* 49, and the new one */
     for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++)
         assert_true(there(strangers[i]));

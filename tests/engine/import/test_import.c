@@ -66,7 +66,7 @@ static void what_was_written_is_read_back(void **state)
         bool order, meta;
     } cases[] = {
         { "speedscope", true, true }, { "cpuprofile", true, true }, { "chrometrace", true, true },
-        { "pprof", false, true },     { "raw", false, false },
+        { "pprof", false, true },     { "raw", false, false },      { "flamegraph", false, true },
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -102,6 +102,207 @@ static void what_was_written_is_read_back(void **state)
         bsk_profile_free(profile);
         free(bytes);
     }
+}
+
+/* What a function at a line used itself, over all stacks; "(not shown)" is left out. */
+static uint64_t self_ns_of(const struct bsk_profile *profile, const char *name, uint32_t line)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < bsk_profile_node_count(profile); i++) {
+        const struct bsk_node *node = bsk_profile_node_at(profile, i);
+        if (node->depth > 0 && node->line == line &&
+            strcmp(bsk_profile_function_at(profile, node->function).name, name) == 0)
+            sum += node->self_ns;
+    }
+    return sum;
+}
+
+static struct bsk_profile *through_svg(const struct bsk_profile *profile)
+{
+    char *bytes = NULL;
+    size_t size = 0;
+    struct bsk_error err = { 0 };
+    struct bsk_imported back;
+    FILE *out = open_memstream(&bytes, &size);
+    assert_int_equal(bsk_exporter_named("flamegraph")->write(profile, out, &err), BSK_OK);
+    fclose(out);
+    int rc = take(bytes, size, &back, &err);
+    assert_string_equal(err.message, "");
+    assert_int_equal(rc, BSK_OK);
+    free(bytes);
+    return back.profile;
+}
+
+static void a_flame_graph_gives_back_each_nanosecond(void **state)
+{
+    enum { FUNCTIONS = 40 };
+    (void)state;
+    struct bsk_profile *profile = bsk_profile_new(0);
+    uint32_t functions[FUNCTIONS], tracks[3];
+    char name[32];
+    unsigned seed = 7;
+    for (int i = 0; i < FUNCTIONS; i++) {
+        snprintf(name, sizeof(name), "f%d.<&>", i);
+        functions[i] =
+            bsk_profile_function(profile, name, "/srv/a \"b\" (c)/x.py", 1, BSK_FUNCTION_PYTHON);
+    }
+    tracks[0] = bsk_profile_track(profile, 7, 7, "app.py", "MainThread");
+    tracks[1] = bsk_profile_track(profile, 7, 8, "app.py", "thread 3: odd");
+    tracks[2] = bsk_profile_track(profile, 9, 9, "process 1: <b>", "MainThread");
+    for (int i = 0; i < 5000; i++) {
+        struct bsk_profile_frame stack[12];
+        size_t depth = 1 + (size_t)i % 12;
+        for (size_t d = 0; d < depth; d++) {
+            seed = seed * 1664525 + 1013904223;
+            stack[d] = (struct bsk_profile_frame){ functions[(seed >> 16) % (d < 3 ? 2 : 6)],
+                                                   (seed >> 24) % 2 };
+        }
+        bsk_profile_add(profile, bsk_profile_stack(profile, tracks[i % 3], stack, depth), 0, 0,
+                        1000003 + seed % 9000000, 1);
+    }
+    struct bsk_profile *back = through_svg(profile);
+    assert_int_equal(bsk_profile_cpu_ns(back), bsk_profile_cpu_ns(profile));
+    assert_int_equal(bsk_profile_samples(back), bsk_profile_samples(profile));
+    uint64_t hidden = self_ns_of(back, "(not shown)", 0), missing = 0;
+    for (int i = 0; i < 6; i++) {
+        snprintf(name, sizeof(name), "f%d.<&>", i);
+        for (uint32_t line = 0; line < 2; line++) {
+            uint64_t was = self_ns_of(profile, name, line), is = self_ns_of(back, name, line);
+            assert_true(is <= was);
+            missing += was - is;
+        }
+    }
+    assert_int_equal(missing, hidden); /* what was too narrow to be drawn, and nothing else */
+    assert_true(hidden < bsk_profile_cpu_ns(profile) / 3);
+    /* what was drawn is drawn again to the nanosecond */
+    struct bsk_profile *again = through_svg(back);
+    assert_int_equal(bsk_profile_cpu_ns(again), bsk_profile_cpu_ns(profile));
+    assert_int_equal(self_ns_of(again, "f0.<&>", 0), self_ns_of(back, "f0.<&>", 0));
+    bool tracks_found[2] = { false };
+    for (uint32_t i = 0; i < bsk_profile_track_count(back); i++) {
+        struct bsk_track track = bsk_profile_track_at(back, i);
+        tracks_found[0] |= track.pid == 7 && track.tid == 8 &&
+                           strcmp(track.thread, "thread 3: odd") == 0 &&
+                           strcmp(track.process, "app.py") == 0;
+        tracks_found[1] |= track.pid == 9 && strcmp(track.process, "process 1: <b>") == 0;
+    }
+    assert_true(tracks_found[0] && tracks_found[1]);
+    bsk_profile_free(again);
+    bsk_profile_free(back);
+    bsk_profile_free(profile);
+}
+
+static void thread_frames_of_ours_are_tracks_as_in_other_formats(void **state)
+{
+    (void)state;
+    struct bsk_profile *profile = bsk_profile_new(0);
+    uint32_t track = bsk_profile_track(profile, 7, 7, "a.py", "");
+    const struct bsk_profile_frame frames[] = {
+        { bsk_profile_function(profile, "process 12:\"b.py\"", "", 0, BSK_FUNCTION_SPECIAL), 0 },
+        { bsk_profile_function(profile, "thread (34): pool (1)", "", 0, BSK_FUNCTION_SPECIAL), 0 },
+        { bsk_profile_function(profile, "f", "/a.py", 1, BSK_FUNCTION_PYTHON), 3 },
+        { bsk_profile_function(profile, "thread (35): no", "/a.py", 1, BSK_FUNCTION_PYTHON), 4 },
+    };
+    bsk_profile_add(profile, bsk_profile_stack(profile, track, frames, 4), 0, 0, 5 * MS, 1);
+    struct bsk_profile *back = through_svg(profile);
+    assert_int_equal(bsk_profile_node_count(back) - bsk_profile_track_count(back), 2);
+    struct bsk_track last = bsk_profile_track_at(back, (uint32_t)bsk_profile_track_count(back) - 1);
+    assert_int_equal(last.pid, 12);
+    assert_int_equal(last.tid, 34);
+    assert_string_equal(last.process, "b.py");
+    assert_string_equal(last.thread, "pool (1)");
+    bsk_profile_free(back);
+    bsk_profile_free(profile);
+}
+
+static void samples_without_time_are_drawn_and_read_back(void **state)
+{
+    (void)state;
+    struct bsk_profile *profile = bsk_profile_new(0);
+    uint32_t track = bsk_profile_track(profile, 7, 7, "", "");
+    struct bsk_profile_frame frame = {
+        bsk_profile_function(profile, "f", "/a.py", 1, BSK_FUNCTION_PYTHON), 3
+    };
+    bsk_profile_add(profile, bsk_profile_stack(profile, track, &frame, 1), 0, 0, 0, 17);
+    struct bsk_profile *back = through_svg(profile);
+    assert_int_equal(bsk_profile_samples(back), 17);
+    assert_int_equal(self_ns_of(back, "f", 3), 17 * MS);
+    bsk_profile_free(back);
+    bsk_profile_free(profile);
+}
+
+#define SVG "<?xml version='1.0'?><!-- <svg> --><svg xmlns='http://www.w3.org/2000/svg'>"
+#define BOX(weight, x, y, width, label)                                                            \
+    "<g data-w='" weight "'><title>" label "\nx</title><rect class='u0' x='" x "' y='" y           \
+    "' width='" width "'/></g>"
+
+static void a_hostile_svg_is_refused_with_the_reason(void **state)
+{
+    static const struct {
+        const char *why, *bytes, *says;
+    } cases[] = {
+        { "cut in a tag", SVG "<g data-w='1 1'><re", "line 1: the SVG is cut" },
+        { "cut between tags", SVG "\n<g></g>", "line 2: the SVG is cut" },
+        { "cut in a comment", SVG "<!-- </svg>", "the SVG is cut" },
+        { "a tag in a tag", SVG "<g <g></g></svg>", "a tag that does not end" },
+        { "no name", SVG "< ></svg>", "a tag without a name" },
+        { "more ends than begins", SVG "</svg></g>", "an end of something that did not begin" },
+        { "two documents", SVG "</svg><svg/>", "more than one document" },
+        { "a weight of letters", SVG BOX("1 x", "1", "0", "1", "f") "</svg>",
+          "data-w is no weight" },
+        { "a weight of one number", SVG BOX("1", "1", "0", "1", "f") "</svg>",
+          "data-w is no weight" },
+        { "a weight of three", SVG BOX("1 1 1", "1", "0", "1", "f") "</svg>",
+          "data-w is no weight" },
+        { "a negative weight", SVG BOX("-1 1", "1", "0", "1", "f") "</svg>",
+          "data-w is no weight" },
+        { "a weight past 10^18", SVG BOX("99999999999999999999 1", "1", "0", "1", "f") "</svg>",
+          "data-w is no weight" },
+        { "no place", SVG BOX("1 1", "NaN", "0", "1", "f") "</svg>", "a box without a place" },
+        { "no title", SVG "<g data-w='1 1'><rect x='1' y='1' width='1'/></g></svg>",
+          "a box without a title" },
+        { "two at the bottom",
+          SVG BOX("2 2", "10", "0", "2", "f") BOX("1 1", "20", "0", "1", "g") "</svg>",
+          "several boxes lie at the bottom" },
+        { "one that hangs in the air",
+          SVG BOX("2 2", "10", "0", "2", "f") BOX("1 1", "20", "17", "1", "g") "</svg>",
+          "a box stands on no other" },
+        { "two that weigh more than the one below",
+          SVG BOX("3 3", "10", "0", "4", "f") BOX("2 2", "10", "17", "2", "g")
+              BOX("2 2", "12", "17", "2", "h") "</svg>",
+          "boxes weigh more than the one that they stand on" },
+        { "more of its own than in all", SVG BOX("3 3 4 4", "10", "0", "4", "f") "</svg>",
+          "a box weighs less than it uses itself" },
+        { "an empty profile of ours", SVG BOX("0 0", "10", "0", "4", "f") "</svg>", "No samples" },
+        { "ours and inferno's at once",
+          SVG BOX("3 3", "10", "0", "4", "f") "<g><title>g</title><rect fg:x='0' fg:w='1' "
+                                              "y='1'/></g></svg>",
+          "no box says what it weighs" },
+        { "broken metadata", SVG "<metadata>{\"basilisk\":</metadata></svg>",
+          "the metadata are broken" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct bsk_imported back;
+        struct bsk_error err;
+        print_message("  %s\n", cases[i].why);
+        assert_true(take(cases[i].bytes, strlen(cases[i].bytes), &back, &err) < 0);
+        assert_null(back.profile);
+        if (!strstr(err.message, cases[i].says))
+            assert_string_equal(err.message, cases[i].says);
+        assert_true(strncmp(err.message, "file: ", 6) == 0);
+    }
+    /* entities that would grow are never looked at */
+    static const char laughs[] = "<!DOCTYPE svg [<!ENTITY a \"ha\"><!ENTITY b \"&a;&a;\">]>"
+                                 "<svg>" BOX("3 3", "1", "0", "4", "&b;&b;")
+                                     BOX("3 3", "1", "17", "4", "&#x66;&b;&#0;") "</svg>";
+    struct bsk_imported back;
+    struct bsk_error err;
+    int rc = take(laughs, strlen(laughs), &back, &err);
+    assert_string_equal(err.message, "");
+    assert_int_equal(rc, BSK_OK);
+    assert_int_equal(self_ns_of(back.profile, "f&b;\xef\xbf\xbd", 0), 3 * MS);
+    bsk_profile_free(back.profile);
 }
 
 static void raw_lines_are_read_as_py_spy_writes_them(void **state)
@@ -154,7 +355,8 @@ static void a_broken_file_is_refused_with_the_place(void **state)
         { "nothing", "", "the file is empty" },
         { "blanks", " \n ", "this is no profile" },
         { "text", "Dear diary\n", "this is no profile" },
-        { "an SVG", "<svg xmlns=''></svg>", "an SVG shows rounded widths" },
+        { "another SVG", "<svg xmlns=''></svg>", "an SVG in which no box says what it weighs" },
+        { "HTML", "<!DOCTYPE html><p>", "this is no profile" },
         { "other JSON", "{\"a\": 1}", "neither \"shared\"" },
         { "cut JSON", "{\"shared\":{\"frames\":[",
           "line 1, column 22: a value was expected, but the "
@@ -218,8 +420,8 @@ static void every_cut_of_a_real_file_is_refused_or_read(void **state)
 {
     (void)state;
     struct bsk_profile *profile = sample();
-    static const char *const formats[] = { "speedscope", "cpuprofile", "chrometrace", "pprof",
-                                           "raw" };
+    static const char *const formats[] = { "speedscope", "cpuprofile", "chrometrace",
+                                           "pprof",      "raw",        "flamegraph" };
     for (size_t f = 0; f < sizeof(formats) / sizeof(formats[0]); f++) {
         char *bytes = NULL;
         size_t size = 0;
@@ -307,6 +509,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_written_is_read_back),
+        cmocka_unit_test(a_flame_graph_gives_back_each_nanosecond),
+        cmocka_unit_test(thread_frames_of_ours_are_tracks_as_in_other_formats),
+        cmocka_unit_test(samples_without_time_are_drawn_and_read_back),
+        cmocka_unit_test(a_hostile_svg_is_refused_with_the_reason),
         cmocka_unit_test(raw_lines_are_read_as_py_spy_writes_them),
         cmocka_unit_test(a_broken_file_is_refused_with_the_place),
         cmocka_unit_test(every_cut_of_a_real_file_is_refused_or_read),

@@ -67,7 +67,7 @@ static void folds_each_stack_as_its_reason_says(void **state)
         print_message("  %s\n", cases[i].why);
         for (size_t at = 0; at < depth; at++)
             frames[depth - 1 - at] =
-                (struct bsk_frame){ &codes[(unsigned char)cases[i].stack[at]], 1, 0 };
+                (struct bsk_frame){ .code = &codes[(unsigned char)cases[i].stack[at]], .line = 1 };
         assert_true(bsk_fold_stack(fold, frames, depth, cases[i].main_thread, &folded));
         for (size_t at = folded.depth; at > 0; at--)
             got[length++] = (char)folded.frames[at - 1].code->id;
