@@ -142,6 +142,7 @@ static struct bsk_recording_options recording_options(struct record *record)
                                  : BSK_CLOCK_CPU,
         .idle_stacks = options->idle && !options->gil,
         .no_ticks = options->no_ticks,
+        .blocking = options->blocking,
         .subprocesses = options->subprocesses,
         .bell = ring,
         .user = record,
@@ -380,6 +381,10 @@ static int write_final(struct record *record)
     if (record->loss.samples)
         fprintf(stderr, "%llu samples were of other files alone (--only, --exclude)\n",
                 (unsigned long long)record->loss.samples);
+    if (meta->method == BSK_METHOD_STOP)
+        fprintf(stderr, "stops: %llu  stopped: %.3f s of %.1f s  longest stop: %.0f us\n",
+                (unsigned long long)meta->stopped, (double)meta->stopped_ns / 1e9,
+                (double)meta->duration_ns / 1e9, (double)meta->longest_stop_ns / 1e3);
     fprintf(stderr, "samples: %llu  errors: %llu  torn: %llu  rate: %.1f Hz  wrote: %s\n",
             (unsigned long long)(meta->samples - record->loss.samples),
             (unsigned long long)meta->errors, (unsigned long long)meta->torn, rate_held(meta),
@@ -458,11 +463,6 @@ static int run_record(const struct cli_command *command, int argc, char **argv)
             "basilisk: --native is not in this build: it records Python's stacks, and those of C, "
             "C++ and Cython are still lacking; leave it out to record the Python part\n",
             stderr);
-        code = 1;
-    } else if (code == 0 && record.options.blocking) {
-        fputs("basilisk: --blocking is not in this build: no thread is ever stopped, what a read "
-              "leaves open is told by what was proven before; leave --blocking out\n",
-              stderr);
         code = 1;
     } else if (code == 0) {
         /* glibc raises this by itself, and then keeps the memory of profiles that are gone */

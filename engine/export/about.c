@@ -90,6 +90,10 @@ void bsk_export_about(const struct bsk_profile *profile, struct bsk_json *json)
     bsk_json_field_uint(json, "filled", meta->filled);
     bsk_json_field_uint(json, "unread", meta->unread);
     bsk_json_field_uint(json, "stopped", meta->stopped);
+    if (meta->method == BSK_METHOD_STOP) {
+        bsk_json_field_double(json, "stoppedSeconds", (double)meta->stopped_ns / 1e9, 6);
+        bsk_json_field_double(json, "longestStopSeconds", (double)meta->longest_stop_ns / 1e9, 6);
+    }
     bsk_json_field_uint(json, "missed", meta->missed);
     bsk_json_field_uint(json, "lost", bsk_profile_lost(profile));
     bsk_json_field_double(json, "timelineWindowSeconds",

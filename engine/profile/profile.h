@@ -109,6 +109,8 @@ struct bsk_profile_meta {
     uint64_t filled;      /* stacks whose innermost frame was told by what was proven before */
     uint64_t unread;      /* stacks that end in "(unread)": what ran above could not be told */
     uint64_t stopped;     /* times that a thread was stopped for a sample */
+    uint64_t stopped_ns; /* how long threads stood still for samples, all in all; and at the most */
+    uint64_t longest_stop_ns;
     enum bsk_clock clock;
     enum bsk_method method;
     uint64_t missed;     /* sweeps left out because the clock ran late */

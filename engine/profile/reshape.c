@@ -236,6 +236,7 @@ static void carry_meta(struct reshaping *r)
         meta->filled = less(meta->filled, was->filled);
         meta->unread = less(meta->unread, was->unread);
         meta->stopped = less(meta->stopped, was->stopped);
+        meta->stopped_ns = less(meta->stopped_ns, was->stopped_ns);
         meta->missed = less(meta->missed, was->missed);
     }
     meta->samples = less(meta->samples, r->loss.samples);

@@ -27,6 +27,7 @@ enum {
     SCAN_MAX_MS = 600, /* as long as that keeps the promise */
     START_TRIES = 20,  /* a Python that has only just been started is not readable yet */
     START_PAUSE_MS = 25,
+    LET_GO_NS = 500000,  /* how long a thread stands still at most that stops too late */
     RETRY_MAX_MS = 3000, /* a child that is no Python (yet) is looked at again, ever more rarely */
 };
 
@@ -75,6 +76,7 @@ struct bsk_recording {
     uint64_t slot_ns, deadline_ns; /* the period that we are in, and its sample's moment */
     uint64_t lot;
     uint64_t next_totals_ns, next_relatives_ns, next_scan_ns;
+    bool stops_due;   /* threads may still be about to stop */
     pid_t newest_pid; /* when children were looked for last */
     uint64_t missed;
     char python[64];
@@ -110,7 +112,19 @@ static void describe(struct bsk_recording *recording, uint64_t now)
     meta->unread = recording->context.unread;
     meta->missed = recording->missed;
     if (recording->target_count > 0) /* at the end the last answer stands */
-        meta->method = all_tick(recording) ? BSK_METHOD_TICK : BSK_METHOD_READ;
+        meta->method = recording->context.blocking ? BSK_METHOD_STOP
+                       : all_tick(recording)       ? BSK_METHOD_TICK
+                                                   : BSK_METHOD_READ;
+    meta->stopped = recording->context.stops;
+    meta->stopped_ns = recording->context.stopped_ns;
+    meta->longest_stop_ns = recording->context.longest_stop_ns;
+    for (size_t i = 0; i < recording->target_count && recording->context.blocking; i++) {
+        struct bsk_pause_cost cost = bsk_target_stop_cost(recording->targets[i]);
+        meta->stopped += cost.stops;
+        meta->stopped_ns += cost.stopped_ns;
+        if (cost.longest_ns > meta->longest_stop_ns)
+            meta->longest_stop_ns = cost.longest_ns;
+    }
     snprintf(meta->python, sizeof(meta->python), "%s", recording->python);
 }
 
@@ -314,6 +328,16 @@ static void sweep(struct bsk_recording *recording)
             i++;
     }
     bsk_profile_meta(recording->profile)->sweeps++;
+    recording->stops_due = recording->context.blocking;
+}
+
+/* A thread that stops after its sample stands still until it is let go. */
+static void let_go(struct bsk_recording *recording)
+{
+    bool all = true;
+    for (size_t i = 0; i < recording->target_count; i++)
+        all = bsk_target_let_go(recording->targets[i]) && all;
+    recording->stops_due = !all;
 }
 
 /* ---- The thread --------------------------------------------------------------------------------
@@ -438,7 +462,13 @@ static void *run(void *user)
         bool profile_wanted = false;
         bool resting = all_held(recording);
         uint64_t wake = resting ? bsk_now_ns() + RELATIVES_MS * 1000000ULL : recording->deadline_ns;
+        if (recording->stops_due) {
+            uint64_t soon = bsk_now_ns() + LET_GO_NS;
+            wake = soon < wake ? soon : wake;
+        }
         bool stop = wait_until(recording, wake, orders, &count, &profile_wanted);
+        if (recording->stops_due)
+            let_go(recording);
         for (size_t i = 0; i < count; i++)
             obey(recording, &orders[i]);
         if (profile_wanted)
@@ -535,6 +565,7 @@ static struct bsk_recording *recording_new(const struct bsk_recording_options *o
     recording->context.profile = recording->profile;
     recording->context.period_ns = recording->period_ns;
     recording->context.clock = options->clock;
+    recording->context.blocking = options->blocking;
     recording->context.idle_stacks = options->idle_stacks || options->clock == BSK_CLOCK_WALL;
     if (!options->no_ticks && !options->blocking && !options->idle_stacks &&
         options->clock != BSK_CLOCK_WALL && rate_hz <= BSK_TICK_MAX_HZ)
@@ -545,6 +576,7 @@ static struct bsk_recording *recording_new(const struct bsk_recording_options *o
     meta->started_unix_ns = (int64_t)wall.tv_sec * 1000000000 + wall.tv_nsec;
     meta->rate_hz = rate_hz;
     meta->clock = options->clock;
+    meta->method = options->blocking ? BSK_METHOD_STOP : BSK_METHOD_READ;
     bsk_process_command(pid, meta->command, sizeof(meta->command));
     hide_token(meta->command);
     return recording;

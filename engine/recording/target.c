@@ -78,11 +78,12 @@ int bsk_target_open(struct bsk_target_context *context, pid_t pid, const char *n
     struct bsk_target *target = calloc(1, sizeof(*target));
     if (!target)
         return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
-    const struct bsk_sampler_options options = { .idle_stacks = context->idle_stacks };
+    target->context = context;
+    const struct bsk_sampler_options options = { .idle_stacks = context->idle_stacks,
+                                                 .stop_threads = context->blocking };
     int rc = bsk_sampler_open(pid, &options, &target->sampler, err);
     if (rc != BSK_OK)
         goto fail;
-    target->context = context;
     target->pid = pid;
     target->is_child = is_child;
     target->fold = bsk_fold_new(context->folders, context->folder_count);
@@ -130,6 +131,14 @@ void bsk_target_close(struct bsk_target *target, uint64_t now_ns)
     free_member(&target->ticking);
     for (size_t i = 0; i < target->member_count; i++)
         end_member(target, &target->members[i], now_ns - target->context->start_ns);
+    if (target->sampler) {
+        struct bsk_pause_cost cost = bsk_target_stop_cost(target);
+        struct bsk_target_context *context = target->context;
+        context->stops += cost.stops;
+        context->stopped_ns += cost.stopped_ns;
+        if (cost.longest_ns > context->longest_stop_ns)
+            context->longest_stop_ns = cost.longest_ns;
+    }
     bsk_sampler_close(target->sampler);
     bsk_fold_free(target->fold);
     free(target->members);
@@ -174,6 +183,16 @@ void bsk_target_hold(struct bsk_target *target, bool hold)
 bool bsk_target_ticking(const struct bsk_target *target)
 {
     return target->ticks != NULL;
+}
+
+struct bsk_pause_cost bsk_target_stop_cost(const struct bsk_target *target)
+{
+    return bsk_sampler_stop_cost(target->sampler);
+}
+
+bool bsk_target_let_go(struct bsk_target *target)
+{
+    return bsk_sampler_let_go(target->sampler);
 }
 
 bool bsk_target_held(const struct bsk_target *target)

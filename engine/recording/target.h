@@ -22,6 +22,9 @@ struct bsk_target_context {
     pid_t threads_pid;
     enum bsk_clock clock;
     bool idle_stacks;
+    bool blocking; /* threads are stopped for their samples */
+    uint64_t stops, stopped_ns,
+        longest_stop_ns; /* what that has cost: of targets that are closed */
     uint64_t samples, errors, torn, filled, unread; /* counted by all targets */
 };
 
@@ -45,6 +48,13 @@ bool bsk_target_held(const struct bsk_target *target);
 
 /* Its threads are sampled at their own clock ticks: sweeps may be BSK_TICKS_READ_MS apart. */
 bool bsk_target_ticking(const struct bsk_target *target);
+
+/* What stopping its threads has cost so far; zeroes where none is stopped. */
+struct bsk_pause_cost bsk_target_stop_cost(const struct bsk_target *target);
+
+/* False: some of its threads were asked to stop and did not yet. Call again within a millisecond.
+ */
+bool bsk_target_let_go(struct bsk_target *target);
 
 /* One sample of all its threads into the profile. BSK_E_GONE: it has ended, or is another program
  * now. Other failures are counted and do not matter. */
