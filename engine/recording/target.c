@@ -18,6 +18,7 @@ struct member {
     uint32_t seen_in; /* the sweep that saw it last */
     bool ignored;     /* the debugger's */
     bool named;       /* by the debug session or by threading itself */
+    int32_t call;     /* as the track was told; BSK_CALL_UNKNOWN: none */
     uint32_t stack;   /* the number of the stack that `nodes` is of; 0: of none */
     uint32_t *nodes;  /* of its frames, outermost first */
     size_t node_count, node_capacity;
@@ -285,6 +286,7 @@ static struct member *member_of(struct bsk_target *target, pid_t tid)
     struct member *member = &target->members[target->member_count];
     memset(member, 0, sizeof(*member));
     member->tid = tid;
+    member->call = BSK_CALL_UNKNOWN;
     member->account.clock = target->context->clock;
     member->track = bsk_target_track(target, tid, &member->ignored, &member->named);
     target->member_count++;
@@ -452,6 +454,11 @@ static void look(struct bsk_target *target, const struct bsk_thread_sample *thre
     bool runs = thread->state == BSK_THREAD_RUNNING;
     if (thread->has_stack)
         node = node_of(target, member, thread, &is_debuggers);
+    int32_t call = thread->state == BSK_THREAD_CALL ? thread->call : BSK_CALL_UNKNOWN;
+    if (call != member->call) {
+        bsk_profile_note_call(context->profile, member->track, bsk_call_name(call));
+        member->call = call;
+    }
     context->torn += thread->torn;
     context->errors += runs && !thread->has_stack && !thread->torn;
     context->filled += thread->has_stack && thread->filled;
@@ -462,6 +469,7 @@ static void look(struct bsk_target *target, const struct bsk_thread_sample *thre
         .runs = runs,
         .gil = thread->holds_gil,
         .gil_wait = thread->state == BSK_THREAD_GIL_WAIT,
+        .in_call = thread->state == BSK_THREAD_CALL,
         .counted = thread->counted,
         .cpu_ns = thread->cpu_ns,
     };

@@ -244,12 +244,6 @@ def test_idle_and_gil_are_taken(busy, tmp_path):
         assert done.code == 0 and done.summary["samples"] > 0, (option, done.err)
 
 
-def test_blocking_says_that_it_is_lacking(busy, tmp_path):
-    done = record("-p", busy.pid, "-d", "0.5", "-o", "out", "--blocking", cwd=tmp_path)
-    assert done.code == 1 and "--blocking is not in this build" in done.err
-    assert not (tmp_path / "out").exists()
-
-
 def test_idle_shows_where_a_program_waits(background, tmp_path):
     sleeper = background.start([PYTHON, fixture_path("sleeper.py")])
     line_of(sleeper.stdout)
