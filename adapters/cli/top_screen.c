@@ -492,7 +492,7 @@ static void draw_help(void)
 {
     static const char *const lines[][2] = {
         { "1 2 3 4", "order by %Own, %Total, OwnTime, TotalTime" },
-        { "5 6 7 8 9", "by %GIL, %Wait, %Idle, name, place" },
+        { "5 to 9 0", "by %GIL, %Wait, %Idle, %Call, name, place" },
         { "< >  r", "the column beside; the other way round" },
         { "t  Enter", "threads; the functions of the marked one" },
         { "l", "lines instead of functions" },

@@ -253,6 +253,18 @@ def test_idle_shows_where_a_program_waits(background, tmp_path):
     assert list(found) == [("<module> (sleeper.py:8)",)] and found[("<module> (sleeper.py:8)",)] > 50
 
 
+@pytest.mark.parametrize("how", [[], ["--no-ticks"], ["--idle"], ["--blocking"]], ids=["ticks", "read", "idle", "stopped"])
+def test_time_in_system_calls_is_told(how, tmp_path):
+    program = ("import os, threading, time\npipe, end = os.pipe()\n"
+               "def write():\n    time.sleep(0.8)\n    os.write(end, b'x')\n"
+               "def read():\n    sum(range(3000000))\n    os.read(pipe, 1)\n"
+               "threading.Thread(target=write).start()\nread()\nsum(range(3000000))\n")
+    done = record("-r", "200", "-f", "speedscope", "-o", "out", *how, "--", PYTHON, "-c", program, cwd=tmp_path)
+    assert done.code == 0, done.err
+    said = about(str(tmp_path / "out"))
+    assert 0.3 < said["systemCallSeconds"] < 1.0, said
+
+
 def test_gil_counts_one_thread_at_a_time(background, tmp_path):
     threads = background.start([PYTHON, THREADS, "--busy", "3", "--idle", "0", "--seconds", "60"])
     document = {}

@@ -19,11 +19,12 @@
 
 #include <cmocka.h>
 
-enum { STACKS = 4000 };
+enum { STACKS = 4000 }; /* of each Python */
 
 static void expect_exact(const char *letter)
 {
     static struct bench_verdict v;
+    uint64_t impossible = 0;
     const struct bench_program *program = bench_program_named(letter);
     const struct bench_judge_options options = {
         .stacks = STACKS, .seconds = 30, .target_core = 0, .sampler_core = 1, .stop = true
@@ -43,13 +44,16 @@ static void expect_exact(const char *letter)
                           v.offenders[i].text);
         assert_true(v.accepted > STACKS / 20); /* as many as a loaded machine has time for */
         assert_true(v.stops > 0); /* one that waits for a CPU may stand still over some samples */
-        assert_int_equal(v.impossible, 0);
+        impossible += v.impossible;
         assert_int_equal(v.filled, 0);
         assert_int_equal(v.unread, 0);
         /* 3.12 unlinks a generator's frame an instruction before it moves the top: seen in 0.7 %.
          */
         assert_true(v.torn <= v.accepted / 50);
     }
+    /* 3.11 names its newest record of a top an instruction before that is filled in: 1 in 250,000
+     * was seen of generators. */
+    assert_true(impossible <= 1);
 }
 
 static void short_calls_in_turn(void **state)
