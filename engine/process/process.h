@@ -177,6 +177,23 @@ int bsk_process_bits(pid_t pid, bool *out_same_processor);
 /* The command line, arguments separated by single spaces, cut with "..." to fit. */
 void bsk_process_command(pid_t pid, char *out, size_t size);
 
+/* What the kernel calls it: 15 bytes at most, "?" when it has ended. Control characters show as
+ * '?'.
+ */
+void bsk_process_name(pid_t pid, char *out, size_t size);
+/* CPU time of all its threads, those that ended too. Works until its parent has waited for it;
+ * false then. May be asked of any process. */
+bool bsk_process_cpu_ns(pid_t pid, uint64_t *out_ns);
+/* CPU time of its first thread alone; 0 when that is not known. */
+uint64_t bsk_process_first_thread_ns(pid_t pid);
+/* Tells programs apart: another number after an exec of another file. 0: it may not be known. */
+uint64_t bsk_process_program(pid_t pid);
+/* Whether two processes have one memory: a child between vfork and exec. False where the kernel
+ * does not tell. */
+bool bsk_process_share_memory(pid_t pid, pid_t other);
+/* A descriptor that can be polled: readable once the process has ended; -1 where there is none. */
+int bsk_process_watch(pid_t pid);
+
 /* All PIDs that /proc shows, rising. The caller frees `*out_pids`. */
 int bsk_process_all(pid_t **out_pids, size_t *out_count, struct bsk_error *err);
 

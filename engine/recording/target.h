@@ -15,7 +15,8 @@ struct bsk_target_context {
     uint64_t start_ns; /* CLOCK_MONOTONIC; the profile's zero */
     uint64_t period_ns;
     uint32_t tick_hz; /* 0: threads are not sampled at their clock ticks even where they could be */
-    const char *const *folders; /* the debugger's */
+    uint64_t ticks_spent_ns, ticks_last_ns; /* for setting that up: all targets, and the last one */
+    const char *const *folders;             /* the debugger's */
     size_t folder_count;
     const struct bsk_known_thread *threads; /* of the process `threads_pid` */
     size_t thread_count;
@@ -25,6 +26,7 @@ struct bsk_target_context {
     bool blocking; /* threads are stopped for their samples */
     uint64_t stops, stopped_ns,
         longest_stop_ns; /* what that has cost: of targets that are closed */
+    bool swept;          /* some target was sampled by sweeps */
     uint64_t samples, errors, torn, filled, unread; /* counted by all targets */
 };
 
@@ -32,6 +34,10 @@ struct bsk_target_context {
  * from the command line. Takes no ownership of `context`. Fails as bsk_sampler_open(). */
 int bsk_target_open(struct bsk_target_context *context, pid_t pid, const char *name, bool is_child,
                     struct bsk_target **out_target, struct bsk_error *err);
+/* For a process that was another program before: what its first thread had used until then, by its
+ * own counter, is told elsewhere. Before the first sweep. */
+void bsk_target_used_before(struct bsk_target *target, uint64_t first_thread_ns);
+uint64_t bsk_target_used_before_by(const struct bsk_target *target, pid_t tid); /* of target.c */
 /* Settles the accounts as of `now_ns` (CLOCK_MONOTONIC). Accepts NULL. */
 void bsk_target_close(struct bsk_target *target, uint64_t now_ns);
 

@@ -59,6 +59,7 @@ static struct ticking *thread_of(struct bsk_target_ticks *ticks, pid_t tid)
     struct ticking *thread = &ticks->threads[ticks->thread_count++];
     memset(thread, 0, sizeof(*thread));
     thread->tid = tid;
+    thread->cpu_ns = bsk_target_used_before_by(ticks->target, tid);
     thread->last_node = thread->asleep_node = BSK_NO_NODE;
     thread->call = BSK_CALL_UNKNOWN;
     thread->track = bsk_target_track(ticks->target, tid, &thread->ignored, &thread->named);

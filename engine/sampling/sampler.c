@@ -261,9 +261,12 @@ static int stop_and_read(struct bsk_sampler *sampler, size_t running, bool *out_
     (void)bsk_pause_wait(sampler->pause, stop_limit_ns);
     for (size_t i = 0; i < running; i++) { /* what has ended has no stack */
         struct bsk_python_thread *thread = sampler->running[i];
-        thread->has_stack = false;
-        if (bsk_pause_holds(sampler->pause, thread->tid))
+        if (bsk_pause_holds(sampler->pause, thread->tid)) {
             sampler->running[kept++] = thread;
+            continue;
+        }
+        thread->has_stack = thread->holds_gil = false;
+        bsk_threads_find(&sampler->os_threads, thread->tid)->state = 'X';
     }
     return bsk_python_read_still(sampler->python, sampler->running, kept, out_again, err);
 }
