@@ -181,7 +181,8 @@ void bsk_process_command(pid_t pid, char *out, size_t size);
  * '?'.
  */
 void bsk_process_name(pid_t pid, char *out, size_t size);
-/* CPU time of all its threads, those that ended too. Works until its parent has waited for it;
+/* CPU time of all its threads, those that ended too; moves with each nanosecond that one of them
+ * runs. Works until its parent has waited for it;
  * false then. May be asked of any process. */
 bool bsk_process_cpu_ns(pid_t pid, uint64_t *out_ns);
 /* CPU time of its first thread alone; 0 when that is not known. */

@@ -12,9 +12,10 @@
 #include <unistd.h>
 
 enum {
-    OTHERS_MS = 20,      /* how often the CPU time of those that are no Python is asked for */
-    SCAN_SHARE = 400,    /* a scan of all processes may take no more than a 400th of the time */
-    SCAN_MAX_MS = 600,   /* as long as that keeps the promise */
+    OTHERS_MS = 20,        /* how often the CPU time of those that are no Python is asked for */
+    OPEN_MAX_NS = 5000000, /* processes are opened for so long at once: others want to be sampled */
+    SCAN_SHARE = 400,      /* a scan of all processes may take no more than a 400th of the time */
+    SCAN_MAX_MS = 600,     /* as long as that keeps the promise */
     RETRY_MAX_MS = 3000, /* a child that is no Python (yet) is looked at again, ever more rarely */
 };
 
@@ -223,7 +224,10 @@ static void look_for_relatives(struct bsk_family *family, uint64_t now)
     size_t kept = 0;
     for (size_t i = 0; i < family->candidate_count; i++) {
         struct bsk_candidate *candidate = &family->candidates[i];
-        if (try_candidate(family, candidate, now))
+        bool late = bsk_now_ns() - now > OPEN_MAX_NS; /* the rest has its turn a little later */
+        if (late)
+            family->next_relatives_ns = now + 2 * (uint64_t)OPEN_MAX_NS;
+        if (!late && try_candidate(family, candidate, now))
             end_candidate(candidate, now);
         else
             family->candidates[kept++] = *candidate;
@@ -238,8 +242,8 @@ void bsk_family_look(struct bsk_family *family, uint64_t now)
         family->next_others_ns = now + OTHERS_MS * 1000000ULL;
     }
     if (now >= family->next_relatives_ns) {
-        look_for_relatives(family, now);
         family->next_relatives_ns = now + BSK_RELATIVES_MS * 1000000ULL;
+        look_for_relatives(family, now);
     }
 }
 

@@ -23,6 +23,7 @@ struct member {
     uint32_t stack;   /* the number of the stack that `nodes` is of; 0: of none */
     uint32_t *nodes;  /* of its frames, outermost first */
     size_t node_count, node_capacity;
+    bool in_call, gil_wait; /* how it slept when it was seen last */
     struct bsk_account account;
 };
 
@@ -39,6 +40,11 @@ struct bsk_target {
     bool held, rebase;       /* rebase: the next look begins anew */
     char name[256];
     uint32_t sweep;
+
+    bool asleep;       /* no thread of it ran at the last sweep */
+    uint64_t cpu_ns;   /* of the whole process, asked before that sweep */
+    uint64_t slept_ns; /* CLOCK_MONOTONIC: until then it is known to have slept on; 0: not beyond */
+    uint64_t awake_ns; /* when it is swept at the latest */
 
     struct member *members;
     size_t member_count, member_capacity;
@@ -136,11 +142,30 @@ static void end_member(struct bsk_target *target, struct member *member, uint64_
     free_member(member);
 }
 
+/* What was not looked at while all slept on. */
+static void settle_sleep(struct bsk_target *target)
+{
+    struct bsk_target_context *context = target->context;
+    for (size_t i = 0; i < target->member_count && target->slept_ns > 0; i++) {
+        struct member *member = &target->members[i];
+        const struct bsk_sight sight = {
+            .now_ns = target->slept_ns - context->start_ns,
+            .node = BSK_NO_NODE,
+            .gil_wait = member->gil_wait,
+            .in_call = member->in_call,
+        };
+        if (!member->ignored)
+            context->samples += bsk_account_look(&member->account, context->profile, &sight);
+    }
+    target->slept_ns = 0;
+}
+
 void bsk_target_close(struct bsk_target *target, uint64_t now_ns)
 {
     if (!target)
         return;
     bsk_target_ticks_stop(target->ticks, now_ns);
+    settle_sleep(target);
     free_member(&target->ticking);
     for (size_t i = 0; i < target->member_count; i++)
         end_member(target, &target->members[i], now_ns - target->context->start_ns);
@@ -468,6 +493,8 @@ static void look(struct bsk_target *target, const struct bsk_thread_sample *thre
     if (thread->has_stack)
         node = node_of(target, member, thread, &is_debuggers);
     int32_t call = thread->state == BSK_THREAD_CALL ? thread->call : BSK_CALL_UNKNOWN;
+    member->in_call = thread->state == BSK_THREAD_CALL;
+    member->gil_wait = thread->state == BSK_THREAD_GIL_WAIT;
     if (call != member->call) {
         bsk_profile_note_call(context->profile, member->track, bsk_call_name(call));
         member->call = call;
@@ -517,6 +544,24 @@ static void try_ticks(struct bsk_target *target)
     context->ticks_spent_ns += context->ticks_last_ns;
 }
 
+/* Whether it has slept on since the last sweep: then that would tell nothing new. Where many
+ * processes sleep, this one small question for each is all that they cost. */
+static bool sleeps_on(struct bsk_target *target, uint64_t now)
+{
+    const uint64_t sweep_at_least_ns = 250000000; /* for what is shown of its sleep, and its end */
+    uint64_t cpu_ns = 0, before_ns = target->cpu_ns;
+    target->cpu_ns = 0;
+    if (!target->asleep || !bsk_process_cpu_ns(target->pid, &cpu_ns))
+        return false; /* who works is asked nothing more */
+    target->cpu_ns = cpu_ns;
+    if (cpu_ns == before_ns && !target->rebase && now < target->awake_ns) {
+        target->slept_ns = now;
+        return true;
+    }
+    target->awake_ns = now + sweep_at_least_ns;
+    return false;
+}
+
 int bsk_target_sweep(struct bsk_target *target)
 {
     const struct bsk_sample *sample = NULL;
@@ -527,6 +572,9 @@ int bsk_target_sweep(struct bsk_target *target)
     if (target->ticks)
         return bsk_target_ticks_sweep(target->ticks);
     target->context->swept = true;
+    if (sleeps_on(target, bsk_now_ns()))
+        return BSK_OK;
+    settle_sleep(target);
     int rc = bsk_sampler_take(target->sampler, &sample, NULL);
     if (rc != BSK_OK) {
         target->context->errors += rc != BSK_E_GONE;
@@ -534,8 +582,11 @@ int bsk_target_sweep(struct bsk_target *target)
     }
     uint64_t now_ns = sample->time_ns - target->context->start_ns;
     target->sweep++;
-    for (size_t i = 0; i < sample->thread_count; i++)
+    target->asleep = true;
+    for (size_t i = 0; i < sample->thread_count; i++) {
         look(target, &sample->threads[i], now_ns);
+        target->asleep = target->asleep && sample->threads[i].state != BSK_THREAD_RUNNING;
+    }
     target->rebase = false;
     drop_ended(target, now_ns);
     return BSK_OK;

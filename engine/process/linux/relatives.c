@@ -131,9 +131,11 @@ void bsk_process_name(pid_t pid, char *out, size_t size)
 
 bool bsk_process_cpu_ns(pid_t pid, uint64_t *out_ns)
 {
-    clockid_t clock;
+    enum { SCHEDULED = 2 }; /* what the scheduler counts, to the nanosecond */
+    /* As clock_getcpuclockid() makes it, which asks the kernel once more each time. */
+    clockid_t clock = (clockid_t)((~(unsigned)pid << 3) | SCHEDULED);
     struct timespec used;
-    if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) != 0)
+    if (clock_gettime(clock, &used) != 0)
         return false;
     *out_ns = (uint64_t)used.tv_sec * 1000000000U + (uint64_t)used.tv_nsec;
     return true;
