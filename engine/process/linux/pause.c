@@ -262,7 +262,7 @@ int bsk_process_pause(pid_t pid, struct bsk_pause **out_pause, struct bsk_error 
     int fresh = 1;
     struct bsk_pause *pause = NULL;
     int rc = bsk_pause_open(pid, &pause, err);
-    if (rc < 0)
+    if (!pause)
         return rc;
     for (int round = 0; fresh > 0 && round < ROUNDS_MAX; round++) {
         fresh = ask_new(pause, err);
@@ -280,8 +280,9 @@ int bsk_pause_try(pid_t pid, struct bsk_error *err)
 {
     struct bsk_pause *pause = NULL;
     int rc = bsk_pause_open(pid, &pause, err);
-    if (rc == BSK_OK)
-        rc = bsk_pause_ask(pause, pid, err);
+    if (!pause)
+        return rc;
+    rc = bsk_pause_ask(pause, pid, err);
     if (rc == BSK_OK)
         (void)bsk_pause_wait(pause, all_limit_ns);
     bsk_process_resume(pause);
