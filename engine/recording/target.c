@@ -551,8 +551,10 @@ static bool sleeps_on(struct bsk_target *target, uint64_t now)
     const uint64_t sweep_at_least_ns = 250000000; /* for what is shown of its sleep, and its end */
     uint64_t cpu_ns = 0, before_ns = target->cpu_ns;
     target->cpu_ns = 0;
-    if (!target->asleep || !bsk_process_cpu_ns(target->pid, &cpu_ns))
-        return false; /* who works is asked nothing more */
+    if (!target->asleep || target->context->clock == BSK_CLOCK_WALL ||
+        !bsk_process_cpu_ns(target->pid, &cpu_ns))
+        return false; /* who works is asked nothing more; with the wall's clock each sample counts
+                       */
     target->cpu_ns = cpu_ns;
     if (cpu_ns == before_ns && !target->rebase && now < target->awake_ns) {
         target->slept_ns = now;
