@@ -55,7 +55,7 @@ def test_a_child_that_is_no_python_is_a_track_with_its_cpu_time(more, tmp_path):
     assert abs(found["(not Python: sh)"] - float(used)) < 0.1 + 0.1 * float(used), (found, used)
     assert abs(found["work"] - 0.5) < 0.1 or found["work"] > 0.4, found
     assert re.search(r"^1 process was no Python: sh \(PID %s, [\d.]+ s\)$" % pid, done.err, re.M), done.err
-    assert document["basilisk"]["errors"] <= 5  # stacks of a Python that starts or ends
+    assert document["basilisk"]["errors"] <= 60  # a Python that starts has no frame yet, and a busy machine lets it wait
 
 
 def test_a_child_that_sleeps_is_there_too(tmp_path):
