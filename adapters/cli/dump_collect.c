@@ -127,6 +127,7 @@ static bool copy_thread(struct cli_dump *dump, const struct cli_dump_options *op
         .ident = ident_of(python, sample->tid),
         .name = strdup(sample->name ? sample->name : ""),
         .state = sample->state,
+        .call = sample->call,
         .holds_gil = sample->holds_gil,
         .collects = sample->collects,
         .has_stack = sample->has_stack,
@@ -245,6 +246,7 @@ static int take_stopped(struct cli_dump *dump, const struct cli_dump_options *op
     struct {
         pid_t tid;
         enum bsk_thread_state state;
+        int32_t call;
     } *states = NULL;
     size_t count = 0;
     if (bsk_sampler_take(dump->sampler, &before, NULL) == BSK_OK) {
@@ -255,6 +257,7 @@ static int take_stopped(struct cli_dump *dump, const struct cli_dump_options *op
         for (size_t i = 0; i < count; i++) {
             states[i].tid = before->threads[i].tid;
             states[i].state = before->threads[i].state;
+            states[i].call = before->threads[i].call;
         }
     }
     int rc = bsk_process_pause(dump->pid, &pause, &dump->error);
@@ -263,8 +266,10 @@ static int take_stopped(struct cli_dump *dump, const struct cli_dump_options *op
     bsk_process_resume(pause);
     for (size_t i = 0; i < count && rc == BSK_OK; i++) {
         struct cli_dump_thread *thread = find_thread(dump, states[i].tid);
-        if (thread)
+        if (thread) {
             thread->state = states[i].state;
+            thread->call = states[i].call;
+        }
     }
     free(states);
     return rc;
@@ -290,9 +295,11 @@ int cli_dump_collect(pid_t pid, const struct cli_dump_options *options, struct c
 
 void cli_dump_state(const struct cli_dump_thread *thread, char *out, size_t size)
 {
-    const char *state = thread->state == BSK_THREAD_RUNNING    ? "active"
-                        : thread->state == BSK_THREAD_GIL_WAIT ? "waiting for GIL"
-                                                               : "idle";
-    snprintf(out, size, "%s%s%s", state, thread->holds_gil ? "+gil" : "",
-             thread->collects ? "+gc" : "");
+    static const char *const words[] = { [BSK_THREAD_IDLE] = "idle",
+                                         [BSK_THREAD_RUNNING] = "active",
+                                         [BSK_THREAD_GIL_WAIT] = "waiting for GIL",
+                                         [BSK_THREAD_CALL] = "system call" };
+    const char *call = thread->state == BSK_THREAD_CALL ? bsk_call_name(thread->call) : "";
+    snprintf(out, size, "%s%s%s%s%s", words[thread->state], call[0] ? ": " : "", call,
+             thread->holds_gil ? "+gil" : "", thread->collects ? "+gc" : "");
 }

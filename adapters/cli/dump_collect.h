@@ -11,6 +11,7 @@
 #ifndef BSK_CLI_DUMP_COLLECT_H
 #define BSK_CLI_DUMP_COLLECT_H
 
+#include "engine/process/process.h" /* bsk_call_name() */
 #include "engine/python/locals.h"
 #include "engine/sampling/sampler.h"
 
@@ -28,6 +29,7 @@ struct cli_dump_thread {
     uint64_t ident; /* as threading knows it */
     char *name;     /* "" when unknown */
     enum bsk_thread_state state;
+    int32_t call; /* that it sleeps in, or BSK_CALL_UNKNOWN: see bsk_call_name() */
     bool holds_gil, collects, has_stack, torn, truncated, filled, unread;
     bool lost_locals;              /* the frames went on while their variables were read */
     struct cli_dump_frame *frames; /* innermost first */
@@ -61,7 +63,8 @@ struct cli_dump_options {
 int cli_dump_collect(pid_t pid, const struct cli_dump_options *options, struct cli_dump *out_dump);
 void cli_dump_free(struct cli_dump *dump);
 
-/* How a thread's state is called: "idle", "active+gil", "waiting for GIL", ... */
+/* How a thread's state is called: "idle", "active+gil", "waiting for GIL", "system call: read", ...
+ */
 void cli_dump_state(const struct cli_dump_thread *thread, char *out, size_t size);
 
 #endif

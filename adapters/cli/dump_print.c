@@ -166,6 +166,10 @@ static void write_thread(const struct cli_dump *dump, const struct cli_dump_thre
     bsk_json_end(json, ']');
     write_process_info(dump, json);
     bsk_json_field_text(json, "state", state);
+    if (bsk_call_name(thread->call)[0])
+        bsk_json_field_text(json, "system_call", bsk_call_name(thread->call));
+    else
+        write_null(json, "system_call");
     bsk_json_field_bool(json, "complete",
                         thread->has_stack && !thread->torn && !thread->unread &&
                             !thread->truncated);

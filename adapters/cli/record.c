@@ -142,7 +142,9 @@ static struct bsk_recording_options recording_options(struct record *record)
                                  : BSK_CLOCK_CPU,
         .idle_stacks = options->idle && !options->gil,
         .no_ticks = options->no_ticks,
+        .blocking = options->blocking,
         .subprocesses = options->subprocesses,
+        .other_processes = options->subprocesses,
         .bell = ring,
         .user = record,
     };
@@ -357,6 +359,40 @@ static double rate_held(const struct bsk_profile_meta *meta)
     return seconds > 0 ? (double)meta->sweeps / seconds : 0.0;
 }
 
+/* "2 of 5 processes were no Python: sleep, cc1", the longest at work first. */
+static void tell_others(const struct bsk_profile *profile)
+{
+    enum { SHOWN_MAX = 8 };
+    struct {
+        uint32_t track;
+        uint64_t cpu_ns;
+    } shown[SHOWN_MAX + 1];
+    size_t others = 0, count = 0;
+    for (uint32_t i = 0; i < bsk_profile_node_count(profile); i++) {
+        const struct bsk_node *node = bsk_profile_node_at(profile, i);
+        if (node->depth != 1 || (node->self_ns == 0 && node->idle_ns == 0))
+            continue;
+        uint32_t track = bsk_profile_track_of(profile, i);
+        if (strcmp(bsk_profile_track_at(profile, track).thread, "(not Python)") != 0)
+            continue;
+        others++;
+        size_t at = count < SHOWN_MAX ? count++ : SHOWN_MAX;
+        for (; at > 0 && shown[at - 1].cpu_ns < node->self_ns; at--)
+            shown[at] = shown[at - 1];
+        shown[at].track = track;
+        shown[at].cpu_ns = node->self_ns;
+    }
+    if (others == 0)
+        return;
+    fprintf(stderr, "%zu process%s no Python:", others, others == 1 ? " was" : "es were");
+    for (size_t i = 0; i < count; i++) {
+        struct bsk_track track = bsk_profile_track_at(profile, shown[i].track);
+        fprintf(stderr, "%s %s (PID %d, %.3f s)", i ? "," : "", track.process, (int)track.pid,
+                (double)shown[i].cpu_ns / 1e9);
+    }
+    fprintf(stderr, "%s\n", others > count ? ", ..." : "");
+}
+
 static int write_final(struct record *record)
 {
     struct bsk_error err = { 0 };
@@ -380,6 +416,11 @@ static int write_final(struct record *record)
     if (record->loss.samples)
         fprintf(stderr, "%llu samples were of other files alone (--only, --exclude)\n",
                 (unsigned long long)record->loss.samples);
+    tell_others(record->final);
+    if (meta->method == BSK_METHOD_STOP)
+        fprintf(stderr, "stops: %llu  stopped: %.3f s of %.1f s  longest stop: %.0f us\n",
+                (unsigned long long)meta->stopped, (double)meta->stopped_ns / 1e9,
+                (double)meta->duration_ns / 1e9, (double)meta->longest_stop_ns / 1e3);
     fprintf(stderr, "samples: %llu  errors: %llu  torn: %llu  rate: %.1f Hz  wrote: %s\n",
             (unsigned long long)(meta->samples - record->loss.samples),
             (unsigned long long)meta->errors, (unsigned long long)meta->torn, rate_held(meta),
@@ -458,11 +499,6 @@ static int run_record(const struct cli_command *command, int argc, char **argv)
             "basilisk: --native is not in this build: it records Python's stacks, and those of C, "
             "C++ and Cython are still lacking; leave it out to record the Python part\n",
             stderr);
-        code = 1;
-    } else if (code == 0 && record.options.blocking) {
-        fputs("basilisk: --blocking is not in this build: no thread is ever stopped, what a read "
-              "leaves open is told by what was proven before; leave --blocking out\n",
-              stderr);
         code = 1;
     } else if (code == 0) {
         /* glibc raises this by itself, and then keeps the memory of profiles that are gone */

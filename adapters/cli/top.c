@@ -187,6 +187,7 @@ static struct bsk_recording_options recording_options(struct top *top)
         .rate_hz = (uint32_t)top->rate_hz,
         .idle_stacks = true,
         .subprocesses = top->subprocesses,
+        .other_processes = top->subprocesses,
         .bell = ring,
         .user = top,
     };

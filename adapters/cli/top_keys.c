@@ -142,6 +142,8 @@ enum top_deed top_key(struct top_state *state, const struct top_rows *rows, int 
     }
     if (key >= '1' && key <= '9')
         return sort_by(state, (enum top_column)(key - '1'));
+    if (key == '0')
+        return sort_by(state, TOP_PLACE);
     switch (key) {
     case 'q':
     case 'Q':

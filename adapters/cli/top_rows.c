@@ -7,7 +7,7 @@
 
 /* What a node gained, in one of two spans. */
 struct gain {
-    uint64_t weight, cpu_ns, gil_ns, wait_ns, idle_ns;
+    uint64_t weight, cpu_ns, gil_ns, wait_ns, idle_ns, call_ns;
 };
 
 struct package {
@@ -48,9 +48,10 @@ static struct gain gain_of(const struct bsk_profile *now, const struct bsk_profi
     struct gain gain = { .cpu_ns = less(a->self_ns, b->self_ns),
                          .gil_ns = less(a->gil_ns, b->gil_ns),
                          .wait_ns = less(a->wait_ns, b->wait_ns),
-                         .idle_ns = less(a->idle_ns, b->idle_ns) };
+                         .idle_ns = less(a->idle_ns, b->idle_ns),
+                         .call_ns = less(a->call_ns, b->call_ns) };
     gain.weight = weight == TOP_GIL    ? gain.gil_ns
-                  : weight == TOP_WALL ? gain.cpu_ns + gain.wait_ns + gain.idle_ns
+                  : weight == TOP_WALL ? gain.cpu_ns + gain.wait_ns + gain.idle_ns + gain.call_ns
                                        : gain.cpu_ns;
     return gain;
 }
@@ -159,6 +160,7 @@ static void sum_track(struct work *work, uint32_t track)
         row->gil_ns += own.gil_ns;
         row->wait_ns += own.wait_ns;
         row->idle_ns += own.idle_ns;
+        row->call_ns += own.call_ns;
         row->all_own_ns += gain_of(question->now, question->zero, i, question->weight).weight;
         if (work->active[at]++ == 0) { /* its outermost frame on this path */
             row->total_ns += work->below[i].weight;
@@ -190,6 +192,7 @@ static void sum_threads(struct work *work)
         row->pid = track.pid;
         row->tid = track.tid;
         row->ended = !thread_lives(&track);
+        row->call = track.call;
     }
     for (uint32_t i = 0; i < nodes; i++) {
         struct top_row *row = &rows->items[bsk_profile_track_of(question->now, i)];
@@ -198,6 +201,7 @@ static void sum_threads(struct work *work)
         row->gil_ns += gain.gil_ns;
         row->wait_ns += gain.wait_ns;
         row->idle_ns += gain.idle_ns;
+        row->call_ns += gain.call_ns;
         row->all_own_ns += gain_of(question->now, question->zero, i, TOP_CPU).cpu_ns;
     }
     for (size_t i = 0; i < rows->count; i++) {
@@ -220,7 +224,8 @@ static bool is_wanted(const struct top_question *question, const struct top_row 
         return true;
     /* What only sleeps is shown to who asks for it by the order. */
     return (question->sort == TOP_WAIT && row->wait_ns) ||
-           (question->sort == TOP_IDLE && row->idle_ns);
+           (question->sort == TOP_IDLE && row->idle_ns) ||
+           (question->sort == TOP_CALL && row->call_ns);
 }
 
 static int by_number(uint64_t a, uint64_t b)
@@ -243,6 +248,8 @@ static uint64_t measure(const struct top_row *row, enum top_column column)
         return row->wait_ns;
     case TOP_IDLE:
         return row->idle_ns;
+    case TOP_CALL:
+        return row->call_ns;
     default:
         return row->own_ns;
     }

@@ -19,7 +19,7 @@ enum top_view { TOP_FUNCTIONS, TOP_LINES, TOP_THREADS };
 enum top_weight {
     TOP_CPU,
     TOP_GIL,  /* -g: CPU time while holding the GIL */
-    TOP_WALL, /* -i: CPU time, waiting for the GIL, and sleeping */
+    TOP_WALL, /* -i: CPU time, waiting for the GIL, and sleeping, in system calls too */
 };
 
 enum top_column {
@@ -30,6 +30,7 @@ enum top_column {
     TOP_GIL_PERCENT,
     TOP_WAIT,
     TOP_IDLE,
+    TOP_CALL,
     TOP_NAME,
     TOP_PLACE,
     TOP_COLUMNS
@@ -53,12 +54,13 @@ struct top_row {
     const char *path; /* file; of a package where it belongs to; of a thread its process */
     uint32_t line;    /* 0: none */
     bool folded;
-    bool ended;                        /* a thread that has */
-    uint32_t track;                    /* of a thread */
-    pid_t pid, tid;                    /* of a thread, else 0 */
-    uint64_t own_ns, total_ns;         /* in the interval */
-    uint64_t gil_ns, wait_ns, idle_ns; /* own, in the interval */
-    uint64_t all_own_ns, all_total_ns; /* since counting began */
+    bool ended;                                 /* a thread that has */
+    uint32_t track;                             /* of a thread */
+    pid_t pid, tid;                             /* of a thread, else 0 */
+    uint64_t own_ns, total_ns;                  /* in the interval */
+    uint64_t gil_ns, wait_ns, idle_ns, call_ns; /* own, in the interval */
+    const char *call;                           /* a thread: the system call that it is in, or "" */
+    uint64_t all_own_ns, all_total_ns;          /* since counting began */
 };
 
 struct top_rows {

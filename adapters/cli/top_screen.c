@@ -23,6 +23,7 @@ static const struct column columns[TOP_COLUMNS] = {
     [TOP_GIL_PERCENT] = { "%GIL", "%GIL", 7, 4 },
     [TOP_WAIT] = { "%Wait", "%Wait", 7, 6 },
     [TOP_IDLE] = { "%Idle", "%Idle", 7, 5 },
+    [TOP_CALL] = { "%Call", "%Call", 7, 7 },
     [TOP_NAME] = { "Function", "Thread", 0, 0 },
     [TOP_PLACE] = { "File:line", "Process", 0, 0 },
 };
@@ -30,19 +31,18 @@ static const struct column columns[TOP_COLUMNS] = {
 enum {
     NAME_LEAST = 24, /* cells that names keep before a number's column goes */
     PLACE_LEAST = 16,
-    RANKS = 7,
+    RANKS = 8,
     HEIGHT_FULL = 14, /* lines from which the whole head is there */
 };
 
 const enum top_column *top_columns(enum top_view view)
 {
-    static const enum top_column all[] = { TOP_OWN,        TOP_TOTAL,       TOP_OWN_TIME,
-                                           TOP_TOTAL_TIME, TOP_GIL_PERCENT, TOP_WAIT,
-                                           TOP_IDLE,       TOP_NAME,        TOP_PLACE,
-                                           TOP_COLUMNS };
-    static const enum top_column threads[] = {
-        TOP_OWN, TOP_OWN_TIME, TOP_GIL_PERCENT, TOP_WAIT, TOP_IDLE, TOP_NAME, TOP_PLACE, TOP_COLUMNS
-    };
+    static const enum top_column all[] = { TOP_OWN,         TOP_TOTAL, TOP_OWN_TIME, TOP_TOTAL_TIME,
+                                           TOP_GIL_PERCENT, TOP_WAIT,  TOP_IDLE,     TOP_CALL,
+                                           TOP_NAME,        TOP_PLACE, TOP_COLUMNS };
+    static const enum top_column threads[] = { TOP_OWN,  TOP_OWN_TIME, TOP_GIL_PERCENT,
+                                               TOP_WAIT, TOP_IDLE,     TOP_CALL,
+                                               TOP_NAME, TOP_PLACE,    TOP_COLUMNS };
     return view == TOP_THREADS ? threads : all;
 }
 
@@ -313,8 +313,9 @@ static void place_of(const struct top_facts *facts, const struct top_state *stat
                      const struct top_row *row, char *out, size_t size)
 {
     if (state->view == TOP_THREADS)
-        snprintf(out, size, "%s  %d/%d%s", row->path, (int)row->pid, (int)row->tid,
-                 row->ended ? "  ended" : "");
+        snprintf(out, size, "%s%s%s%s  %d/%d%s", !row->ended && row->call[0] ? "in " : "",
+                 row->ended ? "" : row->call, !row->ended && row->call[0] ? "  " : "", row->path,
+                 (int)row->pid, (int)row->tid, row->ended ? "  ended" : "");
     else if (row->folded || row->path[0] == '\0')
         snprintf(out, size, "%s", row->path);
     else {
@@ -363,6 +364,9 @@ static void number_of(const struct top_row *row, enum top_column column, uint64_
         break;
     case TOP_IDLE:
         top_percent(row->idle_ns, whole_ns, out);
+        break;
+    case TOP_CALL:
+        top_percent(row->call_ns, whole_ns, out);
         break;
     default:
         out[0] = '\0';
@@ -488,7 +492,7 @@ static void draw_help(void)
 {
     static const char *const lines[][2] = {
         { "1 2 3 4", "order by %Own, %Total, OwnTime, TotalTime" },
-        { "5 6 7 8 9", "by %GIL, %Wait, %Idle, name, place" },
+        { "5 to 9 0", "by %GIL, %Wait, %Idle, %Call, name, place" },
         { "< >  r", "the column beside; the other way round" },
         { "t  Enter", "threads; the functions of the marked one" },
         { "l", "lines instead of functions" },

@@ -41,12 +41,13 @@ static void script_of(const struct bsk_profile *profile, char *out, size_t size)
 /* What threads did beside running, as far as it was looked at. */
 static void write_states(const struct bsk_profile *profile, struct bsk_json *json)
 {
-    uint64_t gil_ns = 0, wait_ns = 0, idle_ns = 0;
+    uint64_t gil_ns = 0, wait_ns = 0, idle_ns = 0, call_ns = 0;
     for (uint32_t i = 0; i < bsk_profile_node_count(profile); i++) {
         const struct bsk_node *node = bsk_profile_node_at(profile, i);
         gil_ns += node->gil_ns;
         wait_ns += node->wait_ns;
         idle_ns += node->idle_ns;
+        call_ns += node->call_ns;
     }
     if (gil_ns > 0 && bsk_profile_meta_const(profile)->clock != BSK_CLOCK_GIL)
         bsk_json_field_double(json, "gilSeconds", (double)gil_ns / 1e9, 3);
@@ -54,6 +55,8 @@ static void write_states(const struct bsk_profile *profile, struct bsk_json *jso
         bsk_json_field_double(json, "gilWaitSeconds", (double)wait_ns / 1e9, 3);
     if (idle_ns > 0)
         bsk_json_field_double(json, "idleSeconds", (double)idle_ns / 1e9, 3);
+    if (call_ns > 0)
+        bsk_json_field_double(json, "systemCallSeconds", (double)call_ns / 1e9, 3);
 }
 
 void bsk_export_about(const struct bsk_profile *profile, struct bsk_json *json)
@@ -90,6 +93,10 @@ void bsk_export_about(const struct bsk_profile *profile, struct bsk_json *json)
     bsk_json_field_uint(json, "filled", meta->filled);
     bsk_json_field_uint(json, "unread", meta->unread);
     bsk_json_field_uint(json, "stopped", meta->stopped);
+    if (meta->method == BSK_METHOD_STOP) {
+        bsk_json_field_double(json, "stoppedSeconds", (double)meta->stopped_ns / 1e9, 6);
+        bsk_json_field_double(json, "longestStopSeconds", (double)meta->longest_stop_ns / 1e9, 6);
+    }
     bsk_json_field_uint(json, "missed", meta->missed);
     bsk_json_field_uint(json, "lost", bsk_profile_lost(profile));
     bsk_json_field_double(json, "timelineWindowSeconds",

@@ -247,6 +247,7 @@ static void sum(struct plan *plan, uint32_t max_levels)
         box->samples += node->samples;
         box->wait_ns += node->wait_ns;
         box->idle_ns += node->idle_ns;
+        box->call_ns += node->call_ns;
         box->self += own ? weight_of(plan, node) : 0;
         box->self_samples += own ? node->samples : 0;
     }
@@ -257,6 +258,7 @@ static void sum(struct plan *plan, uint32_t max_levels)
         parent->samples += box->samples;
         parent->wait_ns += box->wait_ns;
         parent->idle_ns += box->idle_ns;
+        parent->call_ns += box->call_ns;
     }
 }
 

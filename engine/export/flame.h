@@ -31,7 +31,7 @@ struct bsk_box {
     uint64_t start;  /* weight to the left of it */
     uint64_t total, self;
     uint64_t samples, self_samples;
-    uint64_t wait_ns, idle_ns; /* with what is above it, as `total` */
+    uint64_t wait_ns, idle_ns, call_ns; /* with what is above it, as `total` */
 };
 
 struct bsk_flame {

@@ -328,6 +328,8 @@ static void write_title(struct page *page, const struct bsk_box *box)
         seconds(out, "\nwaited for the GIL: ", box->wait_ns, " s");
     if (box->idle_ns > 0)
         seconds(out, "\nasleep: ", box->idle_ns, " s");
+    if (box->call_ns > 0)
+        seconds(out, "\nin system calls: ", box->call_ns, " s");
     bsk_stream_text(out, "</title>");
 }
 
@@ -355,8 +357,8 @@ static void write_box(struct page *page, const struct bsk_box *box)
     struct bsk_stream *out = page->out;
     char colour[3];
     name_box(page, box, colour);
-    bool asleep =
-        page->meta->clock == BSK_CLOCK_WALL && box->level > 0 && box->idle_ns > box->total / 10 * 9;
+    bool asleep = page->meta->clock == BSK_CLOCK_WALL && box->level > 0 &&
+                  box->idle_ns + box->call_ns > box->total / 10 * 9;
     double x = SIDE + (double)box->start * page->unit, width = (double)box->total * page->unit;
     if (box->level == 0 && width <= 0)
         width = WIDTH - 2 * SIDE; /* an empty profile has its outermost box all the same */

@@ -63,7 +63,7 @@ enum {
     LOCATIONS_MAX = 20000000, /* in all samples together, 60 MB before gzip: deep stacks are cut */
     DEPTH_MIN = 16,           /* but not below this */
     CHUNK_BYTES = 64 << 10,
-    VALUES_MAX = 5,
+    VALUES_MAX = 6,
     ZIP_LEVEL = 4,  /* beyond it, twice the time for a tenth of the bytes */
     GZIP = 15 + 16, /* the largest window, and gzip's header instead of zlib's */
     ZIP_MEMORY = 9,
@@ -76,7 +76,7 @@ struct pprof {
     struct bsk_pairs lines;     /* (function, line) */
     struct bsk_pairs locations; /* (line, column); the id is the number + 1 */
     uint32_t max_depth;
-    bool gil, wait, idle; /* which values there are, beside samples and the clock's time */
+    bool gil, wait, idle, call; /* which values there are, beside samples and the clock's time */
     struct bsk_buffer message, inner, text;
     FILE *file;
     z_stream zip;
@@ -179,6 +179,7 @@ static void find_values(struct pprof *p)
         p->gil |= node->gil_ns > 0 && p->meta->clock != BSK_CLOCK_GIL;
         p->wait |= node->wait_ns > 0;
         p->idle |= node->idle_ns > 0;
+        p->call |= node->call_ns > 0;
     }
 }
 
@@ -194,6 +195,8 @@ static size_t values_of(const struct pprof *p, const struct bsk_node *node,
         out_values[count++] = node->wait_ns;
     if (p->idle)
         out_values[count++] = node->idle_ns;
+    if (p->call)
+        out_values[count++] = node->call_ns;
     return count;
 }
 
@@ -373,6 +376,8 @@ static void write_header(struct pprof *p)
         write_value_type(p, PROFILE_SAMPLE_TYPE, "gil_wait", "nanoseconds");
     if (p->idle)
         write_value_type(p, PROFILE_SAMPLE_TYPE, "idle", "nanoseconds");
+    if (p->call)
+        write_value_type(p, PROFILE_SAMPLE_TYPE, "system_call", "nanoseconds");
     write_field(p, PROFILE_DEFAULT_SAMPLE_TYPE, string_of(p, bsk_clock_word(p->meta->clock)));
     write_field(p, PROFILE_TIME_NANOS,
                 meta->started_unix_ns > 0 ? (uint64_t)meta->started_unix_ns : 0);

@@ -7,7 +7,8 @@
 
 static bool has_weight(const struct bsk_node *node)
 {
-    return node->samples > 0 || node->self_ns > 0 || node->wait_ns > 0 || node->idle_ns > 0;
+    return node->samples > 0 || node->self_ns > 0 || node->wait_ns > 0 || node->idle_ns > 0 ||
+           node->call_ns > 0;
 }
 
 bool bsk_processes_make(struct bsk_processes *processes, const struct bsk_profile *profile)

@@ -115,6 +115,7 @@ struct bsk_thread {
     char state;         /* of the last look that needed it: 'R', 'S', 'D', ...; 0 before */
     uint32_t listed_in; /* used by bsk_threads_refresh() */
     bool waits_for_gil; /* set by its owner */
+    int32_t call;       /* set by its owner: see bsk_thread_call() */
     bool ignored;       /* its owner has no use for it; nothing here looks at this */
 };
 
@@ -136,9 +137,24 @@ struct bsk_thread *bsk_threads_find(struct bsk_threads *threads, pid_t tid);
 int bsk_thread_cpu_ns(struct bsk_process *process, struct bsk_thread *thread, uint64_t *out_ns,
                       uint64_t *out_turns);
 int bsk_thread_state(struct bsk_process *process, struct bsk_thread *thread, char *out_state);
-/* The first argument of the system call that the thread sleeps in, for futexes the address it waits
- * on; 0 when it is in none, or that may not be known. */
-uint64_t bsk_thread_waits_on(struct bsk_process *process, const struct bsk_thread *thread);
+
+/* Numbers of system calls that are none. */
+enum {
+    BSK_CALL_UNKNOWN = -1, /* not in one, or that may not be known */
+    BSK_CALL_FAULT = -2,   /* it waits in the kernel, but in no call: for a page */
+};
+
+/* The system call that the thread sleeps in, by its number on this machine, and its first argument
+ * (for futexes the address that it waits on; else 0). One open, read and close. */
+int32_t bsk_thread_call(struct bsk_process *process, const struct bsk_thread *thread,
+                        uint64_t *out_argument);
+
+/* "read"; "page fault"; "" for one that is unknown. */
+const char *bsk_call_name(int32_t call);
+
+/* A call that does nothing but wait, for time, a lock, a signal, a child or a client: who sleeps in
+ * it has nothing to do. All others work on something: a file, a pipe, a connection, memory. */
+bool bsk_call_only_waits(int32_t call);
 
 /* --- what /proc says of any process, held or not ---------------------------------------------- */
 
@@ -160,6 +176,24 @@ void bsk_process_cwd(pid_t pid, char *out, size_t size);
 int bsk_process_bits(pid_t pid, bool *out_same_processor);
 /* The command line, arguments separated by single spaces, cut with "..." to fit. */
 void bsk_process_command(pid_t pid, char *out, size_t size);
+
+/* What the kernel calls it: 15 bytes at most, "?" when it has ended. Control characters show as
+ * '?'.
+ */
+void bsk_process_name(pid_t pid, char *out, size_t size);
+/* CPU time of all its threads, those that ended too; moves with each nanosecond that one of them
+ * runs. Works until its parent has waited for it;
+ * false then. May be asked of any process. */
+bool bsk_process_cpu_ns(pid_t pid, uint64_t *out_ns);
+/* CPU time of its first thread alone; 0 when that is not known. */
+uint64_t bsk_process_first_thread_ns(pid_t pid);
+/* Tells programs apart: another number after an exec of another file. 0: it may not be known. */
+uint64_t bsk_process_program(pid_t pid);
+/* Whether two processes have one memory: a child between vfork and exec. False where the kernel
+ * does not tell. */
+bool bsk_process_share_memory(pid_t pid, pid_t other);
+/* A descriptor that can be polled: readable once the process has ended; -1 where there is none. */
+int bsk_process_watch(pid_t pid);
 
 /* All PIDs that /proc shows, rising. The caller frees `*out_pids`. */
 int bsk_process_all(pid_t **out_pids, size_t *out_count, struct bsk_error *err);

@@ -20,7 +20,7 @@ struct function {
 
 struct track {
     pid_t pid, tid;
-    uint32_t process, thread, first_thread; /* offsets into the text */
+    uint32_t process, thread, first_thread, call; /* offsets into the text */
     uint32_t root;
 };
 
@@ -299,6 +299,19 @@ void bsk_profile_called_from(struct bsk_profile *p, uint32_t node, uint32_t colu
         bsk_columns_called(&p->columns, node, column);
 }
 
+void bsk_profile_add_call_time(struct bsk_profile *p, uint32_t node, uint64_t call_ns)
+{
+    if (node != BSK_NO_NODE)
+        p->nodes[node].call_ns += call_ns;
+}
+
+void bsk_profile_note_call(struct bsk_profile *p, uint32_t track, const char *call)
+{
+    uint32_t text = track < p->track_count ? intern(p, call) : FAILED;
+    if (text != FAILED)
+        p->tracks[track].call = text;
+}
+
 void bsk_profile_add(struct bsk_profile *p, uint32_t node, uint64_t start_ns, uint64_t wall_ns,
                      uint64_t cpu_ns, uint32_t samples)
 {
@@ -465,9 +478,11 @@ size_t bsk_profile_track_count(const struct bsk_profile *p)
 struct bsk_track bsk_profile_track_at(const struct bsk_profile *p, uint32_t track)
 {
     const struct track *t = &p->tracks[track];
-    return (struct bsk_track){
-        .pid = t->pid, .tid = t->tid, .process = p->text + t->process, .thread = p->text + t->thread
-    };
+    return (struct bsk_track){ .pid = t->pid,
+                               .tid = t->tid,
+                               .process = p->text + t->process,
+                               .thread = p->text + t->thread,
+                               .call = p->text + t->call };
 }
 
 uint32_t bsk_profile_track_root(const struct bsk_profile *p, uint32_t track)

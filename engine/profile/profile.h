@@ -48,6 +48,7 @@ struct bsk_track { /* one thread of one process */
     pid_t pid, tid;
     const char *process; /* what the process is called: "app.py", "python -c" */
     const char *thread;  /* "MainThread", or "Thread 4711" */
+    const char *call;    /* the system call that it was in when it was seen last: "read"; or "" */
 };
 
 struct bsk_profile_frame {
@@ -67,6 +68,7 @@ struct bsk_node {
     uint64_t gil_ns;  /* of self_ns: while the thread held the GIL */
     uint64_t wait_ns; /* wall time that it waited for the GIL with this stack */
     uint64_t idle_ns; /* wall time that it slept with this stack, as far as idle stacks were read */
+    uint64_t call_ns; /* likewise, in system calls that work on something: beside idle_ns */
 };
 
 /* One stretch of time in which a track's stack was the same. */
@@ -109,6 +111,8 @@ struct bsk_profile_meta {
     uint64_t filled;      /* stacks whose innermost frame was told by what was proven before */
     uint64_t unread;      /* stacks that end in "(unread)": what ran above could not be told */
     uint64_t stopped;     /* times that a thread was stopped for a sample */
+    uint64_t stopped_ns; /* how long threads stood still for samples, all in all; and at the most */
+    uint64_t longest_stop_ns;
     enum bsk_clock clock;
     enum bsk_method method;
     uint64_t missed;     /* sweeps left out because the clock ran late */
@@ -145,6 +149,9 @@ uint32_t bsk_profile_step(struct bsk_profile *profile, uint32_t parent, uint32_t
 /* Names a track's thread anew, when the name became known later. */
 void bsk_profile_name_track(struct bsk_profile *profile, uint32_t track, const char *thread);
 
+/* Notes what system call the track's thread is in now; "" or NULL: in none. */
+void bsk_profile_note_call(struct bsk_profile *profile, uint32_t track, const char *call);
+
 /* Adds weight to a node and, with `wall_ns` > 0, a run to the timeline. `samples` and `cpu_ns` may
  * be 0. Runs of one track come in order of time; between tracks any order is fine. BSK_NO_NODE is
  * allowed, so that the answer of bsk_profile_stack() need not be looked at: its weight is lost. */
@@ -162,6 +169,7 @@ void bsk_profile_coarsen(struct bsk_profile *profile, size_t max_runs);
 /* Adds what the thread did with this stack, beside its CPU time; BSK_NO_NODE is allowed. */
 void bsk_profile_add_states(struct bsk_profile *profile, uint32_t node, uint64_t gil_ns,
                             uint64_t wait_ns, uint64_t idle_ns);
+void bsk_profile_add_call_time(struct bsk_profile *profile, uint32_t node, uint64_t call_ns);
 
 /* Columns stand beside the tree (columns.h): two places on one line stay one node. The first says
  * that the innermost frame of `node` was seen at `column`, `count` times; the second, that its

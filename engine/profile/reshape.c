@@ -202,6 +202,7 @@ static void carry_nodes(struct reshaping *r)
             node.gil_ns = less(node.gil_ns, was->gil_ns);
             node.wait_ns = less(node.wait_ns, was->wait_ns);
             node.idle_ns = less(node.idle_ns, was->idle_ns);
+            node.call_ns = less(node.call_ns, was->call_ns);
         }
         if (r->kept[i] && bsk_profile_has_columns(r->from))
             carry_columns(r, i);
@@ -217,6 +218,7 @@ static void carry_nodes(struct reshaping *r)
         if (node.self_ns || node.samples)
             bsk_profile_add(r->to, r->nodes[i], 0, 0, node.self_ns, (uint32_t)node.samples);
         bsk_profile_add_states(r->to, r->nodes[i], node.gil_ns, node.wait_ns, node.idle_ns);
+        bsk_profile_add_call_time(r->to, r->nodes[i], node.call_ns);
     }
 }
 
@@ -254,6 +256,7 @@ static void carry_meta(struct reshaping *r)
         meta->filled = less(meta->filled, was->filled);
         meta->unread = less(meta->unread, was->unread);
         meta->stopped = less(meta->stopped, was->stopped);
+        meta->stopped_ns = less(meta->stopped_ns, was->stopped_ns);
         meta->missed = less(meta->missed, was->missed);
     }
     meta->samples = less(meta->samples, r->loss.samples);

@@ -9,7 +9,7 @@
 
 struct weight {
     uint64_t ns, samples;
-    uint64_t gil_ns, wait_ns, idle_ns;
+    uint64_t gil_ns, wait_ns, idle_ns, call_ns;
 };
 
 static void add_weight(struct weight *sum, const struct weight *part)
@@ -19,12 +19,13 @@ static void add_weight(struct weight *sum, const struct weight *part)
     sum->gil_ns += part->gil_ns;
     sum->wait_ns += part->wait_ns;
     sum->idle_ns += part->idle_ns;
+    sum->call_ns += part->call_ns;
 }
 
 static struct weight weight_of(const struct bsk_node *node)
 {
-    return (struct weight){ node->self_ns, node->samples, node->gil_ns, node->wait_ns,
-                            node->idle_ns };
+    return (struct weight){ node->self_ns, node->samples, node->gil_ns,
+                            node->wait_ns, node->idle_ns, node->call_ns };
 }
 
 /* Sums by a pair of keys. Holds only what was asked for, in the order of first asking. */
@@ -294,7 +295,7 @@ static void fill_functions(struct bsk_totals *totals, const struct bsk_profile *
     for (uint32_t i = 0; i < count; i++) {
         const struct function_sum *sum = &functions[i];
         if (sum->total.ns == 0 && sum->total.samples == 0 && sum->total.wait_ns == 0 &&
-            sum->total.idle_ns == 0)
+            sum->total.idle_ns == 0 && sum->total.call_ns == 0)
             continue;
         struct bsk_function function = bsk_profile_function_at(profile, i);
         totals->functions[totals->function_count++] = (struct bsk_function_total){
@@ -314,6 +315,8 @@ static void fill_functions(struct bsk_totals *totals, const struct bsk_profile *
             .total_wait_ns = sum->total.wait_ns,
             .self_idle_ns = sum->self.idle_ns,
             .total_idle_ns = sum->total.idle_ns,
+            .self_call_ns = sum->self.call_ns,
+            .total_call_ns = sum->total.call_ns,
         };
     }
     qsort(totals->functions, totals->function_count, sizeof(*totals->functions),
@@ -340,6 +343,7 @@ static void fill_threads(struct bsk_totals *totals, const struct bsk_profile *pr
         thread->gil_ns += node->gil_ns;
         thread->wait_ns += node->wait_ns;
         thread->idle_ns += node->idle_ns;
+        thread->call_ns += node->call_ns;
     }
 }
 

@@ -29,12 +29,13 @@ struct bsk_function_total {
     uint64_t self_gil_ns, total_gil_ns;   /* of the CPU time: with the GIL */
     uint64_t self_wait_ns, total_wait_ns; /* waiting for the GIL, beside the CPU time */
     uint64_t self_idle_ns, total_idle_ns; /* asleep, as far as idle stacks were read */
+    uint64_t self_call_ns, total_call_ns; /* likewise, in system calls that work on something */
 };
 
 struct bsk_thread_total {
     pid_t pid, tid;
     const char *process, *thread;
-    uint64_t cpu_ns, gil_ns, wait_ns, idle_ns;
+    uint64_t cpu_ns, gil_ns, wait_ns, idle_ns, call_ns;
 };
 
 struct bsk_totals {

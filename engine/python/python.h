@@ -109,6 +109,11 @@ int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread *
 /* Fills in the columns of a thread's frames: of those that changed since it was last called. */
 void bsk_python_columns(struct bsk_python *python, struct bsk_python_thread *thread);
 
+/* The same for threads that the caller has stopped: their stacks are exact, and none is filled in
+ * or unread. One that cannot be read all the same is `torn`. */
+int bsk_python_read_still(struct bsk_python *python, struct bsk_python_thread **wanted,
+                          size_t count, bool *out_threads_changed, struct bsk_error *err);
+
 /* Fills in `name` of the threads that have none yet; with `again` of all, since a thread may be
  * given another name. May be called at each sample: where no thread is due it returns at once, else
  * it takes about a dozen small reads and a few for each such thread; one that `threading` does not

@@ -93,6 +93,18 @@ static uint32_t add_pending(struct bsk_account *account, struct bsk_profile *pro
     return counted;
 }
 
+/* A thread that does not run has done something else since it was looked at before. */
+static void add_sleep(struct bsk_profile *profile, uint32_t node, const struct bsk_sight *sight,
+                      uint64_t wall_ns)
+{
+    if (sight->gil_wait)
+        bsk_profile_add_states(profile, node, 0, wall_ns, 0);
+    else if (sight->in_call)
+        bsk_profile_add_call_time(profile, node, wall_ns);
+    else
+        bsk_profile_add_states(profile, node, 0, 0, wall_ns);
+}
+
 static uint32_t look_at_wall(struct bsk_account *account, struct bsk_profile *profile,
                              const struct bsk_sight *sight)
 {
@@ -103,8 +115,10 @@ static uint32_t look_at_wall(struct bsk_account *account, struct bsk_profile *pr
     account->was_seen = true;
     account->last_node = node;
     bsk_profile_add(profile, node, account->seen_ns, wall_ns, wall_ns, 1);
-    bsk_profile_add_states(profile, node, sight->gil ? wall_ns : 0, sight->gil_wait ? wall_ns : 0,
-                           !sight->runs && !sight->gil_wait ? wall_ns : 0);
+    if (sight->runs)
+        bsk_profile_add_states(profile, node, sight->gil ? wall_ns : 0, 0, 0);
+    else
+        add_sleep(profile, node, sight, wall_ns);
     return 1;
 }
 
@@ -133,8 +147,7 @@ uint32_t bsk_account_look(struct bsk_account *account, struct bsk_profile *profi
     if (!sight->runs && account->was_seen) {
         uint64_t wall_ns = sight->now_ns - account->seen_ns;
         uint32_t node = sight->node != BSK_NO_NODE ? sight->node : account->last_node;
-        bsk_profile_add_states(profile, node, 0, sight->gil_wait ? wall_ns : 0,
-                               sight->gil_wait ? 0 : wall_ns);
+        add_sleep(profile, node, sight, wall_ns);
     }
     if (runs)
         counted = add_pending(account, profile, sight, sight->counted);

@@ -35,6 +35,7 @@ struct bsk_sight {
     bool runs;       /* there, on a CPU or ready for one; else it sleeps */
     bool gil;        /* and holds the GIL */
     bool gil_wait;   /* it sleeps until it gets the GIL */
+    bool in_call;    /* it sleeps in a system call that works on something */
     bool counted;    /* `cpu_ns` is of this moment */
     uint64_t cpu_ns; /* the counter */
 };

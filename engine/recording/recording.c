@@ -3,6 +3,7 @@
 #include "engine/base/clock.h"
 #include "engine/process/process.h"
 #include "engine/process/ticks.h"
+#include "engine/recording/family.h"
 #include "engine/recording/target.h"
 #include "engine/recording/target_ticks.h"
 
@@ -14,29 +15,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
-    TARGETS_MAX = 256,     /* processes in one profile */
     SLEEP_FROM_NS = 50000, /* a sleep ends up to this much too late: faster rates do not sleep */
     ORDERS_MAX = 256,      /* that wait for the recording's thread */
-    RELATIVES_MS = 150,    /* children are looked for this often: in the profile within a second */
-    SCAN_SHARE = 400,  /* but a scan of all processes may take no more than a 400th of the time */
-    SCAN_MAX_MS = 600, /* as long as that keeps the promise */
-    START_TRIES = 20,  /* a Python that has only just been started is not readable yet */
+    START_TRIES = 20,      /* a Python that has only just been started is not readable yet */
     START_PAUSE_MS = 25,
-    RETRY_MAX_MS = 3000, /* a child that is no Python (yet) is looked at again, ever more rarely */
-};
-
-/* A process that belongs to the profile and cannot be sampled now: no Python, or not one yet. */
-struct candidate {
-    pid_t pid;
-    uint64_t start_ticks;
-    uint64_t next_ns;
-    uint32_t wait_ms;
-    bool held; /* it stands at a breakpoint already */
+    LET_GO_NS = 500000, /* how long a thread stands still at most that stops too late */
 };
 
 struct order {
@@ -65,19 +54,14 @@ struct bsk_recording {
     /* the thread's own */
     struct bsk_target_context context;
     struct bsk_profile *profile;
-    struct bsk_target *targets[TARGETS_MAX];
-    size_t target_count;
-    struct candidate candidates[TARGETS_MAX];
-    size_t candidate_count;
-    pid_t first_pid;
-    bool subprocesses;
+    struct bsk_family family;
     uint64_t period_ns, totals_ns;
     uint64_t slot_ns, deadline_ns; /* the period that we are in, and its sample's moment */
     uint64_t lot;
-    uint64_t next_totals_ns, next_relatives_ns, next_scan_ns;
-    pid_t newest_pid; /* when children were looked for last */
+    uint64_t next_totals_ns;
+    bool asked_for_more; /* of the CPU's time */
+    bool stops_due;      /* threads may still be about to stop */
     uint64_t missed;
-    char python[64];
 };
 
 /* ---- Results -----------------------------------------------------------------------------------
@@ -86,11 +70,11 @@ struct bsk_recording {
 /* All targets are sampled at their clock ticks: there is at least one, and none has to be swept. */
 static bool all_tick(const struct bsk_recording *recording)
 {
-    for (size_t i = 0; i < recording->target_count; i++) {
-        if (!bsk_target_ticking(recording->targets[i]))
+    for (size_t i = 0; i < recording->family.target_count; i++) {
+        if (!bsk_target_ticking(recording->family.targets[i]))
             return false;
     }
-    return recording->target_count > 0;
+    return recording->family.target_count > 0;
 }
 
 /* How far sweeps are apart. */
@@ -109,9 +93,21 @@ static void describe(struct bsk_recording *recording, uint64_t now)
     meta->filled = recording->context.filled;
     meta->unread = recording->context.unread;
     meta->missed = recording->missed;
-    if (recording->target_count > 0) /* at the end the last answer stands */
-        meta->method = all_tick(recording) ? BSK_METHOD_TICK : BSK_METHOD_READ;
-    snprintf(meta->python, sizeof(meta->python), "%s", recording->python);
+    if (recording->family.target_count > 0) /* at the end the last answer stands */
+        meta->method = recording->context.blocking                        ? BSK_METHOD_STOP
+                       : all_tick(recording) && !recording->context.swept ? BSK_METHOD_TICK
+                                                                          : BSK_METHOD_READ;
+    meta->stopped = recording->context.stops;
+    meta->stopped_ns = recording->context.stopped_ns;
+    meta->longest_stop_ns = recording->context.longest_stop_ns;
+    for (size_t i = 0; i < recording->family.target_count && recording->context.blocking; i++) {
+        struct bsk_pause_cost cost = bsk_target_stop_cost(recording->family.targets[i]);
+        meta->stopped += cost.stops;
+        meta->stopped_ns += cost.stopped_ns;
+        if (cost.longest_ns > meta->longest_stop_ns)
+            meta->longest_stop_ns = cost.longest_ns;
+    }
+    snprintf(meta->python, sizeof(meta->python), "%s", recording->family.python);
 }
 
 /* Under the mutex. */
@@ -125,7 +121,7 @@ static void update_status(struct bsk_recording *recording)
     status->missed = meta->missed;
     status->duration_ns = meta->duration_ns;
     status->cpu_ns = bsk_profile_cpu_ns(recording->profile);
-    status->processes = (uint32_t)recording->target_count;
+    status->processes = (uint32_t)recording->family.target_count;
 }
 
 static void publish_totals(struct bsk_recording *recording, uint64_t now)
@@ -159,8 +155,7 @@ static void publish_profile(struct bsk_recording *recording, uint64_t now)
 static void publish_end(struct bsk_recording *recording, const char *reason, uint64_t now)
 {
     describe(recording, now);
-    while (recording->target_count > 0)
-        bsk_target_close(recording->targets[--recording->target_count], now);
+    bsk_family_end(&recording->family, now);
     describe(recording, now);
     snprintf(bsk_profile_meta(recording->profile)->reason,
              sizeof(bsk_profile_meta(recording->profile)->reason), "%s", reason);
@@ -177,143 +172,28 @@ static void publish_end(struct bsk_recording *recording, const char *reason, uin
         recording->bell(recording->user);
 }
 
-/* ---- Processes ---------------------------------------------------------------------------------
+/* ---- Sampling ----------------------------------------------------------------------------------
  */
-
-static struct bsk_target *target_of(struct bsk_recording *recording, pid_t pid)
-{
-    for (size_t i = 0; i < recording->target_count; i++) {
-        if (bsk_target_pid(recording->targets[i]) == pid)
-            return recording->targets[i];
-    }
-    return NULL;
-}
-
-static void note_python(struct bsk_recording *recording, const char *version)
-{
-    if (strstr(recording->python, version))
-        return;
-    size_t used = strlen(recording->python);
-    snprintf(recording->python + used, sizeof(recording->python) - used, "%s%s", used ? ", " : "",
-             version);
-}
-
-static bool is_alive(pid_t pid, uint64_t *out_start_ticks)
-{
-    struct bsk_process_facts facts;
-    if (bsk_process_facts(pid, &facts, NULL) != BSK_OK || facts.state == 'Z' || facts.state == 'X')
-        return false;
-    *out_start_ticks = facts.start_ticks;
-    return true;
-}
-
-/* Does `command` run this file or module? A debuggee's own has ".../debugpy/launcher/../../debugpy"
- * in it, so that the name must be a whole end of an argument. */
-static bool runs(const char *command, const char *what)
-{
-    size_t bytes = strlen(what);
-    for (const char *at = strstr(command, what); at; at = strstr(at + 1, what)) {
-        if (at[bytes] == ' ' || at[bytes] == '\0')
-            return true;
-    }
-    return false;
-}
-
-/* The debugger's own helpers are children of the program when it called debugpy.listen(). */
-static bool is_debuggers(pid_t pid)
-{
-    char command[4096];
-    bsk_process_command(pid, command, sizeof(command));
-    return runs(command, "debugpy/adapter") || runs(command, "debugpy.adapter") ||
-           runs(command, "debugpy/launcher");
-}
-
-static void add_candidate(struct bsk_recording *recording, pid_t pid)
-{
-    uint64_t start_ticks = 0;
-    for (size_t i = 0; i < recording->candidate_count; i++) {
-        if (recording->candidates[i].pid == pid)
-            return;
-    }
-    if (target_of(recording, pid) || recording->candidate_count == TARGETS_MAX ||
-        !is_alive(pid, &start_ticks) || is_debuggers(pid))
-        return;
-    recording->candidates[recording->candidate_count++] =
-        (struct candidate){ .pid = pid, .start_ticks = start_ticks };
-}
-
-/* True when the candidate is one no more: it is sampled now, or has ended. */
-static bool try_candidate(struct bsk_recording *recording, struct candidate *candidate,
-                          uint64_t now)
-{
-    uint64_t start_ticks = 0;
-    if (!is_alive(candidate->pid, &start_ticks) || start_ticks != candidate->start_ticks)
-        return true;
-    if (now < candidate->next_ns || recording->target_count == TARGETS_MAX)
-        return false;
-    struct bsk_target *target = NULL;
-    if (bsk_target_open(&recording->context, candidate->pid, NULL, true, &target, NULL) == BSK_OK) {
-        note_python(recording, bsk_target_python(target)->version);
-        bsk_target_hold(target, candidate->held);
-        recording->targets[recording->target_count++] = target;
-        return true;
-    }
-    candidate->wait_ms = candidate->wait_ms ? candidate->wait_ms * 2 : RELATIVES_MS;
-    if (candidate->wait_ms > RETRY_MAX_MS)
-        candidate->wait_ms = RETRY_MAX_MS;
-    candidate->next_ns = now + (uint64_t)candidate->wait_ms * 1000000;
-    return false;
-}
-
-/* A scan costs 10 us a process of the whole machine, so there is none while no process is born. */
-static void scan_for_children(struct bsk_recording *recording, uint64_t now)
-{
-    pid_t *pids = NULL;
-    size_t count = 0;
-    pid_t newest = bsk_process_newest();
-    if (now < recording->next_scan_ns || (newest != 0 && newest == recording->newest_pid))
-        return;
-    recording->newest_pid = newest;
-    if (bsk_process_below(recording->first_pid, &pids, &count, NULL) == BSK_OK) {
-        for (size_t i = 0; i < count; i++)
-            add_candidate(recording, pids[i]);
-    }
-    free(pids);
-    uint64_t pause_ns = (bsk_now_ns() - now) * SCAN_SHARE;
-    recording->next_scan_ns =
-        now + (pause_ns < SCAN_MAX_MS * 1000000ULL ? pause_ns : SCAN_MAX_MS * 1000000ULL);
-}
-
-static void look_for_relatives(struct bsk_recording *recording, uint64_t now)
-{
-    if (recording->subprocesses)
-        scan_for_children(recording, now);
-    size_t kept = 0;
-    for (size_t i = 0; i < recording->candidate_count; i++) {
-        if (!try_candidate(recording, &recording->candidates[i], now))
-            recording->candidates[kept++] = recording->candidates[i];
-    }
-    recording->candidate_count = kept;
-}
-
-/* It has ended, or is another program by exec: then it is a candidate again. */
-static void lose_target(struct bsk_recording *recording, size_t index, uint64_t now)
-{
-    pid_t pid = bsk_target_pid(recording->targets[index]);
-    bsk_target_close(recording->targets[index], now);
-    recording->targets[index] = recording->targets[--recording->target_count];
-    add_candidate(recording, pid);
-}
 
 static void sweep(struct bsk_recording *recording)
 {
-    for (size_t i = 0; i < recording->target_count;) {
-        if (bsk_target_sweep(recording->targets[i]) == BSK_E_GONE)
-            lose_target(recording, i, bsk_now_ns());
+    for (size_t i = 0; i < recording->family.target_count;) {
+        if (bsk_target_sweep(recording->family.targets[i]) == BSK_E_GONE)
+            bsk_family_lose(&recording->family, i, bsk_now_ns());
         else
             i++;
     }
     bsk_profile_meta(recording->profile)->sweeps++;
+    recording->stops_due = recording->context.blocking;
+}
+
+/* A thread that stops after its sample stands still until it is let go. */
+static void let_go(struct bsk_recording *recording)
+{
+    bool all = true;
+    for (size_t i = 0; i < recording->family.target_count; i++)
+        all = bsk_target_let_go(recording->family.targets[i]) && all;
+    recording->stops_due = !all;
 }
 
 /* ---- The thread --------------------------------------------------------------------------------
@@ -321,24 +201,16 @@ static void sweep(struct bsk_recording *recording)
 
 static void obey(struct bsk_recording *recording, const struct order *order)
 {
-    if (order->what == ORDER_ADD) {
-        add_candidate(recording, order->pid);
-        recording->next_relatives_ns = 0;
-        return;
-    }
-    struct bsk_target *target = target_of(recording, order->pid);
-    if (target)
-        bsk_target_hold(target, order->what == ORDER_HOLD);
-    for (size_t i = 0; i < recording->candidate_count; i++) {
-        if (recording->candidates[i].pid == order->pid)
-            recording->candidates[i].held = order->what == ORDER_HOLD;
-    }
+    if (order->what == ORDER_ADD)
+        bsk_family_add(&recording->family, order->pid);
+    else
+        bsk_family_hold(&recording->family, order->pid, order->what == ORDER_HOLD);
 }
 
 static bool all_held(const struct bsk_recording *recording)
 {
-    for (size_t i = 0; i < recording->target_count; i++) {
-        if (!bsk_target_held(recording->targets[i]))
+    for (size_t i = 0; i < recording->family.target_count; i++) {
+        if (!bsk_target_held(recording->family.targets[i]))
             return false;
     }
     return true;
@@ -401,10 +273,7 @@ static void on_time(struct bsk_recording *recording)
         }
         draw_deadline(recording);
     }
-    if (now >= recording->next_relatives_ns) {
-        look_for_relatives(recording, now);
-        recording->next_relatives_ns = now + RELATIVES_MS * 1000000ULL;
-    }
+    bsk_family_look(&recording->family, now);
     if (recording->totals_ns && now >= recording->next_totals_ns) {
         publish_totals(recording, now);
         recording->next_totals_ns = now + recording->totals_ns;
@@ -415,13 +284,41 @@ static void on_time(struct bsk_recording *recording)
 static void rest(struct bsk_recording *recording)
 {
     recording->slot_ns = recording->deadline_ns = bsk_now_ns();
-    for (size_t i = 0; i < recording->target_count;) {
+    for (size_t i = 0; i < recording->family.target_count;) {
         uint64_t ticks;
-        if (is_alive(bsk_target_pid(recording->targets[i]), &ticks))
+        if (bsk_family_is_alive(bsk_target_pid(recording->family.targets[i]), &ticks))
             i++;
         else
-            lose_target(recording, i, recording->slot_ns);
+            bsk_family_lose(&recording->family, i, recording->slot_ns);
     }
+}
+
+/* Among many that want a CPU who asks for short turns gets one soon: no right is needed for that,
+ * and it takes nothing from others. Kernels before 6.12 do not mind it. */
+static void ask_for_short_turns(void)
+{
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime_ns, deadline_ns, period_ns;
+    } turns = { .size = sizeof(turns), .runtime_ns = 100000 };
+    turns.nice = getpriority(PRIO_PROCESS, 0);
+    (void)syscall(SYS_sched_setattr, 0, &turns, 0);
+}
+
+/* One of two hundred that all want the CPU has a hundredth of one on two CPUs, which is not enough
+ * to look at the others. Where we may, this thread asks for more; else the rate tells. */
+static void ask_for_more(struct bsk_recording *recording)
+{
+    enum { CROWD = 8, NICE = -20 };
+    if (recording->asked_for_more ||
+        recording->family.target_count + recording->family.candidate_count < CROWD)
+        return;
+    recording->asked_for_more = true;
+    if (getpriority(PRIO_PROCESS, 0) > NICE)
+        (void)setpriority(PRIO_PROCESS, 0, NICE); /* of this thread alone: so it is on Linux */
 }
 
 static void *run(void *user)
@@ -431,14 +328,22 @@ static void *run(void *user)
     const char *reason = recording->reason; /* not changed any more once it stops */
     prctl(PR_SET_TIMERSLACK, 1);            /* 50 us of slack would be half a period at 10 kHz */
     prctl(PR_SET_NAME, "bsk-sampler");
+    ask_for_short_turns();
     recording->slot_ns = recording->deadline_ns = bsk_now_ns();
     recording->lot = recording->slot_ns | 1;
     for (;;) {
         size_t count = 0;
         bool profile_wanted = false;
         bool resting = all_held(recording);
-        uint64_t wake = resting ? bsk_now_ns() + RELATIVES_MS * 1000000ULL : recording->deadline_ns;
+        uint64_t wake =
+            resting ? bsk_now_ns() + BSK_RELATIVES_MS * 1000000ULL : recording->deadline_ns;
+        if (recording->stops_due) {
+            uint64_t soon = bsk_now_ns() + LET_GO_NS;
+            wake = soon < wake ? soon : wake;
+        }
         bool stop = wait_until(recording, wake, orders, &count, &profile_wanted);
+        if (recording->stops_due)
+            let_go(recording);
         for (size_t i = 0; i < count; i++)
             obey(recording, &orders[i]);
         if (profile_wanted)
@@ -448,7 +353,8 @@ static void *run(void *user)
         if (resting)
             rest(recording);
         on_time(recording);
-        if (recording->target_count == 0 && recording->candidate_count == 0) {
+        ask_for_more(recording);
+        if (!bsk_family_is_anybody_left(&recording->family)) {
             reason = "the program ended";
             break;
         }
@@ -487,8 +393,7 @@ static int copy_options(struct bsk_recording *recording,
 
 static void free_all(struct bsk_recording *recording)
 {
-    while (recording->target_count > 0)
-        bsk_target_close(recording->targets[--recording->target_count], bsk_now_ns());
+    bsk_family_end(&recording->family, bsk_now_ns());
     for (size_t i = 0; i < recording->context.folder_count; i++)
         free((char *)recording->context.folders[i]);
     for (size_t i = 0; i < recording->context.thread_count; i++)
@@ -522,8 +427,9 @@ static struct bsk_recording *recording_new(const struct bsk_recording_options *o
     uint32_t rate_hz = options->rate_hz ? options->rate_hz : BSK_RATE_DEFAULT_HZ;
     recording->bell = options->bell;
     recording->user = options->user;
-    recording->first_pid = pid;
-    recording->subprocesses = options->subprocesses;
+    recording->family.subprocesses = options->subprocesses;
+    recording->family.other_processes = options->other_processes;
+    bsk_family_begin(&recording->family, &recording->context, pid);
     recording->period_ns = 1000000000U / rate_hz;
     recording->totals_ns = options->totals_ms * 1000000;
     recording->status.rate_hz = rate_hz;
@@ -535,6 +441,7 @@ static struct bsk_recording *recording_new(const struct bsk_recording_options *o
     recording->context.profile = recording->profile;
     recording->context.period_ns = recording->period_ns;
     recording->context.clock = options->clock;
+    recording->context.blocking = options->blocking;
     recording->context.idle_stacks = options->idle_stacks || options->clock == BSK_CLOCK_WALL;
     if (!options->no_ticks && !options->blocking && !options->idle_stacks &&
         options->clock != BSK_CLOCK_WALL && rate_hz <= BSK_TICK_MAX_HZ)
@@ -545,6 +452,7 @@ static struct bsk_recording *recording_new(const struct bsk_recording_options *o
     meta->started_unix_ns = (int64_t)wall.tv_sec * 1000000000 + wall.tv_nsec;
     meta->rate_hz = rate_hz;
     meta->clock = options->clock;
+    meta->method = options->blocking ? BSK_METHOD_STOP : BSK_METHOD_READ;
     bsk_process_command(pid, meta->command, sizeof(meta->command));
     hide_token(meta->command);
     return recording;
@@ -567,9 +475,9 @@ int bsk_recording_start(pid_t pid, const struct bsk_recording_options *options,
         rc = bsk_target_open(&recording->context, pid, options->name, false, &target, err);
     }
     if (rc == BSK_OK) {
-        recording->targets[recording->target_count++] = target;
+        recording->family.targets[recording->family.target_count++] = target;
         recording->status.processes = 1;
-        note_python(recording, bsk_target_python(target)->version);
+        bsk_family_note_python(&recording->family, bsk_target_python(target)->version);
         snprintf(recording->first_python, sizeof(recording->first_python), "%s",
                  bsk_target_python(target)->version);
         snprintf(bsk_profile_meta(recording->profile)->name,

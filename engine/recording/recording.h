@@ -43,9 +43,10 @@ struct bsk_recording_options {
     enum bsk_clock clock;                /* what weighs: CPU time unless said otherwise */
     bool idle_stacks;                    /* read sleepers' stacks too: for BSK_CLOCK_WALL, `top` */
     bool no_ticks;                       /* do without eBPF where it could be had */
-    bool blocking;                       /* stop each thread for its sample (ptrace) */
+    bool blocking;                       /* stop threads that run for their sample: pause.h */
     uint64_t totals_ms;                  /* totals are published this often; 0: only when asked */
-    bool subprocesses;                   /* Python children, at any depth, join the profile */
+    bool subprocesses;                   /* children, at any depth, join the profile */
+    bool other_processes;                /* those that are no Python too, with their CPU time */
     const char *name;                    /* of the program; NULL: from the command line */
     const char *const *debugger_folders; /* frames of files below these are the debugger's */
     size_t debugger_folder_count;

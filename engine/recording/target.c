@@ -1,5 +1,6 @@
 #include "engine/recording/target.h"
 
+#include "engine/base/clock.h"
 #include "engine/process/process.h"
 #include "engine/recording/account.h"
 #include "engine/recording/target_ticks.h"
@@ -18,9 +19,11 @@ struct member {
     uint32_t seen_in; /* the sweep that saw it last */
     bool ignored;     /* the debugger's */
     bool named;       /* by the debug session or by threading itself */
+    int32_t call;     /* as the track was told; BSK_CALL_UNKNOWN: none */
     uint32_t stack;   /* the number of the stack that `nodes` is of; 0: of none */
     uint32_t *nodes;  /* of its frames, outermost first */
     size_t node_count, node_capacity;
+    bool in_call, gil_wait; /* how it slept when it was seen last */
     struct bsk_account account;
 };
 
@@ -32,10 +35,16 @@ struct bsk_target {
     bool is_child;
     struct bsk_target_ticks *ticks; /* NULL: it is sampled by sweeps */
     bool tried_ticks;
-    struct member ticking; /* scratch of bsk_target_node() */
-    bool held, rebase;     /* rebase: the next look begins anew */
+    struct member ticking;   /* scratch of bsk_target_node() */
+    uint64_t used_before_ns; /* by its first thread, as another program */
+    bool held, rebase;       /* rebase: the next look begins anew */
     char name[256];
     uint32_t sweep;
+
+    bool asleep;       /* no thread of it ran at the last sweep */
+    uint64_t cpu_ns;   /* of the whole process, asked before that sweep */
+    uint64_t slept_ns; /* CLOCK_MONOTONIC: until then it is known to have slept on; 0: not beyond */
+    uint64_t awake_ns; /* when it is swept at the latest */
 
     struct member *members;
     size_t member_count, member_capacity;
@@ -76,11 +85,12 @@ int bsk_target_open(struct bsk_target_context *context, pid_t pid, const char *n
     struct bsk_target *target = calloc(1, sizeof(*target));
     if (!target)
         return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
-    const struct bsk_sampler_options options = { .idle_stacks = context->idle_stacks };
+    target->context = context;
+    const struct bsk_sampler_options options = { .idle_stacks = context->idle_stacks,
+                                                 .stop_threads = context->blocking };
     int rc = bsk_sampler_open(pid, &options, &target->sampler, err);
     if (rc != BSK_OK)
         goto fail;
-    target->context = context;
     target->pid = pid;
     target->is_child = is_child;
     target->fold = bsk_fold_new(context->folders, context->folder_count);
@@ -107,6 +117,16 @@ fail:
     return rc;
 }
 
+void bsk_target_used_before(struct bsk_target *target, uint64_t first_thread_ns)
+{
+    target->used_before_ns = first_thread_ns;
+}
+
+uint64_t bsk_target_used_before_by(const struct bsk_target *target, pid_t tid)
+{
+    return tid == target->pid ? target->used_before_ns : 0;
+}
+
 static void free_member(struct member *member)
 {
     bsk_account_free(&member->account);
@@ -120,14 +140,41 @@ static void end_member(struct bsk_target *target, struct member *member, uint64_
     free_member(member);
 }
 
+/* What was not looked at while all slept on. */
+static void settle_sleep(struct bsk_target *target)
+{
+    struct bsk_target_context *context = target->context;
+    for (size_t i = 0; i < target->member_count && target->slept_ns > 0; i++) {
+        struct member *member = &target->members[i];
+        const struct bsk_sight sight = {
+            .now_ns = target->slept_ns - context->start_ns,
+            .node = BSK_NO_NODE,
+            .gil_wait = member->gil_wait,
+            .in_call = member->in_call,
+        };
+        if (!member->ignored)
+            context->samples += bsk_account_look(&member->account, context->profile, &sight);
+    }
+    target->slept_ns = 0;
+}
+
 void bsk_target_close(struct bsk_target *target, uint64_t now_ns)
 {
     if (!target)
         return;
     bsk_target_ticks_stop(target->ticks, now_ns);
+    settle_sleep(target);
     free_member(&target->ticking);
     for (size_t i = 0; i < target->member_count; i++)
         end_member(target, &target->members[i], now_ns - target->context->start_ns);
+    if (target->sampler) {
+        struct bsk_pause_cost cost = bsk_target_stop_cost(target);
+        struct bsk_target_context *context = target->context;
+        context->stops += cost.stops;
+        context->stopped_ns += cost.stopped_ns;
+        if (cost.longest_ns > context->longest_stop_ns)
+            context->longest_stop_ns = cost.longest_ns;
+    }
     bsk_sampler_close(target->sampler);
     bsk_fold_free(target->fold);
     free(target->members);
@@ -171,6 +218,16 @@ void bsk_target_hold(struct bsk_target *target, bool hold)
 bool bsk_target_ticking(const struct bsk_target *target)
 {
     return target->ticks != NULL;
+}
+
+struct bsk_pause_cost bsk_target_stop_cost(const struct bsk_target *target)
+{
+    return bsk_sampler_stop_cost(target->sampler);
+}
+
+bool bsk_target_let_go(struct bsk_target *target)
+{
+    return bsk_sampler_let_go(target->sampler);
 }
 
 bool bsk_target_held(const struct bsk_target *target)
@@ -263,6 +320,7 @@ static struct member *member_of(struct bsk_target *target, pid_t tid)
     struct member *member = &target->members[target->member_count];
     memset(member, 0, sizeof(*member));
     member->tid = tid;
+    member->call = BSK_CALL_UNKNOWN;
     member->account.clock = target->context->clock;
     member->track = bsk_target_track(target, tid, &member->ignored, &member->named);
     target->member_count++;
@@ -430,7 +488,8 @@ static void look(struct bsk_target *target, const struct bsk_thread_sample *thre
         return;
     }
     if (is_new)
-        bsk_account_rebase(&member->account, context->profile, 0,
+        bsk_account_rebase(&member->account, context->profile,
+                           bsk_target_used_before_by(target, thread->tid),
                            now_ns > context->period_ns ? now_ns - context->period_ns : 0);
     uint32_t node = BSK_NO_NODE;
     bool is_debuggers = false;
@@ -439,6 +498,13 @@ static void look(struct bsk_target *target, const struct bsk_thread_sample *thre
     bool runs = thread->state == BSK_THREAD_RUNNING;
     if (thread->has_stack)
         node = node_of(target, member, thread, &is_debuggers);
+    int32_t call = thread->state == BSK_THREAD_CALL ? thread->call : BSK_CALL_UNKNOWN;
+    member->in_call = thread->state == BSK_THREAD_CALL;
+    member->gil_wait = thread->state == BSK_THREAD_GIL_WAIT;
+    if (call != member->call) {
+        bsk_profile_note_call(context->profile, member->track, bsk_call_name(call));
+        member->call = call;
+    }
     context->torn += thread->torn;
     context->errors += runs && !thread->has_stack && !thread->torn;
     context->filled += thread->has_stack && thread->filled;
@@ -449,6 +515,7 @@ static void look(struct bsk_target *target, const struct bsk_thread_sample *thre
         .runs = runs,
         .gil = thread->holds_gil,
         .gil_wait = thread->state == BSK_THREAD_GIL_WAIT,
+        .in_call = thread->state == BSK_THREAD_CALL,
         .counted = thread->counted,
         .cpu_ns = thread->cpu_ns,
     };
@@ -458,18 +525,64 @@ static void look(struct bsk_target *target, const struct bsk_thread_sample *thre
         context->samples += bsk_account_look(&member->account, context->profile, &sight);
 }
 
+/* The kernel checks the program that samples at ticks anew for each process, which takes it some
+ * hundredths of a second: with many children they would be the most that is done. The first process
+ * has it always, others as long as that takes a twentieth of the time. */
+static bool can_afford_ticks(const struct bsk_target *target)
+{
+    enum { SHARE = 20 };
+    const struct bsk_target_context *context = target->context;
+    const uint64_t start_with_ns = 200000000;
+    return !target->is_child || context->ticks_spent_ns + context->ticks_last_ns <=
+                                    start_with_ns + (bsk_now_ns() - context->start_ns) / SHARE;
+}
+
+static void try_ticks(struct bsk_target *target)
+{
+    struct bsk_target_context *context = target->context;
+    target->tried_ticks = true; /* where the kernel does not let us, sweeps are as good */
+    if (context->tick_hz == 0 || !can_afford_ticks(target))
+        return;
+    uint64_t begin = bsk_now_ns();
+    (void)bsk_target_ticks_start(target, context, target->sampler, target->is_child, &target->ticks,
+                                 NULL);
+    context->ticks_last_ns = bsk_now_ns() - begin;
+    context->ticks_spent_ns += context->ticks_last_ns;
+}
+
+/* Whether it has slept on since the last sweep: then that would tell nothing new. Where many
+ * processes sleep, this one small question for each is all that they cost. */
+static bool sleeps_on(struct bsk_target *target, uint64_t now)
+{
+    const uint64_t sweep_at_least_ns = 250000000; /* for what is shown of its sleep, and its end */
+    uint64_t cpu_ns = 0, before_ns = target->cpu_ns;
+    target->cpu_ns = 0;
+    if (!target->asleep || target->context->clock == BSK_CLOCK_WALL ||
+        !bsk_process_cpu_ns(target->pid, &cpu_ns))
+        return false; /* who works is asked nothing more; with the wall's clock each sample counts
+                       */
+    target->cpu_ns = cpu_ns;
+    if (cpu_ns == before_ns && !target->rebase && now < target->awake_ns) {
+        target->slept_ns = now;
+        return true;
+    }
+    target->awake_ns = now + sweep_at_least_ns;
+    return false;
+}
+
 int bsk_target_sweep(struct bsk_target *target)
 {
     const struct bsk_sample *sample = NULL;
     if (target->held)
         return BSK_OK;
-    if (!target->tried_ticks && target->context->tick_hz > 0) {
-        target->tried_ticks = true; /* where the kernel does not let us, sweeps are as good */
-        (void)bsk_target_ticks_start(target, target->context, target->sampler, target->is_child,
-                                     &target->ticks, NULL);
-    }
+    if (!target->tried_ticks)
+        try_ticks(target);
     if (target->ticks)
         return bsk_target_ticks_sweep(target->ticks);
+    target->context->swept = true;
+    if (sleeps_on(target, bsk_now_ns()))
+        return BSK_OK;
+    settle_sleep(target);
     int rc = bsk_sampler_take(target->sampler, &sample, NULL);
     if (rc != BSK_OK) {
         target->context->errors += rc != BSK_E_GONE;
@@ -477,8 +590,11 @@ int bsk_target_sweep(struct bsk_target *target)
     }
     uint64_t now_ns = sample->time_ns - target->context->start_ns;
     target->sweep++;
-    for (size_t i = 0; i < sample->thread_count; i++)
+    target->asleep = true;
+    for (size_t i = 0; i < sample->thread_count; i++) {
         look(target, &sample->threads[i], now_ns);
+        target->asleep = target->asleep && sample->threads[i].state != BSK_THREAD_RUNNING;
+    }
     target->rebase = false;
     drop_ended(target, now_ns);
     return BSK_OK;

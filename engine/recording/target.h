@@ -15,13 +15,18 @@ struct bsk_target_context {
     uint64_t start_ns; /* CLOCK_MONOTONIC; the profile's zero */
     uint64_t period_ns;
     uint32_t tick_hz; /* 0: threads are not sampled at their clock ticks even where they could be */
-    const char *const *folders; /* the debugger's */
+    uint64_t ticks_spent_ns, ticks_last_ns; /* for setting that up: all targets, and the last one */
+    const char *const *folders;             /* the debugger's */
     size_t folder_count;
     const struct bsk_known_thread *threads; /* of the process `threads_pid` */
     size_t thread_count;
     pid_t threads_pid;
     enum bsk_clock clock;
     bool idle_stacks;
+    bool blocking; /* threads are stopped for their samples */
+    uint64_t stops, stopped_ns,
+        longest_stop_ns; /* what that has cost: of targets that are closed */
+    bool swept;          /* some target was sampled by sweeps */
     uint64_t samples, errors, torn, filled, unread; /* counted by all targets */
 };
 
@@ -29,6 +34,10 @@ struct bsk_target_context {
  * from the command line. Takes no ownership of `context`. Fails as bsk_sampler_open(). */
 int bsk_target_open(struct bsk_target_context *context, pid_t pid, const char *name, bool is_child,
                     struct bsk_target **out_target, struct bsk_error *err);
+/* For a process that was another program before: what its first thread had used until then, by its
+ * own counter, is told elsewhere. Before the first sweep. */
+void bsk_target_used_before(struct bsk_target *target, uint64_t first_thread_ns);
+uint64_t bsk_target_used_before_by(const struct bsk_target *target, pid_t tid); /* of target.c */
 /* Settles the accounts as of `now_ns` (CLOCK_MONOTONIC). Accepts NULL. */
 void bsk_target_close(struct bsk_target *target, uint64_t now_ns);
 
@@ -45,6 +54,13 @@ bool bsk_target_held(const struct bsk_target *target);
 
 /* Its threads are sampled at their own clock ticks: sweeps may be BSK_TICKS_READ_MS apart. */
 bool bsk_target_ticking(const struct bsk_target *target);
+
+/* What stopping its threads has cost so far; zeroes where none is stopped. */
+struct bsk_pause_cost bsk_target_stop_cost(const struct bsk_target *target);
+
+/* False: some of its threads were asked to stop and did not yet. Call again within a millisecond.
+ */
+bool bsk_target_let_go(struct bsk_target *target);
 
 /* One sample of all its threads into the profile. BSK_E_GONE: it has ended, or is another program
  * now. Other failures are counted and do not matter. */

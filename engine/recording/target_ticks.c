@@ -1,6 +1,7 @@
 #include "engine/recording/target_ticks.h"
 
 #include "engine/base/clock.h"
+#include "engine/process/process.h"
 #include "engine/sampling/ticks.h"
 
 #include <stdlib.h>
@@ -23,6 +24,8 @@ struct ticking { /* a thread */
     uint64_t other_ns; /* periods of ticks in which nothing of the user's ran */
     uint64_t seen_ns;  /* of the last tick, in the profile's time */
     uint32_t last_node;
+    uint32_t asleep_node; /* where it was seen to sleep; BSK_NO_NODE: nowhere */
+    int32_t call;         /* as the track was told; BSK_CALL_UNKNOWN: none */
     struct paid *ticks;
     size_t tick_count, tick_capacity;
 };
@@ -56,7 +59,9 @@ static struct ticking *thread_of(struct bsk_target_ticks *ticks, pid_t tid)
     struct ticking *thread = &ticks->threads[ticks->thread_count++];
     memset(thread, 0, sizeof(*thread));
     thread->tid = tid;
-    thread->last_node = BSK_NO_NODE;
+    thread->cpu_ns = bsk_target_used_before_by(ticks->target, tid);
+    thread->last_node = thread->asleep_node = BSK_NO_NODE;
+    thread->call = BSK_CALL_UNKNOWN;
     thread->track = bsk_target_track(ticks->target, tid, &thread->ignored, &thread->named);
     if (thread->ignored)
         bsk_sampler_ignore(ticks->sampler, tid);
@@ -260,9 +265,11 @@ void bsk_target_ticks_stop(struct bsk_target_ticks *ticks, uint64_t now)
     free(ticks);
 }
 
-/* Who waits for the GIL does not tick: that is looked at from outside. */
-static int look_for_waits(struct bsk_target_ticks *ticks, uint64_t now)
+/* Who sleeps does not tick: that is looked at from outside. A stack is read when a thread has used
+ * CPU time since the look before; as long as it has not, it sleeps where it slept. */
+static int look_at_sleepers(struct bsk_target_ticks *ticks, uint64_t now)
 {
+    struct bsk_profile *profile = ticks->context->profile;
     const struct bsk_sample *sample = NULL;
     uint64_t since_ns = now - ticks->waits_ns;
     bool first = ticks->waits_ns == 0;
@@ -273,14 +280,24 @@ static int look_for_waits(struct bsk_target_ticks *ticks, uint64_t now)
     for (size_t i = 0; i < sample->thread_count; i++) {
         const struct bsk_thread_sample *thread = &sample->threads[i];
         bool is_debuggers = false;
-        if (thread->state != BSK_THREAD_GIL_WAIT || !thread->has_stack)
-            continue;
-        const struct ticking *ticking = thread_of(ticks, thread->tid);
+        struct ticking *ticking = thread_of(ticks, thread->tid);
         if (!ticking || ticking->ignored)
             continue;
-        uint32_t node = bsk_target_node(ticks->target, ticking->track, thread, &is_debuggers);
-        if (!is_debuggers)
-            bsk_profile_add_states(ticks->context->profile, node, 0, since_ns, 0);
+        int32_t call = thread->state == BSK_THREAD_CALL ? thread->call : BSK_CALL_UNKNOWN;
+        if (call != ticking->call)
+            bsk_profile_note_call(profile, ticking->track, bsk_call_name(call));
+        ticking->call = call;
+        if (thread->state == BSK_THREAD_RUNNING || thread->torn)
+            ticking->asleep_node = BSK_NO_NODE;
+        else if (thread->has_stack)
+            ticking->asleep_node =
+                bsk_target_node(ticks->target, ticking->track, thread, &is_debuggers);
+        if (thread->state == BSK_THREAD_GIL_WAIT)
+            bsk_profile_add_states(profile, ticking->asleep_node, 0, since_ns, 0);
+        else if (thread->state == BSK_THREAD_CALL)
+            bsk_profile_add_call_time(profile, ticking->asleep_node, since_ns);
+        else if (thread->state == BSK_THREAD_IDLE)
+            bsk_profile_add_states(profile, ticking->asleep_node, 0, 0, since_ns);
     }
     return BSK_OK;
 }
@@ -293,8 +310,8 @@ int bsk_target_ticks_sweep(struct bsk_target_ticks *ticks)
     ticks->next_ns = now + BSK_TICKS_READ_MS * 900000ULL; /* a little less: we may be early */
     int rc = read_ticks(ticks);
     drop_ended(ticks, now - ticks->context->start_ns);
-    if (rc == BSK_OK && bsk_sampler_ticks_threads(ticks->ticks) > 1)
-        rc = look_for_waits(ticks, now);
+    if (rc == BSK_OK)
+        rc = look_at_sleepers(ticks, now);
     return rc;
 }
 

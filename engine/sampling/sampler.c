@@ -13,6 +13,10 @@ static const uint64_t refresh_at_least_ns = 1000000000;
  * is a system call. In between, who holds the GIL tells who runs. */
 static const uint64_t count_every_ns = 19000000;
 
+/* A thread that is on a CPU stops within some microseconds. One that is not after this long waits
+ * for a CPU, or is in the kernel: its stack does not move either, see pause.h. */
+static const uint64_t stop_limit_ns = 500000;
+
 enum { ROUNDS_MAX = 2 }; /* of one sample: a second one for threads that began meanwhile */
 
 struct bsk_sampler {
@@ -28,6 +32,8 @@ struct bsk_sampler {
     struct bsk_sample sample;
     struct bsk_thread_sample *threads;
     struct bsk_python_thread **wanted;
+    struct bsk_python_thread **running; /* as `wanted`: those that are stopped for it */
+    struct bsk_pause *pause;            /* NULL: nothing is ever stopped */
     size_t *index; /* of the threads' samples, by place in the list of threads */
     size_t capacity;
 };
@@ -44,6 +50,11 @@ int bsk_sampler_open(pid_t pid, const struct bsk_sampler_options *options,
     int rc = bsk_process_open(pid, &sampler->process, err);
     if (rc == BSK_OK)
         rc = bsk_python_open(sampler->process, &sampler->python, err);
+    if (rc == BSK_OK && options && options->stop_threads) {
+        rc = bsk_pause_try(pid, err);
+        if (rc == BSK_OK)
+            rc = bsk_pause_open(pid, &sampler->pause, err);
+    }
     if (rc == BSK_OK)
         *out_sampler = sampler;
     else
@@ -55,11 +66,13 @@ void bsk_sampler_close(struct bsk_sampler *sampler)
 {
     if (!sampler)
         return;
+    bsk_process_resume(sampler->pause);
     bsk_python_close(sampler->python);
     bsk_threads_free(&sampler->os_threads);
     bsk_process_close(sampler->process);
     free(sampler->threads);
     free(sampler->wanted);
+    free(sampler->running);
     free(sampler->index);
     free(sampler);
 }
@@ -94,10 +107,13 @@ static int refresh(struct bsk_sampler *sampler, uint64_t now, struct bsk_error *
         void *wanted = realloc(sampler->wanted, capacity * sizeof(sampler->wanted[0]));
         if (wanted)
             sampler->wanted = wanted;
+        void *running = realloc(sampler->running, capacity * sizeof(sampler->running[0]));
+        if (running)
+            sampler->running = running;
         void *index = realloc(sampler->index, capacity * sizeof(sampler->index[0]));
         if (index)
             sampler->index = index;
-        if (!threads || !wanted || !index)
+        if (!threads || !wanted || !running || !index)
             return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
         sampler->capacity = capacity;
     }
@@ -123,6 +139,29 @@ void bsk_sampler_ignore(struct bsk_sampler *sampler, pid_t tid)
         thread->ignored = true;
 }
 
+/* Asked once for each sleep. */
+static void look_at_sleep(struct bsk_sampler *sampler, struct bsk_thread *thread)
+{
+    uint64_t argument = 0;
+    bool sleeps = thread->state == 'S' || thread->state == 'D';
+    thread->call = sleeps ? bsk_thread_call(sampler->process, thread, &argument) : BSK_CALL_UNKNOWN;
+    thread->waits_for_gil = argument != 0 && bsk_call_only_waits(thread->call) &&
+                            bsk_python_is_gil(sampler->python, argument);
+}
+
+/* How a thread sleeps. What the kernel does not tell is only known of who sleeps uninterruptibly.
+ */
+static enum bsk_thread_state sleep_of(const struct bsk_thread *thread)
+{
+    if (thread->waits_for_gil)
+        return BSK_THREAD_GIL_WAIT;
+    if (thread->state == 'D')
+        return BSK_THREAD_CALL;
+    return thread->state == 'S' && thread->call >= 0 && !bsk_call_only_waits(thread->call)
+               ? BSK_THREAD_CALL
+               : BSK_THREAD_IDLE;
+}
+
 /* What the kernel says of one thread. Whether it runs now is for the state letter alone to say: the
  * counter moves in steps of a tick ("it did not move" does not mean "it did not run"), and also for
  * what ran and sleeps again. False: the thread has ended. */
@@ -137,9 +176,7 @@ static bool look(struct bsk_sampler *sampler, struct bsk_thread *thread, bool *o
     if (!sleeps_on && bsk_thread_state(sampler->process, thread, &thread->state) < 0)
         return false;
     if (!sleeps_on)
-        thread->waits_for_gil =
-            thread->state != 'R' &&
-            bsk_python_is_gil(sampler->python, bsk_thread_waits_on(sampler->process, thread));
+        look_at_sleep(sampler, thread);
     *out_moved = thread->looked && cpu_ns != thread->cpu_ns;
     thread->looked = true;
     thread->cpu_ns = cpu_ns;
@@ -160,7 +197,6 @@ static bool prepare(struct bsk_sampler *sampler, struct bsk_python_thread *threa
     bool runs = os_thread->state == 'R' || held;
     *sample = (struct bsk_thread_sample){
         .tid = thread->tid,
-        .state = runs ? BSK_THREAD_RUNNING : BSK_THREAD_IDLE,
         .cpu_ns = os_thread->cpu_ns,
         .counted = counted,
     };
@@ -174,12 +210,14 @@ static void fill(struct bsk_python *python, struct bsk_thread_sample *sample,
 {
     sample->holds_gil = thread->holds_gil;
     sample->collects = thread->collects;
-    if (thread->holds_gil || (os_thread->state == 'R' && sample->counted))
+    sample->call = BSK_CALL_UNKNOWN;
+    if (thread->holds_gil || (os_thread->state == 'R' && sample->counted)) {
         sample->state = BSK_THREAD_RUNNING;
-    else if (os_thread->waits_for_gil)
-        sample->state = BSK_THREAD_GIL_WAIT;
-    else if (!sample->counted)
-        sample->state = BSK_THREAD_IDLE; /* it has let go of the GIL since */
+    } else { /* it sleeps, or has let go of the GIL since it was looked at */
+        sample->state = sleep_of(os_thread);
+        if (sample->state != BSK_THREAD_GIL_WAIT)
+            sample->call = os_thread->call;
+    }
     sample->name = thread->name ? thread->name : "";
     sample->interpreter_id = thread->interpreter_id;
     sample->has_stack = thread->has_stack;
@@ -210,10 +248,69 @@ static int read_new_holder(struct bsk_sampler *sampler, size_t wanted, bool *out
     return bsk_python_read_stacks(sampler->python, &holder, 1, out_again, err);
 }
 
+/* --- with stops ------------------------------------------------------------------------------ */
+
+static int stop_and_read(struct bsk_sampler *sampler, size_t running, bool *out_again,
+                         struct bsk_error *err)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < running; i++) {
+        int rc = bsk_pause_ask(sampler->pause, sampler->running[i]->tid, err);
+        if (rc < 0)
+            return rc;
+    }
+    (void)bsk_pause_wait(sampler->pause, stop_limit_ns);
+    for (size_t i = 0; i < running; i++) { /* what has ended has no stack */
+        struct bsk_python_thread *thread = sampler->running[i];
+        if (bsk_pause_holds(sampler->pause, thread->tid)) {
+            sampler->running[kept++] = thread;
+            continue;
+        }
+        thread->has_stack = thread->holds_gil = false;
+        bsk_threads_find(&sampler->os_threads, thread->tid)->state = 'X';
+    }
+    return bsk_python_read_still(sampler->python, sampler->running, kept, out_again, err);
+}
+
+/* Those that run are stopped together, and are read then; those that sleep are read as they are,
+ * before that. One of them may have got the GIL since: it is stopped as well. */
+static int read_stopped(struct bsk_sampler *sampler, size_t running, size_t sleeping,
+                        bool *out_again, struct bsk_error *err)
+{
+    bool changed = false;
+    int rc = BSK_OK;
+    if (sleeping > 0)
+        rc = bsk_python_read_stacks(sampler->python, sampler->wanted, sleeping, &changed, err);
+    if (rc == BSK_OK)
+        rc = stop_and_read(sampler, running, out_again, err);
+    struct bsk_python_thread *holder = rc == BSK_OK ? bsk_python_gil_holder(sampler->python) : NULL;
+    const struct bsk_thread *os_thread =
+        holder ? bsk_threads_find(&sampler->os_threads, holder->tid) : NULL;
+    if (os_thread && !os_thread->ignored && !bsk_pause_holds(sampler->pause, holder->tid)) {
+        sampler->running[0] = holder;
+        rc = stop_and_read(sampler, 1, &changed, err);
+    }
+    *out_again = *out_again || changed;
+    (void)bsk_pause_let_go(sampler->pause);
+    return rc;
+}
+
+struct bsk_pause_cost bsk_sampler_stop_cost(const struct bsk_sampler *sampler)
+{
+    return sampler->pause ? bsk_pause_cost(sampler->pause) : (struct bsk_pause_cost){ 0 };
+}
+
+bool bsk_sampler_let_go(struct bsk_sampler *sampler)
+{
+    return !sampler->pause || bsk_pause_let_go(sampler->pause);
+}
+
+/* --- one sample ------------------------------------------------------------------------------ */
+
 /* One round over all threads; true in *out_again when the list of threads has changed meanwhile. */
 static int read_all(struct bsk_sampler *sampler, bool *out_again, struct bsk_error *err)
 {
-    size_t wanted = 0, count = 0, total = bsk_python_thread_count(sampler->python);
+    size_t wanted = 0, running = 0, count = 0, total = bsk_python_thread_count(sampler->python);
     struct bsk_thread_sample *samples = sampler->threads;
     if (sampler->count_all) /* without names it works as well */
         (void)bsk_python_name_threads(sampler->python, false, NULL);
@@ -228,13 +325,20 @@ static int read_all(struct bsk_sampler *sampler, bool *out_again, struct bsk_err
             sampler->stale = true; /* lost: the next sample is without it */
             continue;
         }
-        if (read)
+        if (read && sampler->pause && os_thread->state == 'R')
+            sampler->running[running++] = thread;
+        else if (read)
             sampler->wanted[wanted++] = thread;
         sampler->index[i] = count++;
     }
-    int rc = bsk_python_read_stacks(sampler->python, sampler->wanted, wanted, out_again, err);
-    if (rc == BSK_OK)
-        rc = read_new_holder(sampler, wanted, out_again, err);
+    int rc;
+    if (sampler->pause) {
+        rc = read_stopped(sampler, running, wanted, out_again, err);
+    } else {
+        rc = bsk_python_read_stacks(sampler->python, sampler->wanted, wanted, out_again, err);
+        if (rc == BSK_OK)
+            rc = read_new_holder(sampler, wanted, out_again, err);
+    }
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < total; i++) {
@@ -256,7 +360,8 @@ int bsk_sampler_take(struct bsk_sampler *sampler, const struct bsk_sample **out_
     bool again = true;
     uint64_t now = bsk_now_ns();
     sampler->looked = false;
-    sampler->count_all = sampler->fresh_states || now - sampler->counted_ns >= count_every_ns;
+    sampler->count_all =
+        sampler->fresh_states || sampler->pause || now - sampler->counted_ns >= count_every_ns;
     sampler->sample = (struct bsk_sample){ .time_ns = now };
     for (int round = 0; again && rc == BSK_OK && round < ROUNDS_MAX; round++) {
         if (sampler->stale || now - sampler->refreshed_ns > refresh_at_least_ns)

@@ -2,8 +2,9 @@
  * Takes one sample of one target at a time: the Python stack of each of its threads, and what each
  * thread was doing.
  *
- * The sampler reads; it never stops the target and never writes into it. Who drives it (recording/)
- * owns the clock. All calls on one sampler come from one thread.
+ * The sampler reads and never writes into the target; it stops nothing unless `stop_threads` asks
+ * for it. Who drives it (recording/) owns the clock. All calls on one sampler come from one thread;
+ * only open may come from another one.
  *
  * Ownership: bsk_sampler_open() gives the sampler to the caller; bsk_sampler_close() takes it back
  * and accepts NULL. A sample, its stacks and its frames live until the next take or close; a
@@ -17,6 +18,7 @@
 #define BSK_SAMPLING_SAMPLER_H
 
 #include "engine/base/error.h"
+#include "engine/process/pause.h" /* struct bsk_pause_cost */
 #include "engine/python/python.h" /* struct bsk_frame, struct bsk_python_info */
 
 #include <stdbool.h>
@@ -27,9 +29,12 @@
 struct bsk_sampler;
 
 enum bsk_thread_state {
-    BSK_THREAD_IDLE,     /* sleeps in the kernel */
+    BSK_THREAD_IDLE,     /* sleeps in the kernel, and waits: for time, a lock, an event */
     BSK_THREAD_RUNNING,  /* on a CPU, or ready and waiting for one */
     BSK_THREAD_GIL_WAIT, /* sleeps until it is given the GIL */
+    BSK_THREAD_CALL,     /* sleeps in a system call that works on something: read, connect, fsync;
+                            or the disk keeps it waiting. Where the kernel does not tell which call a
+                            thread sleeps in, that is told of the latter alone */
 };
 
 struct bsk_thread_sample {
@@ -39,7 +44,9 @@ struct bsk_thread_sample {
         cpu_ns;     /* CPU time of the thread since it began; moves in steps of the kernel's tick */
     bool has_stack; /* false: it could not be read (see `torn`), or it is idle, was so all the time
                        since the last sample, and idle stacks were not asked for */
-    bool torn;      /* the stack changed while it was read, or was garbage: counts as an error */
+    int32_t call; /* IDLE and CALL: the system call that it sleeps in, as bsk_call_name() wants it;
+                     else BSK_CALL_UNKNOWN */
+    bool torn;    /* the stack changed while it was read, or was garbage: counts as an error */
     bool truncated; /* deeper than the ceiling: outermost frames are missing */
     bool counted;   /* `cpu_ns` is of this sample, not of one before: counters are only looked at
                        now and then, or where the state is in doubt */
@@ -67,12 +74,15 @@ struct bsk_sampler_options {
                           each look at the counters */
     bool fresh_states; /* ask the kernel for each thread's state each time, as for a dump, not only
                           as often as its counters move */
+    bool stop_threads; /* stop each thread that runs for as long as its stack is read: exact, but
+                          see engine/process/pause.h. Who sleeps is read without */
 };
 
 /* `options` may be NULL. Fails with BSK_E_GONE ("Process not found"), BSK_E_FORMAT ("Not a Python
  * process"), BSK_E_UNSUPPORTED (a version or an implementation that we do not know, named),
- * BSK_E_PERMISSION ("Permission denied", with what was found and the one way out), or BSK_E_TORN
- * while its Python is still starting: then try again in some milliseconds. */
+ * BSK_E_PERMISSION ("Permission denied", with what was found and the one way out; with
+ * `stop_threads` also when another tool traces it, which is then named), or BSK_E_TORN while its
+ * Python is still starting: then try again in some milliseconds. */
 int bsk_sampler_open(pid_t pid, const struct bsk_sampler_options *options,
                      struct bsk_sampler **out_sampler, struct bsk_error *err);
 void bsk_sampler_close(struct bsk_sampler *sampler);
@@ -87,6 +97,13 @@ struct bsk_python *bsk_sampler_python(struct bsk_sampler *sampler);
  */
 int bsk_sampler_take(struct bsk_sampler *sampler, const struct bsk_sample **out_sample,
                      struct bsk_error *err);
+
+/* What the stops have cost so far; zeroes without `stop_threads`. */
+struct bsk_pause_cost bsk_sampler_stop_cost(const struct bsk_sampler *sampler);
+
+/* A thread that did not stop when it should (it slept where nothing interrupts it) stops later:
+ * lets it go on. True: there is none left; else call again within some milliseconds. */
+bool bsk_sampler_let_go(struct bsk_sampler *sampler);
 
 /* A thread that no one wants to hear of (the debugger's): later samples are without it. */
 void bsk_sampler_ignore(struct bsk_sampler *sampler, pid_t tid);

@@ -199,12 +199,15 @@ bool bench_judge_run(const struct bench_program *program, const char *python,
         goto out;
     if (options->sampler_core >= 0)
         bench_keep_to(options->sampler_core);
-    int rc = bsk_sampler_open(child.pid, NULL, &sampler, &err);
+    const struct bsk_sampler_options how = { .stop_threads = options->stop };
+    int rc = bsk_sampler_open(child.pid, &how, &sampler, &err);
     snprintf(reason, 512, "%s", err.message);
     if (rc == BSK_OK) {
         snprintf(out_verdict->version, sizeof(out_verdict->version), "%s",
                  bsk_sampler_info(sampler)->version);
         good = sample(sampler, legal, options, out_verdict);
+        out_verdict->stops = bsk_sampler_stop_cost(sampler).stops;
+        out_verdict->longest_stop_ns = bsk_sampler_stop_cost(sampler).longest_ns;
         if (!good)
             snprintf(reason, 512, "%s ended while it was sampled", program->file);
     }

@@ -33,6 +33,7 @@ struct bench_verdict {
     uint64_t empty; /* a running thread without a stack, and not torn */
     uint64_t takes, failed_takes;
     uint64_t running; /* stacks that the shares are of */
+    uint64_t stops, longest_stop_ns;
     double seconds, cpu_us_per_take;
     struct bench_share shares[BENCH_NAMES];
     size_t share_count;
@@ -46,6 +47,7 @@ struct bench_judge_options {
     double seconds;   /* or after so long; 0: 60 */
     uint32_t rate_hz; /* 0: as fast as can be; else at moments drawn by lot within each period */
     int target_core, sampler_core; /* -1: any */
+    bool stop;                     /* threads are stopped for their samples */
 };
 
 /* Starts the program twice (once for its legal stacks). Returns false when it could not be started

@@ -108,7 +108,7 @@ def test_every_python_as_text(pythons, background):
         lines = done.out.splitlines()
         assert lines[0].startswith("Process %d: " % process.pid) and lines[0].endswith("waiting.py")
         assert re.fullmatch(r"Python v%s\.\d+\S* \(/.*\)" % re.escape(minor), lines[1]), lines[1]
-        assert lines[2] == "" and lines[3] == 'Thread %d (idle): "MainThread"' % process.pid
+        assert lines[2] == "" and lines[3] == 'Thread %d (system call: read): "MainThread"' % process.pid
         assert "    main (waiting.py:%d)" % line_of(WAITING, "sys.stdin.read()") in lines
         begin = next(i for i, line in enumerate(lines) if line.endswith(' (idle): "f\u00e4den-0"'))
         at = lines.index("    wait (waiting.py:%d)" % line_of(WAITING, "release.wait()"), begin)
@@ -152,6 +152,36 @@ def test_states(background):
     dap.wait_until(lambda: re.search(r"^Thread %d \(active\+gil\)" % busy.pid, dump("-p", busy.pid).out, re.M),
                    what="a thread that holds the GIL")
     assert "(idle)" in dump("-p", start_waiting(background).pid).out
+
+
+CALLS = {"MainThread": "system call: read", "reads": "system call: read", "receives": "system call: recvfrom",
+         "accepts": "idle", "sleeps": "idle", "waits": "idle", "polls": "idle", "joins": "idle"}
+WAITS = {"accepts": "accept4?", "sleeps": "(clock_)?nanosleep|p?select6?", "waits": "futex", "polls": "p?poll|restart_syscall",  # after a stop
+         "joins": "wait4"}
+
+
+@pytest.mark.parametrize("how", [[], ["--blocking"]], ids=["read", "stopped"])
+def test_the_system_call_that_a_thread_sleeps_in(how, pythons, background):
+    for minor, python in all_of(pythons):
+        process = start(background, python, fixture_path("calls.py"))
+        dap.wait_until(lambda: set(states(process.pid)) == {"S"}, what="all threads asleep")
+        found = dict((name, state) for state, name in
+                     re.findall(r'^Thread \d+ \((.*?)\): "(.*)"$', dump("-p", process.pid, *how).out, re.M))
+        assert found == CALLS, minor
+        for thread in json.loads(dump("-p", process.pid, "-j", *how).out):
+            name = thread["thread_name"]
+            assert thread["state"] == CALLS[name], minor
+            expected = WAITS.get(name) or CALLS[name].rpartition(" ")[2]
+            assert re.fullmatch(expected, thread["system_call"]), (minor, name, thread["system_call"])
+            assert thread["active"] is False
+        process.stdin.close()
+        process.wait()
+
+
+def test_what_runs_is_in_no_system_call(background):
+    busy = start(background, PYTHON, "-c", "print('ready', flush=True)\nwhile True: pass")
+    dap.wait_until(lambda: json.loads(dump("-p", busy.pid, "-j").out)[0]["state"] == "active+gil", what="a thread that runs")
+    assert json.loads(dump("-p", busy.pid, "-j").out)[0]["system_call"] is None
 
 
 def test_a_thread_that_waits_for_the_gil(background):
@@ -218,7 +248,7 @@ def test_blocking_loses_no_signal(background):
 
 def test_two_hundred_threads_by_name(background):
     process = start_waiting(background, PYTHON, "200")
-    found = re.findall(r'^Thread (\d+) \(idle\): "(.*)"$', dump("-p", process.pid).out, re.M)
+    found = re.findall(r'^Thread (\d+) \((?:idle|system call: read)\): "(.*)"$', dump("-p", process.pid).out, re.M)
     assert sorted(name for _, name in found) == sorted(["MainThread"] + ["f\u00e4den-%d" % i for i in range(200)])
     assert len({tid for tid, _ in found}) == 201
 
@@ -387,7 +417,7 @@ def test_a_process_in_another_namespace(background):
     dap.wait_until(lambda: set(states(inner)) == {"S"}, what="all threads asleep")
     done = dump("-p", inner, "-l")
     assert done.code == 0, done.err
-    assert re.search(r'^Thread %d \(idle\): "MainThread"' % inner, done.out, re.M)
+    assert re.search(r'^Thread %d \(system call: read\): "MainThread"' % inner, done.out, re.M)
     assert "            number: 0" in done.out
     outer.stdin.close()
     outer.wait()

@@ -244,12 +244,6 @@ def test_idle_and_gil_are_taken(busy, tmp_path):
         assert done.code == 0 and done.summary["samples"] > 0, (option, done.err)
 
 
-def test_blocking_says_that_it_is_lacking(busy, tmp_path):
-    done = record("-p", busy.pid, "-d", "0.5", "-o", "out", "--blocking", cwd=tmp_path)
-    assert done.code == 1 and "--blocking is not in this build" in done.err
-    assert not (tmp_path / "out").exists()
-
-
 def test_idle_shows_where_a_program_waits(background, tmp_path):
     sleeper = background.start([PYTHON, fixture_path("sleeper.py")])
     line_of(sleeper.stdout)
@@ -257,6 +251,18 @@ def test_idle_shows_where_a_program_waits(background, tmp_path):
     assert done.code == 0, done.err
     found = raw(str(tmp_path / "out"))
     assert list(found) == [("<module> (sleeper.py:8)",)] and found[("<module> (sleeper.py:8)",)] > 50
+
+
+@pytest.mark.parametrize("how", [[], ["--no-ticks"], ["--idle"], ["--blocking"]], ids=["ticks", "read", "idle", "stopped"])
+def test_time_in_system_calls_is_told(how, tmp_path):
+    program = ("import os, threading, time\npipe, end = os.pipe()\n"
+               "def write():\n    time.sleep(0.8)\n    os.write(end, b'x')\n"
+               "def read():\n    sum(range(3000000))\n    os.read(pipe, 1)\n"
+               "threading.Thread(target=write).start()\nread()\nsum(range(3000000))\n")
+    done = record("-r", "200", "-f", "speedscope", "-o", "out", *how, "--", PYTHON, "-c", program, cwd=tmp_path)
+    assert done.code == 0, done.err
+    said = about(str(tmp_path / "out"))
+    assert 0.3 < said["systemCallSeconds"] < 1.0, said
 
 
 def test_gil_counts_one_thread_at_a_time(background, tmp_path):

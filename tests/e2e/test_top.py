@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import dap
-from conftest import BASILISK, PYTHON
+from conftest import BASILISK, PYTHON, fixture_path
 from terminal import LEAVE_ALTERNATE, Terminal
 
 PROGRAM = r'''
@@ -252,15 +252,15 @@ def test_a_terminal_without_colours_and_a_locale_without_unicode(watched):
 
 def test_number_keys_order_by_their_column(watched):
     terminal, _ = watched(140, 40)
-    columns = ["%Own", "%Total", "OwnTime", "TotalTime", "%GIL", "%Wait", "%Idle"]
+    columns = ["%Own", "%Total", "OwnTime", "TotalTime", "%GIL", "%Wait", "%Idle", "%Call"]
     for key, name in enumerate(columns, 1):
         terminal.press(str(key))
         terminal.wait(lambda lines: name + "▼" in lines[heading(lines)] and table(lines) and
                       is_falling([float(numbers[key - 1].rstrip("s")) for numbers, _ in table(lines)]), name + "▼")
-    terminal.press("8")
+    terminal.press("9")
     terminal.wait(lambda lines: "Function▲" in lines[heading(lines)] and
                   is_falling([[-ord(c) for c in name] + [1] for name in names(lines)]), "an order by name")
-    terminal.press("9")
+    terminal.press("0")
     terminal.wait_text("File:line▲")
 
 
@@ -366,6 +366,18 @@ def test_gil_wait_and_sleep_are_told(target, top):
     terminal.press("i", "1")
     terminal.wait(lambda lines: any(rest.startswith("sleep_long") and 25000 < float(numbers[0]) < 35000
                                     for numbers, rest in table(lines)), "sleepers, by all their time")
+
+
+def test_a_thread_in_a_system_call_is_told(background, top):
+    process = background.start([PYTHON, fixture_path("calls.py")], stdin=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    terminal = top("-p", str(process.pid), "--delay", "0.3", columns=140, rows=30)
+    terminal.press("t", "8")  # by the time in system calls
+    lines = terminal.wait(lambda lines: len(table(lines)) == 8 and
+                          sorted(rest.split()[0] for numbers, rest in table(lines) if 90 < float(numbers[5]) < 110) ==
+                          ["MainThread", "reads", "receives"], "three threads in system calls")
+    told = {rest.split()[0]: rest for _, rest in table(lines)}
+    assert "in recvfrom " in told["receives"] and "in read " in told["reads"] and " in " not in told["waits"]
 
 
 def test_the_gil_is_measured(watched):

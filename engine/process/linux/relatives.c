@@ -5,10 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/kcmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* One line of /proc/PID/NAME into `text`, terminated; -1 with errno. */
@@ -112,6 +115,56 @@ void bsk_process_command(pid_t pid, char *out, size_t size)
             out[i] = ' ';
     if (cut && size > 4)
         strcpy(out + size - 4, "...");
+}
+
+void bsk_process_name(pid_t pid, char *out, size_t size)
+{
+    char text[64];
+    ssize_t got = small_file(pid, "comm", text, sizeof(text));
+    if (got > 0)
+        text[strcspn(text, "\n")] = '\0';
+    snprintf(out, size, "%s", got > 0 ? text : "?");
+    for (char *c = out; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = '?';
+}
+
+bool bsk_process_cpu_ns(pid_t pid, uint64_t *out_ns)
+{
+    enum { SCHEDULED = 2 }; /* what the scheduler counts, to the nanosecond */
+    /* As clock_getcpuclockid() makes it, which asks the kernel once more each time. */
+    clockid_t clock = (clockid_t)((~(unsigned)pid << 3) | SCHEDULED);
+    struct timespec used;
+    if (clock_gettime(clock, &used) != 0)
+        return false;
+    *out_ns = (uint64_t)used.tv_sec * 1000000000U + (uint64_t)used.tv_nsec;
+    return true;
+}
+
+uint64_t bsk_process_first_thread_ns(pid_t pid)
+{
+    char text[128];
+    return small_file(pid, "schedstat", text, sizeof(text)) > 0 ? strtoull(text, NULL, 10) : 0;
+}
+
+uint64_t bsk_process_program(pid_t pid)
+{
+    char path[64];
+    struct stat status;
+    snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+    if (stat(path, &status) != 0)
+        return 0;
+    return ((uint64_t)status.st_dev << 48 ^ (uint64_t)status.st_ino) | 1ULL << 63;
+}
+
+bool bsk_process_share_memory(pid_t pid, pid_t other)
+{
+    return syscall(SYS_kcmp, pid, other, KCMP_VM, 0, 0) == 0;
+}
+
+int bsk_process_watch(pid_t pid)
+{
+    return (int)syscall(SYS_pidfd_open, pid, 0);
 }
 
 static int by_number(const void *left, const void *right)

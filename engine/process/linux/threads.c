@@ -169,12 +169,18 @@ int bsk_thread_state(struct bsk_process *process, struct bsk_thread *thread, cha
     return BSK_OK;
 }
 
-uint64_t bsk_thread_waits_on(struct bsk_process *process, const struct bsk_thread *thread)
+int32_t bsk_thread_call(struct bsk_process *process, const struct bsk_thread *thread,
+                        uint64_t *out_argument)
 {
     char line[256], *at = line;
-    if (look(process, thread->tid, "syscall", -1, line, sizeof(line)) <= 0 || line[0] < '0' ||
-        line[0] > '9')
-        return 0;
-    (void)strtoul(at, &at, 10); /* the call's number; then its arguments, in hexadecimal */
-    return strtoull(at, NULL, 16);
+    *out_argument = 0;
+    if (look(process, thread->tid, "syscall", -1, line, sizeof(line)) <= 0)
+        return BSK_CALL_UNKNOWN;
+    if (strncmp(line, "-1 ", 3) == 0)
+        return BSK_CALL_FAULT;
+    if (line[0] < '0' || line[0] > '9') /* "running" */
+        return BSK_CALL_UNKNOWN;
+    unsigned long number = strtoul(at, &at, 10); /* then its arguments, in hexadecimal */
+    *out_argument = strtoull(at, NULL, 16);
+    return number <= INT32_MAX ? (int32_t)number : BSK_CALL_UNKNOWN;
 }

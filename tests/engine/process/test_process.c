@@ -1,3 +1,4 @@
+#include "engine/process/pause.h"
 #include "engine/process/process.h"
 #include "tests/engine/fixtures/children.h"
 
@@ -284,9 +285,97 @@ static void says_who_may_not_read(void **state)
     assert_int_equal(status, 0);
 }
 
+static void names_system_calls_and_tells_which_only_wait(void **state)
+{
+    (void)state;
+    const struct {
+        int32_t call;
+        const char *name;
+        bool waits;
+    } cases[] = {
+        { SYS_read, "read", false },
+        { SYS_openat, "openat", false },
+        { SYS_fsync, "fsync", false },
+        { SYS_futex, "futex", true },
+        { SYS_epoll_pwait, "epoll_pwait", true },
+        { SYS_clock_nanosleep, "clock_nanosleep", true },
+        { SYS_wait4, "wait4", true },
+        { SYS_restart_syscall, "restart_syscall", true },
+        { BSK_CALL_FAULT, "page fault", false },
+        { BSK_CALL_UNKNOWN, "", false },
+        { INT32_MAX, "", false },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_string_equal(bsk_call_name(cases[i].call), cases[i].name);
+        assert_int_equal(bsk_call_only_waits(cases[i].call), cases[i].waits);
+    }
+}
+
+/* The exit of a child of ours, held or not, is for who waits for it. */
+static void a_pause_leaves_how_a_child_ended_to_who_waits(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 20; round++) {
+        struct bsk_pause *pause = NULL;
+        int status = 0;
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL); /* no orphan, however the test ends */
+            for (;;)
+                continue;
+        }
+        assert_int_equal(bsk_process_pause(pid, &pause, NULL), BSK_OK);
+        assert_true(bsk_pause_holds(pause, pid));
+        kill(pid, SIGKILL);
+        while (bsk_pause_holds(pause, pid))
+            (void)bsk_pause_let_go(pause);
+        bsk_process_resume(pause);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    }
+}
+
+static void who_is_paused_goes_on_and_costs_are_counted(void **state)
+{
+    (void)state;
+    struct bsk_pause *pause = NULL;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;)
+            continue;
+    }
+    assert_int_equal(bsk_pause_open(pid, &pause, NULL), BSK_OK);
+    for (int i = 0; i < 50; i++) {
+        uint64_t before, after;
+        assert_int_equal(bsk_pause_ask(pause, pid, NULL), BSK_OK);
+        while (!bsk_pause_wait(pause, 1000000))
+            continue;
+        assert_true(bsk_process_cpu_ns(pid, &before));
+        assert_true(bsk_process_cpu_ns(pid, &after));
+        assert_int_equal(before, after); /* it stands still */
+        assert_true(bsk_pause_let_go(pause));
+        do
+            assert_true(bsk_process_cpu_ns(pid, &after));
+        while (after == before); /* and goes on */
+    }
+    const struct bsk_pause_cost cost = bsk_pause_cost(pause);
+    assert_int_equal(cost.stops, 50);
+    assert_true(cost.longest_ns > 0 && cost.longest_ns <= cost.stopped_ns);
+    assert_true(cost.stopped_ns <= 50 * cost.longest_ns);
+    bsk_process_resume(pause);
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_system_calls_and_tells_which_only_wait),
+        cmocka_unit_test(a_pause_leaves_how_a_child_ended_to_who_waits),
+        cmocka_unit_test(who_is_paused_goes_on_and_costs_are_counted),
         cmocka_unit_test(reads_exactly_what_the_child_holds),
         cmocka_unit_test(tells_torn_and_too_large_apart),
         cmocka_unit_test(a_bad_piece_costs_itself_alone),

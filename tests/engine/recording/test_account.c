@@ -234,6 +234,31 @@ static void the_walls_clock_weighs_sleep(void **state)
     assert_int_equal(bsk_profile_node_at(fixture->profile, fixture->rest)->idle_ns, 4 * PERIOD);
 }
 
+static void sleep_is_told_by_its_kind(void **state)
+{
+    struct fixture *fixture = *state;
+    for (int clock = BSK_CLOCK_CPU; clock <= BSK_CLOCK_WALL; clock++) {
+        const struct bsk_node *node = bsk_profile_node_at(fixture->profile, fixture->rest);
+        const uint64_t wait_ns = node->wait_ns, idle_ns = node->idle_ns, call_ns = node->call_ns;
+        fixture->account.clock = (enum bsk_clock)clock;
+        struct bsk_sight sight = { .node = fixture->rest, .counted = true, .cpu_ns = 500 * MS };
+        sight.now_ns = fixture->now_ns += PERIOD; /* from here on it is known where it sleeps */
+        bsk_account_look(&fixture->account, fixture->profile, &sight);
+        sight.in_call = true;
+        sight.now_ns = fixture->now_ns += 2 * PERIOD;
+        bsk_account_look(&fixture->account, fixture->profile, &sight);
+        sight.in_call = false;
+        sight.gil_wait = true;
+        sight.now_ns = fixture->now_ns += 3 * PERIOD;
+        bsk_account_look(&fixture->account, fixture->profile, &sight);
+        node = bsk_profile_node_at(fixture->profile, fixture->rest);
+        assert_int_equal(node->idle_ns - idle_ns, PERIOD);
+        assert_int_equal(node->call_ns - call_ns, 2 * PERIOD);
+        assert_int_equal(node->wait_ns - wait_ns, 3 * PERIOD);
+    }
+    finish(fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +266,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_gils_clock_leaves_out_what_runs_without_it, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(the_walls_clock_weighs_sleep, setup, teardown),
+        cmocka_unit_test_setup_teardown(sleep_is_told_by_its_kind, setup, teardown),
         cmocka_unit_test_setup_teardown(a_busy_thread_gets_exactly_what_it_used, setup, teardown),
         cmocka_unit_test_setup_teardown(samples_wait_until_the_counter_moves_and_share, setup,
                                         teardown),

@@ -113,7 +113,7 @@ static const struct bsk_thread_sample *wait_until_parked(struct bsk_sampler *sam
 {
     for (int tries = 0; tries < 100000; tries++) {
         const struct bsk_thread_sample *thread = find_thread(take(sampler), said->tid);
-        if (thread && thread->state == BSK_THREAD_IDLE && thread->has_stack &&
+        if (thread && thread->state != BSK_THREAD_RUNNING && thread->has_stack &&
             thread->depth == said->depth)
             return thread;
     }
@@ -331,7 +331,7 @@ static void leaves_sleepers_alone_unless_asked(void **state)
     const struct bsk_thread_sample *thread;
     do
         thread = find_thread(take(sampler), said[0].tid);
-    while (thread->state != BSK_THREAD_IDLE || thread->has_stack); /* it worked a moment ago */
+    while (thread->state != BSK_THREAD_CALL || thread->has_stack); /* it worked a moment ago */
     assert_false(thread->torn);
     assert_int_equal(thread->depth, 0);
     assert_int_equal(bsk_sampler_info(sampler)->pid, child.pid);

@@ -1,4 +1,5 @@
 /* What threads do beside standing somewhere: the GIL, waiting for it, sleep, rubbish. */
+#include "engine/process/process.h"
 #include "engine/sampling/sampler.h"
 #include "tests/engine/fixtures/children.h"
 
@@ -12,13 +13,16 @@
 
 #include <cmocka.h>
 
-enum { SAMPLES = 1500, NAMES = 5 };
+enum { SAMPLES = 1500, NAMES = 7 };
 
-static const char *const names[NAMES] = { "spinner one", "spinner two", "digester", "sleeper",
-                                          "collector \xf0\x9f\x90\x8d" };
+static const char *const names[NAMES] = {
+    "spinner one", "spinner two", "digester", "sleeper", "collector \xf0\x9f\x90\x8d",
+    "reader",      "poller"
+};
 
 struct seen {
-    int samples, holds, runs_without, waits, idle, collects;
+    int samples, holds, runs_without, waits, idle, in_call, collects;
+    int reads, others; /* by the call's name: read, another one */
 };
 
 static void count(struct seen *seen, const struct bsk_thread_sample *thread)
@@ -28,6 +32,11 @@ static void count(struct seen *seen, const struct bsk_thread_sample *thread)
     seen->runs_without += thread->state == BSK_THREAD_RUNNING && !thread->holds_gil;
     seen->waits += thread->state == BSK_THREAD_GIL_WAIT;
     seen->idle += thread->state == BSK_THREAD_IDLE;
+    seen->in_call += thread->state == BSK_THREAD_CALL;
+    if (strcmp(bsk_call_name(thread->call), "read") == 0)
+        seen->reads++;
+    else
+        seen->others += thread->call != BSK_CALL_UNKNOWN;
     seen->collects += thread->collects;
 }
 
@@ -55,9 +64,10 @@ static void watch(const char *python)
         assert_true(holders <= 1);
     }
     for (size_t n = 0; n < NAMES; n++) {
-        print_message("    %-12s of %d: gil %d, runs without %d, waits %d, idle %d, collects %d\n",
+        print_message("    %-12s of %d: gil %d, runs without %d, waits %d, idle %d, in a call %d, "
+                      "collects %d\n",
                       names[n], seen[n].samples, seen[n].holds, seen[n].runs_without, seen[n].waits,
-                      seen[n].idle, seen[n].collects);
+                      seen[n].idle, seen[n].in_call, seen[n].collects);
         assert_true(seen[n].samples > SAMPLES / 2); /* named soon after the start */
     }
     bool free_threaded = bsk_sampler_info(sampler)->free_threaded;
@@ -73,6 +83,13 @@ static void watch(const char *python)
     assert_true(seen[4].collects > SAMPLES / 20);
     for (size_t n = 0; n < 4; n++)
         assert_int_equal(seen[n].collects, 0);
+    for (size_t n = 0; n < 4; n++)
+        assert_int_equal(seen[n].in_call, 0);
+    assert_int_equal(seen[3].others, seen[3].samples); /* it sleeps in a call that only waits */
+    assert_int_equal(seen[5].in_call, seen[5].samples);
+    assert_int_equal(seen[5].reads, seen[5].samples);
+    assert_int_equal(seen[6].idle, seen[6].samples);
+    assert_int_equal(seen[6].others, seen[6].samples);
     bsk_sampler_close(sampler);
     stop_child(&child);
 }
