@@ -58,9 +58,11 @@ struct bsk_tick_recipe {
      * one (an int) is 1 while it is held; and an int that is not 0 while the holder collects
      * garbage.
      * `_far`: from the start of the thread's owner; else `_at` is an address. Both 0: there is
-     * none. */
+     * none. Where there is no lock, an int in the state of the thread that is 1 while it may run.
+     */
     uint64_t lock_at, busy_at;
     uint32_t lock_far, busy_far;
+    uint32_t state_runs; /* 0: there is none */
     /* what the code is: words whose hash comes with each frame, to tell it from a later one at the
      * same address */
     uint32_t witness, witness_words; /* at most 4 words */

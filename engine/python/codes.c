@@ -512,24 +512,35 @@ bool bsk_codes_check(struct bsk_codes *codes, struct bsk_known *const *known, si
     return same;
 }
 
-/* Free-threaded 3.14 and later: each thread may run its own copy of the bytecode. */
-static uint64_t bytecode_copy(struct bsk_codes *codes, struct bsk_known *known, int32_t index)
+/* Free-threaded 3.14 and later: each thread may run its own copy of the bytecode. Copies of threads
+ * that have ended are thrown away, and made again elsewhere: `again` forgets what was known. */
+static uint64_t bytecode_copy(struct bsk_codes *codes, struct bsk_known *known, int32_t index,
+                              bool again)
 {
     enum { COPIES = sizeof(known->copies) / sizeof(known->copies[0]) };
-    uint64_t array, start;
-    for (uint32_t i = 0; i < known->copy_count && i < COPIES; i++)
-        if (known->copies[i].index == index)
-            return known->copies[i].bytecode;
-    if (index < 0 || index > 1 << 16 ||
-        bsk_process_read(codes->process, known->address + codes->layout->code.tlbc, &array,
+    uint64_t array, count, start;
+    if (index <= 0)
+        return 0;
+    uint32_t at = (uint32_t)index % COPIES;
+    if (known->copies[at].index == index && !again)
+        return known->copies[at].bytecode;
+    if (bsk_process_read(codes->process, known->address + codes->layout->code.tlbc, &array,
                          sizeof(array), NULL) < 0 ||
+        bsk_process_read(codes->process, array, &count, sizeof(count), NULL) < 0 ||
+        (uint64_t)index >= count ||
         bsk_process_read(codes->process, array + 8 + 8 * (uint64_t)index, &start, sizeof(start),
                          NULL) < 0)
         return 0;
-    uint32_t at = known->copy_count++ % COPIES;
     known->copies[at].index = index;
     known->copies[at].bytecode = start;
     return start;
+}
+
+/* Where in the bytecode that begins at `start` the place is, in bytes; false: it is not in it. */
+static bool offset_in(const struct bsk_known *known, uint64_t place, uint64_t start, int64_t *out)
+{
+    *out = (int64_t)(place - start);
+    return *out >= -2 && *out < (int64_t)known->bytecode_bytes && *out % 2 == 0;
 }
 
 bool bsk_codes_line(struct bsk_codes *codes, struct bsk_known *known, uint64_t lasti,
@@ -539,13 +550,12 @@ bool bsk_codes_line(struct bsk_codes *codes, struct bsk_known *known, uint64_t l
     int64_t offset;
     if (layout->frame_form == BSK_FRAME_OBJECTS) {
         offset = (int64_t)(int32_t)lasti * layout->lasti_unit;
-    } else {
-        uint64_t start = known->address + layout->code.bytecode;
-        if (layout->code.tlbc && tlbc_index != 0)
-            start = bytecode_copy(codes, known, tlbc_index);
-        offset = (int64_t)(lasti - start);
-        if (offset < -2 || offset >= (int64_t)known->bytecode_bytes || offset % 2 != 0)
+    } else if (layout->code.tlbc && tlbc_index != 0) {
+        if (!offset_in(known, lasti, bytecode_copy(codes, known, tlbc_index, false), &offset) &&
+            !offset_in(known, lasti, bytecode_copy(codes, known, tlbc_index, true), &offset))
             return false;
+    } else if (!offset_in(known, lasti, known->address + layout->code.bytecode, &offset)) {
+        return false;
     }
     /* Instructions of no line (a function's prologue, the end of a handler) go with what came
      * before them: that is where a reader would look. */

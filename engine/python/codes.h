@@ -31,10 +31,9 @@ struct bsk_known {
     struct bsk_line_step *steps;
     size_t step_count;
     struct {
-        int32_t index;
+        int32_t index; /* 0: empty */
         uint64_t bytecode;
-    } copies[4]; /* free-threaded: where some threads' own bytecode lies */
-    uint32_t copy_count;
+    } copies[8]; /* free-threaded: where some threads' own bytecode lies */
 };
 
 /* `layout` and `process` are borrowed. NULL when out of memory. */

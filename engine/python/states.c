@@ -161,10 +161,26 @@ bool bsk_states_take(struct bsk_python *python)
                 bsk_piece_ok(python, interpreter->collecting_piece) && interpreter->collecting == 1;
         }
         if (python->layout.free_threaded)
-            interpreter->holder = 0; /* its GIL is off */
+            interpreter->holder = 0; /* of each thread its own state tells, see below */
         changed = is_strange(python, interpreter->holder) || changed;
     }
     return changed;
+}
+
+/* Whether no other thread that was read just now is attached. */
+static bool is_alone(const struct bsk_python *python, const struct bsk_python_thread *thread)
+{
+    for (size_t i = 0; i < python->thread_count; i++) {
+        const struct bsk_python_thread *other = python->threads[i];
+        const struct bsk_stack_memory *memory = other->memory;
+        if (other == thread || other->interpreter != thread->interpreter || !memory)
+            continue;
+        bool now = bsk_piece_ok(python, memory->piece_thread) &&
+                   python->pieces[memory->piece_thread].dst == memory->thread;
+        if (now && bsk_i32(memory->thread, python->layout.thread.state) == BSK_STATE_ATTACHED)
+            return false;
+    }
+    return true;
 }
 
 void bsk_states_of(const struct bsk_python *python, struct bsk_python_thread *thread)
@@ -178,7 +194,16 @@ void bsk_states_of(const struct bsk_python *python, struct bsk_python_thread *th
         if (interpreter->address == thread->interpreter || python->layout.runtime.collecting)
             collects = collects || interpreter->collects;
     }
-    thread->collects = collects && (thread->holds_gil || python->layout.free_threaded);
+    /* Without a GIL any number of threads are attached. Where one is switched on after all (-X
+     * gil=1, an extension that asks for it) only its holder is. */
+    if (python->layout.thread.state && bsk_piece_ok(python, thread->memory->piece_thread))
+        thread->holds_gil =
+            bsk_i32(thread->memory->thread, python->layout.thread.state) == BSK_STATE_ATTACHED;
+    /* Nothing says whose collection it is: it is sure while that one has stopped the others, and
+     * not while rubbish is thrown away beside them. */
+    if (collects && python->layout.thread.state)
+        collects = is_alone(python, thread);
+    thread->collects = collects && thread->holds_gil;
 }
 
 struct bsk_python_thread *bsk_python_gil_holder(const struct bsk_python *python)

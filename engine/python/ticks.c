@@ -86,6 +86,7 @@ static bool write_recipe(const struct bsk_python *python, struct bsk_tick_recipe
         .owner = layout->frame.owner,
         .skip_owners = layout->shim_owners,
         .copy_index = layout->frame.tlbc_index,
+        .state_runs = layout->thread.state,
         .code_mask = layout->tag_mask,
         .witness = layout->code.filename,
         .witness_words = witness_words(layout),
@@ -290,15 +291,17 @@ static bool decode(struct bsk_python_ticks *ticks, const struct bsk_tick *tick,
 static void on_tick(const struct bsk_tick *tick, void *user)
 {
     struct bsk_python_ticks *ticks = user;
+    /* Free-threaded: nothing says which of the attached threads collects. */
+    bool knows_collector =
+        !ticks->python->layout.free_threaded || bsk_python_thread_count(ticks->python) == 1;
     struct bsk_python_tick out = { .tid = tick->tid,
                                    .listed = tick->listed,
                                    .time_ns = tick->time_ns,
                                    .period_ns = tick->period_ns,
                                    .thread = tick->state,
                                    .truncated = tick->cut,
-                                   .holds_gil =
-                                       tick->holds_lock || ticks->python->layout.free_threaded,
-                                   .collects = tick->busy };
+                                   .holds_gil = tick->holds_lock,
+                                   .collects = tick->busy && knows_collector };
     out.has_stack = !tick->unread && decode(ticks, tick, &out);
     out.torn = !out.has_stack;
     if (out.torn)

@@ -23,8 +23,8 @@ struct bsk_python_tick {
     bool has_stack;     /* false: it is `torn` */
     bool torn;          /* a part of it was paged out, or of a code object that is gone */
     bool truncated;     /* outermost frames are missing */
-    bool holds_gil;     /* free-threaded: always, as it runs */
-    bool collects;      /* the garbage collector runs on it */
+    bool holds_gil;     /* free-threaded: attached, as it is while it runs Python */
+    bool collects;      /* the garbage collector runs on it; free-threaded: said of a lone thread */
     const struct bsk_frame *frames; /* innermost first; `address` is 0. None: no Python runs */
     size_t depth;
 };

@@ -162,6 +162,13 @@ static void look_at_lock(struct tick_program *program)
         bsk_code_load(code, BPF_DW, R1, FP, AT_LOCK);
         bsk_code_if(code, BPF_JNE, R1, R8, end);
         bsk_code_load(code, BPF_W, R1, FP, AT_LOCK + 8);
+    } else if (recipe->state_runs) {
+        bsk_code_store_value(code, BPF_DW, FP, AT_LOCK, 0);
+        read_user(code, AT_LOCK, 4, R8, (int32_t)recipe->state_runs);
+        bsk_code_if_value(code, BPF_JNE, R0, 0, end);
+        bsk_code_load(code, BPF_W, R1, FP, AT_LOCK);
+    }
+    if (recipe->lock_at || recipe->lock_far || recipe->state_runs) {
         bsk_code_if_value(code, BPF_JNE, R1, 1, end);
         add_flag(code, R7, TICK_HOLDS);
         if (recipe->busy_at || recipe->busy_far) {
