@@ -127,7 +127,8 @@ static bool copy_thread(struct cli_dump *dump, const struct cli_dump_options *op
         .ident = ident_of(python, sample->tid),
         .name = strdup(sample->name ? sample->name : ""),
         .state = sample->state,
-        .holds_gil = sample->holds_gil,
+        /* Free-threaded: it means attached there, and there may be no GIL at all. */
+        .holds_gil = sample->holds_gil && !dump->python->free_threaded,
         .collects = sample->collects,
         .has_stack = sample->has_stack,
         .torn = sample->torn,

@@ -129,13 +129,55 @@ def test_debug_and_nopie_builds_of_a_newer_suite(build):
         expect_parked(target, re.match(r"python(3\.\d+)", build).group(1) + ".")
 
 
-@pytest.mark.parametrize("build", ["3.13t", "3.14t", "3.15t"])
-def test_free_threaded_builds(build):
-    program = os.path.join(BUILDS, build, "bin", "python" + build)
+FREE_THREADED = ["3.13t", "3.14t", "3.15t"]
+SPINNERS = textwrap.dedent("""\
+    import sys, threading
+    def work():
+        while True:
+            sum(i * i for i in range(1000))
+    def alpha(): work()
+    def beta(): work()
+    for function in (alpha, beta):
+        threading.Thread(target=function, name=function.__name__, daemon=True).start()
+    print("ready", flush=True)
+    sys.stdin.read()
+    """)
+
+
+def made(build):
+    """The program of a build that tests/support/builds --make-slow makes."""
+    program = os.path.join(BUILDS, build, "bin", "python" + re.sub("-.*", "", build))
     if not os.path.exists(program):
-        pytest.skip("no %s: tests/support/builds --make-slow" % program)
-    with Target(script(program)) as target:
+        pytest.skip("no %s: tests/support/builds --make-slow (the archive may have no source of it)" % program)
+    return program
+
+
+@pytest.mark.parametrize("build", FREE_THREADED)
+def test_free_threaded_builds(build):
+    with Target(script(made(build))) as target:
         expect_parked(target, build[:-1] + ".")
+
+
+@pytest.mark.parametrize("method", ["ticks", "--no-ticks"])
+@pytest.mark.parametrize("gil", ["0", "1"])
+@pytest.mark.parametrize("build", FREE_THREADED)
+def test_free_threaded_builds_at_work(build, gil, method, tmp_path):
+    """All threads run at once, or in turn where the GIL is switched on after all; -g means attached there."""
+    folded = tmp_path / "out.folded"
+    with Target([made(build), "-S", "-X", "gil=" + gil, "-c", SPINNERS]) as target:
+        assert target.ready == ["ready"]
+        command = [BASILISK, "record", "-p", str(target.pid), "-d", "1", "-r", "200", "-f", "raw", "-g", "-o",
+                   str(folded), "--hide-progress"]
+        done = subprocess.run(command + [method] * (method != "ticks"), capture_output=True, text=True, timeout=60)
+        states = json.loads(dump(target.pid, "--json").stdout)
+    assert done.returncode == 0, done.stderr
+    stacks = dict(line.rsplit(" ", 1) for line in folded.read_text().splitlines())
+    shares = {name: sum(int(count) for stack, count in stacks.items() if "%s (<string>:" % name in stack)
+              for name in ("alpha", "beta")}
+    assert min(shares.values()) > sum(shares.values()) / 5 > 0, stacks
+    assert all("work (<string>:4)" in stack or "(unread)" in stack for stack in stacks if "alpha" in stack), stacks
+    assert {thread["thread_name"] for thread in states} == {"MainThread", "alpha", "beta"}
+    assert not any(thread["owns_gil"] for thread in states), "there it means nothing"
 
 
 def test_a_program_that_embeds_a_shared_python(tmp_path):
