@@ -175,7 +175,9 @@ def test_free_threaded_builds_at_work(build, gil, method, tmp_path):
     shares = {name: sum(int(count) for stack, count in stacks.items() if "%s (<string>:" % name in stack)
               for name in ("alpha", "beta")}
     assert min(shares.values()) > sum(shares.values()) / 5 > 0, stacks
-    assert all("work (<string>:4)" in stack or "(unread)" in stack for stack in stacks if "alpha" in stack), stacks
+    # What is filled in, or could not be told, ends early.
+    whole = sum(int(count) for stack, count in stacks.items() if "work (<string>:4)" in stack)
+    assert whole >= 0.9 * sum(map(int, stacks.values())), stacks
     assert {thread["thread_name"] for thread in states} == {"MainThread", "alpha", "beta"}
     assert not any(thread["owns_gil"] for thread in states), "there it means nothing"
 
