@@ -129,6 +129,7 @@ def test_debug_and_nopie_builds_of_a_newer_suite(build):
         expect_parked(target, re.match(r"python(3\.\d+)", build).group(1) + ".")
 
 
+MUSL = ["3.11-musl", "3.13-musl"]
 FREE_THREADED = ["3.13t", "3.14t", "3.15t"]
 SPINNERS = textwrap.dedent("""\
     import sys, threading
@@ -159,12 +160,13 @@ def test_free_threaded_builds(build):
 
 
 @pytest.mark.parametrize("method", ["ticks", "--no-ticks"])
-@pytest.mark.parametrize("gil", ["0", "1"])
-@pytest.mark.parametrize("build", FREE_THREADED)
-def test_free_threaded_builds_at_work(build, gil, method, tmp_path):
-    """All threads run at once, or in turn where the GIL is switched on after all; -g means attached there."""
+@pytest.mark.parametrize("build, gil", [(build, gil) for build in FREE_THREADED for gil in "01"]
+                         + [(build, None) for build in MUSL])
+def test_threads_of_other_builds_at_work(build, gil, method, tmp_path):
+    """Free-threaded, all threads run at once, or in turn where the GIL is switched on after all; -g means attached."""
     folded = tmp_path / "out.folded"
-    with Target([made(build), "-S", "-X", "gil=" + gil, "-c", SPINNERS]) as target:
+    options = ["-X", "gil=" + gil] if gil else []
+    with Target([made(build), "-S", *options, "-c", SPINNERS]) as target:
         assert target.ready == ["ready"]
         command = [BASILISK, "record", "-p", str(target.pid), "-d", "1", "-r", "200", "-f", "raw", "-g", "-o",
                    str(folded), "--hide-progress"]
@@ -179,7 +181,48 @@ def test_free_threaded_builds_at_work(build, gil, method, tmp_path):
     whole = sum(int(count) for stack, count in stacks.items() if "work (<string>:4)" in stack)
     assert whole >= 0.9 * sum(map(int, stacks.values())), stacks
     assert {thread["thread_name"] for thread in states} == {"MainThread", "alpha", "beta"}
-    assert not any(thread["owns_gil"] for thread in states), "there it means nothing"
+    if gil:
+        assert not any(thread["owns_gil"] for thread in states), "there it means nothing"
+
+
+@pytest.mark.parametrize("build", MUSL)
+def test_musl_builds(build):
+    with Target(script(made(build))) as target:
+        expect_parked(target, build.split("-")[0] + ".")
+
+
+@pytest.mark.parametrize("build", MUSL)
+def test_a_child_that_forked_on_musl(build):
+    """3.11 then has the number of another thread in its thread state: the C library's descriptor tells."""
+    code = PARKED[:PARKED.rindex("main()")] + textwrap.dedent("""\
+        if os.fork() == 0:
+            main()
+        else:
+            os.wait()
+        """)
+    with Target([made(build), "-S", "-c", code]) as target:
+        target.pid = int(target.ready[1])
+        expect_parked(target)
+
+
+@pytest.mark.parametrize("build", MUSL)
+def test_locals_on_musl(build):
+    code = PARKED.replace("def parked():", "def parked(n=7, name='spam', **rest):\n    shelf = [1.5, None]")
+    with Target([made(build), "-S", "-c", code]) as target:
+        assert target.ready[0] == "ready"
+        shown = json.loads(dump(target.pid, "--json", "-l").stdout)[0]["frames"][0]["locals"]
+    assert {one["name"]: one["repr"] for one in shown} == {
+        "n": "7", "name": "'spam'", "rest": "{}", "shelf": "[1.5, None]"}
+
+
+@pytest.mark.parametrize("build", MUSL)
+def test_a_command_on_musl(build, tmp_path):
+    folded = tmp_path / "out.folded"
+    code = "def work():\n    for _ in range(3000000): pass\nwork()"
+    done = subprocess.run([BASILISK, "record", "-f", "raw", "-o", str(folded), "--", made(build), "-S", "-c", code],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "work (<string>:2)" in folded.read_text()
 
 
 def test_a_program_that_embeds_a_shared_python(tmp_path):
