@@ -42,6 +42,7 @@ def pythons():
 
 PYTHONS = pythons()
 SOME = PYTHONS.get("3.11") or next(iter(PYTHONS.values()))
+HERE = sorted(set(PYTHONS) - {"3.14", "3.15"}, key=lambda text: int(text.split(".")[1]))  # that need no chroot
 
 
 class Target:
@@ -218,25 +219,56 @@ def test_locals_on_musl(build):
 @pytest.mark.parametrize("build", MUSL)
 def test_a_command_on_musl(build, tmp_path):
     folded = tmp_path / "out.folded"
-    code = "def work():\n    for _ in range(3000000): pass\nwork()"
+    code = "import time\ndef work():\n    while time.process_time() < 0.5: pass\nwork()"
     done = subprocess.run([BASILISK, "record", "-f", "raw", "-o", str(folded), "--", made(build), "-S", "-c", code],
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert "work (<string>:2)" in folded.read_text()
+    assert "work (<string>:3)" in folded.read_text()
 
 
-def test_a_program_that_embeds_a_shared_python(tmp_path):
-    flags = shutil.which("python3.11-config")
-    if not flags:
-        pytest.skip("no python3.11-config: apt-get install libpython3.11-dev")
+@pytest.mark.parametrize("minor", HERE)
+def test_a_program_that_embeds_a_shared_python(minor, tmp_path):
+    python = os.path.realpath(PYTHONS[minor])
+    flags = os.path.join(os.path.dirname(python), "python%s-config" % minor)
+    if not os.path.exists(flags):
+        pytest.skip("no %s" % flags)
     flags = subprocess.run([flags, "--includes", "--embed", "--ldflags"], capture_output=True, text=True,
                            check=True).stdout.split()
     program = str(tmp_path / "spreadsheet")
-    subprocess.run(["cc", os.path.join(REPO, "tests/engine/fixtures/embed.c"), "-o", program, *flags], check=True)
+    library = os.path.join(prefix_of(python), "lib")
+    subprocess.run(["cc", os.path.join(REPO, "tests/engine/fixtures/embed.c"), "-o", program, *flags,
+                    "-Wl,-rpath," + library], check=True)
     if "libpython" not in subprocess.run(["ldd", program], capture_output=True, text=True).stdout:
-        pytest.skip("python3.11 here has no shared library")
-    with Target([program]) as target:
-        assert "3.11." in expect_parked(target)
+        pytest.skip("this python%s has no shared library" % minor)
+    with Target([program], env={**os.environ, "PYTHONHOME": prefix_of(python)}) as target:
+        assert minor + "." in expect_parked(target)
+
+
+def test_gdb_which_embeds_a_python(tmp_path):
+    if not shutil.which("gdb"):
+        pytest.skip("no gdb")
+    code = PARKED.replace('print("ready", os.getpid(), flush=True)', "os.write(1, b'ready\\n')")  # its stdout is gdb's
+    (tmp_path / "script.gdb").write_text("python\n%send\n" % code)
+    with Target(["gdb", "-q", "-nx", "-batch", "-x", str(tmp_path / "script.gdb")]) as target:
+        if target.ready[:1] != ["ready"]:
+            pytest.skip("this gdb has no Python")
+        assert "/gdb)" in expect_parked(target)
+
+
+def test_a_program_packed_by_pyinstaller(tmp_path):
+    """One file, which unpacks its libpython and runs it in a child."""
+    packer = os.path.join(BUILDS, "pyinstaller")
+    if not os.path.isdir(packer):
+        pytest.skip("no %s: tests/support/builds --make" % packer)
+    if not library_of(SOME):
+        pytest.skip("PyInstaller needs a Python with a shared library")
+    (tmp_path / "app.py").write_text(PARKED)
+    subprocess.run([SOME, "-m", "PyInstaller", "--onefile", "--log-level", "ERROR", "app.py"], check=True, cwd=tmp_path,
+                   env={**os.environ, "PYTHONPATH": packer, "PYINSTALLER_CONFIG_DIR": str(tmp_path)}, timeout=300)
+    with Target([str(tmp_path / "dist" / "app")]) as target:
+        outer, target.pid = target.pid, int(target.ready[1])
+        expect_parked(target, version_of(SOME))
+        assert outer != target.pid and "Not a Python process" in dump(outer).stderr
 
 
 def library_of(python):
@@ -251,7 +283,7 @@ def prefix_of(python):
                           text=True).stdout.strip()
 
 
-@pytest.mark.parametrize("minor", sorted(set(PYTHONS) - {"3.14", "3.15"}, key=lambda text: int(text.split(".")[1])))
+@pytest.mark.parametrize("minor", HERE)
 def test_stripped_of_every_symbol_that_is_not_needed_to_start(minor, tmp_path):
     copy, library = str(tmp_path / "python"), library_of(PYTHONS[minor])
     subprocess.run(["strip", "-s", "-o", copy, os.path.realpath(PYTHONS[minor])], check=True)
@@ -314,7 +346,7 @@ def test_another_mount_namespace(tmp_path):
 
 
 @root_only
-@pytest.mark.parametrize("minor", sorted(set(PYTHONS) - {"3.14", "3.15"}, key=lambda text: int(text.split(".")[1])))
+@pytest.mark.parametrize("minor", HERE)
 def test_another_pid_namespace(minor):
     with Target(["unshare", "-p", "-f", *script(PYTHONS[minor])]) as target:
         assert target.ready == ["ready", "1"], "it is the first process of its namespace"
