@@ -64,12 +64,16 @@ struct bsk_tick_recipe {
     uint32_t lock_far, busy_far;
     uint32_t state_runs; /* 0: there is none */
     /* what the code is: words whose hash comes with each frame, to tell it from a later one at the
-     * same address */
+     * same address. Allocators give out the same addresses again and again, so pointers alone do
+     * not tell: an int of the code that no two have (`witness_int`), else a word that lies
+     * `witness_far` behind what its second word points to; 0: there is none. */
     uint32_t witness, witness_words; /* at most 4 words */
+    uint32_t witness_int, witness_far;
 };
 
-/* The hash that comes with a frame, of `count` words. */
-uint32_t bsk_tick_witness(const uint64_t *words, size_t count);
+/* The hash that comes with a frame, of `count` words and of the int or word that tells more (0:
+ * there is none). */
+uint32_t bsk_tick_witness(const uint64_t *words, size_t count, uint64_t more);
 
 struct bsk_tick_thread {
     pid_t tid, tid_inside; /* as struct bsk_thread has them */

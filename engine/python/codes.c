@@ -297,6 +297,13 @@ static uint32_t frame_words(const struct bsk_layout *layout, const uint8_t *head
     return words > 0 && words < WORDS_MAX ? (uint32_t)words : 0;
 }
 
+void bsk_codes_hash_name(struct bsk_codes *codes, struct bsk_known *known)
+{
+    uint64_t at = known->identity[2] + codes->layout->object.text_length + 8;
+    if (bsk_process_read(codes->process, at, &known->name_hash, 8, NULL) < 0)
+        known->name_hash = 0;
+}
+
 static int load(struct bsk_codes *codes, uint64_t address, struct bsk_known **out_known)
 {
     const struct bsk_layout *layout = codes->layout;
@@ -340,6 +347,7 @@ static int load(struct bsk_codes *codes, uint64_t address, struct bsk_known **ou
                      strcmp(known->code.name, "__init__") == 0;
     (void)read_lines(codes, known); /* without them it has no lines, but still a name */
 
+    bsk_codes_hash_name(codes, known);
     /* It must still be the one that the names were read for. */
     uint64_t identity[IDENTITY_WORDS];
     if (bsk_process_read(codes->process, address, header, size, NULL) < 0)

@@ -90,6 +90,8 @@ static bool write_recipe(const struct bsk_python *python, struct bsk_tick_recipe
         .code_mask = layout->tag_mask,
         .witness = layout->code.filename,
         .witness_words = witness_words(layout),
+        .witness_int = layout->code.version,
+        .witness_far = layout->object.text_length + 8, /* the hash of the name */
     };
     if (!layout->free_threaded && layout->interpreter.gil_holder)
         out->lock_far = layout->interpreter.gil_holder;
@@ -225,7 +227,8 @@ static bool is_that(const struct bsk_python_ticks *ticks, const struct bsk_known
                           known->identity[4] };
     if (!layout->code.qualname)
         words[2] = words[3];
-    return bsk_tick_witness(words, witness_words(layout)) == witness;
+    uint64_t more = layout->code.version ? known->identity[7] << 3 : known->name_hash;
+    return bsk_tick_witness(words, witness_words(layout), more) == witness;
 }
 
 /* The code object of a frame, or NULL: it is gone and was never met. */
@@ -240,8 +243,11 @@ static struct bsk_known *code_of(struct bsk_python_ticks *ticks, uint64_t addres
         return NULL;
     if (!is_that(ticks, known, witness)) {
         /* What is known of this address may be older than the tick. */
-        if (bsk_codes_look(codes, &known, 1) || bsk_codes_get(codes, address, &known) < 0 ||
-            !is_that(ticks, known, witness))
+        if (bsk_codes_look(codes, &known, 1))
+            bsk_codes_hash_name(codes, known);
+        else if (bsk_codes_get(codes, address, &known) < 0)
+            return NULL;
+        if (!is_that(ticks, known, witness))
             return NULL;
     }
     remember(ticks, (struct seen){ address, witness, known });
@@ -264,18 +270,25 @@ static bool room_for(struct bsk_python_ticks *ticks, size_t depth)
     return true;
 }
 
-/* False: a code object is gone, or a place lies outside its code. */
+/* Code that is gone keeps its place in the stack, without a name: a share that others got instead
+ * would be wrong by more. False: out of memory, or the stack has no end. */
 static bool decode(struct bsk_python_ticks *ticks, const struct bsk_tick *tick,
                    struct bsk_python_tick *out)
 {
     size_t depth = 0;
+    bool gone = false;
     for (size_t i = 0; i < tick->count; i++) {
         const struct bsk_tick_frame *frame = &tick->frames[i];
         struct bsk_known *known = code_of(ticks, frame->code, frame->witness);
         uint32_t line;
         if (!known ||
-            !bsk_codes_line(ticks->python->codes, known, frame->place, frame->copy_index, &line))
-            return false;
+            !bsk_codes_line(ticks->python->codes, known, frame->place, frame->copy_index, &line)) {
+            known = bsk_codes_reused(ticks->python->codes);
+            line = 0;
+            gone = true;
+            if (!known)
+                return false;
+        }
         if (known->is_shim)
             continue;
         if (depth + frame->repeat > BSK_STACK_MAX_DEPTH || !room_for(ticks, depth + frame->repeat))
@@ -283,6 +296,7 @@ static bool decode(struct bsk_python_ticks *ticks, const struct bsk_tick *tick,
         for (uint16_t k = 0; k < frame->repeat; k++)
             ticks->frames[depth++] = (struct bsk_frame){ .code = &known->code, .line = line };
     }
+    ticks->reused += gone;
     out->frames = ticks->frames;
     out->depth = depth;
     return true;
@@ -306,7 +320,6 @@ static void on_tick(const struct bsk_tick *tick, void *user)
     out.torn = !out.has_stack;
     if (out.torn)
         out.depth = 0;
-    ticks->reused += out.torn && !tick->unread;
     ticks->fn(&out, ticks->user);
 }
 

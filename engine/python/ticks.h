@@ -21,7 +21,7 @@ struct bsk_python_tick {
     uint64_t period_ns; /* CPU time of the thread that this tick stands for */
     uint64_t thread;    /* address of its PyThreadState; 0: it has none */
     bool has_stack;     /* false: it is `torn` */
-    bool torn;          /* a part of it was paged out, or of a code object that is gone */
+    bool torn;          /* a part of it was paged out */
     bool truncated;     /* outermost frames are missing */
     bool holds_gil;     /* free-threaded: attached, as it is while it runs Python */
     bool collects;      /* the garbage collector runs on it; free-threaded: said of a lone thread */
@@ -31,7 +31,7 @@ struct bsk_python_tick {
 
 struct bsk_python_tick_counts {
     struct bsk_tick_counts kernel;
-    uint64_t reused; /* stacks with a code object that was gone before it could be read */
+    uint64_t reused; /* stacks with a "(reused code)": it was gone before it could be read */
 };
 
 /* Brings the list of threads up to date as well. Fails as bsk_ticks_open(), and with BSK_E_TORN

@@ -530,11 +530,29 @@ static void load_place(const struct bsk_tick_recipe *recipe, struct bsk_bytecode
                   frame + (int)(recipe->place - low));
 }
 
+/* What tells code apart whose words are the same goes behind the words; R9 is the code, R8 is lost.
+ */
+static void write_witness_more(const struct bsk_tick_recipe *recipe, struct bsk_bytecode *code,
+                               int words)
+{
+    int more = words + (int)recipe->witness_words * 8;
+    bsk_code_store_value(code, BPF_DW, FP, more, 0);
+    if (recipe->witness_int) {
+        read_user(code, more, 4, R9, (int32_t)recipe->witness_int);
+        bsk_code_load(code, BPF_DW, R1, FP, more);
+        bsk_code_do_value(code, BPF_LSH, R1, 3); /* a word's lowest bits do not count */
+        bsk_code_store(code, BPF_DW, FP, more, R1);
+    } else if (recipe->witness_far) {
+        bsk_code_load(code, BPF_DW, R8, FP, words + 8);
+        read_user(code, more, 8, R8, (int32_t)recipe->witness_far);
+    }
+}
+
 static void write_step(struct tick_program *program, uint32_t low, uint32_t bytes)
 {
     const struct bsk_tick_recipe *recipe = program->recipe;
     struct bsk_bytecode *code = &program->code;
-    int frame = -(int)bytes, words = frame - 32;
+    int frame = -(int)bytes, words = frame - 40;
     int stop = bsk_code_label(code), go_on = bsk_code_label(code), fault = bsk_code_label(code);
     int garbage = bsk_code_label(code), fresh = bsk_code_label(code), same = bsk_code_label(code);
     int room = bsk_code_label(code), went = bsk_code_label(code);
@@ -590,8 +608,9 @@ static void write_step(struct tick_program *program, uint32_t low, uint32_t byte
     if (recipe->witness_words) {
         read_user(code, words, (int32_t)recipe->witness_words * 8, R9, (int32_t)recipe->witness);
         bsk_code_if_value(code, BPF_JNE, R0, 0, fault);
+        write_witness_more(recipe, code, words);
         bsk_code_value(code, R1, 0);
-        for (uint32_t i = 0; i < recipe->witness_words; i++) { /* bsk_tick_witness() */
+        for (uint32_t i = 0; i <= recipe->witness_words; i++) { /* bsk_tick_witness() */
             bsk_code_load(code, BPF_DW, R2, FP, words + (int)i * 8);
             bsk_code_do_value(code, BPF_RSH, R2, 3);
             bsk_code_do(code, BPF_ADD, R1, R2);
@@ -648,11 +667,11 @@ static void write_step(struct tick_program *program, uint32_t low, uint32_t byte
     bsk_code_exit(code);
 }
 
-uint32_t bsk_tick_witness(const uint64_t *words, size_t count)
+uint32_t bsk_tick_witness(const uint64_t *words, size_t count, uint64_t more)
 {
     uint64_t hash = 0;
-    for (size_t i = 0; i < count; i++) {
-        hash = (hash + (words[i] >> 3)) * 0x2c1b3c6d;
+    for (size_t i = 0; i <= count; i++) {
+        hash = (hash + ((i < count ? words[i] : more) >> 3)) * 0x2c1b3c6d;
         hash ^= hash >> 29;
     }
     return (uint32_t)hash;
