@@ -32,7 +32,7 @@ static void add_meanings(struct bsk_layout *layout)
     if (layout->frame_form != BSK_FRAME_OBJECTS)
         layout->frame.calls = minor >= 14 ? layout->frame.owner - 2 : layout->frame.lasti + 8;
     /* Behind `interp` come eval_breaker, the bits of _status, which grew, and _whence. */
-    if (layout->free_threaded)
+    if (minor >= 13)
         layout->thread.state = layout->thread.interp + (minor >= 15 ? 32 : minor == 14 ? 28 : 24);
     uint32_t needed = layout->thread.frame > layout->thread.interp ? layout->thread.frame + 8
                                                                    : layout->thread.interp + 8;

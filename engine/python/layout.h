@@ -54,7 +54,7 @@ struct bsk_layout {
         uint32_t size, next, interp, frame, thread_id, native_thread_id;
         uint32_t needed;          /* so many of its bytes hold all that is read with a stack */
         uint32_t datastack_chunk; /* the words after it are datastack_top and datastack_limit */
-        uint32_t state;           /* free-threaded: an int, see BSK_STATE_ATTACHED; 0: has none */
+        uint32_t state;           /* 3.13 and later: an int, see BSK_STATE_ATTACHED */
     } thread;
     uint32_t cframe_current_frame; /* BSK_FRAME_CFRAME; may be 0 */
     struct {

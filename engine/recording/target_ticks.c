@@ -57,7 +57,7 @@ static struct ticking *thread_of(struct bsk_target_ticks *ticks, pid_t tid)
     memset(thread, 0, sizeof(*thread));
     thread->tid = tid;
     thread->last_node = BSK_NO_NODE;
-    thread->track = bsk_target_track(ticks->target, tid, &thread->ignored, &thread->named);
+    thread->track = bsk_target_track(ticks->target, tid, 0, &thread->ignored, &thread->named);
     if (thread->ignored)
         bsk_sampler_ignore(ticks->sampler, tid);
     return thread;
@@ -150,7 +150,7 @@ static void on_used(pid_t tid, const char *name, uint64_t cpu_ns, void *user)
         return;
     thread->alive = true;
     if (!thread->named)
-        bsk_target_follow_name(ticks->target, thread->track, name);
+        bsk_target_follow_name(ticks->target, thread->track, 0, name);
     if (ticks->rebase ||
         (!thread->has_counter && ticks->catching)) { /* what it used before is nobody's */
         thread->cpu_ns = cpu_ns;

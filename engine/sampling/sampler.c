@@ -180,6 +180,9 @@ static void fill(struct bsk_thread_sample *sample, const struct bsk_python_threa
         sample->state = BSK_THREAD_GIL_WAIT;
     else if (!sample->counted)
         sample->state = BSK_THREAD_IDLE; /* it has let go of the GIL since */
+    sample->elsewhere = thread->elsewhere;
+    if (thread->elsewhere)
+        sample->state = BSK_THREAD_IDLE;
     sample->name = thread->name ? thread->name : "";
     sample->interpreter_id = thread->interpreter_id;
     sample->has_stack = thread->has_stack;
