@@ -68,6 +68,9 @@ static bool write_recipe(const struct bsk_python *python, struct bsk_tick_recipe
 {
     const struct bsk_layout *layout = &python->layout;
     *out = (struct bsk_tick_recipe){
+        .owners_at = python->runtime + layout->runtime.interpreters_head,
+        .owner_next = layout->interpreter.next,
+        .owner_states = layout->interpreter.threads_head,
         .state_next = layout->thread.next,
         .state_owner = layout->thread.interp,
         .state_top = layout->thread.frame,
@@ -101,9 +104,6 @@ static bool write_recipe(const struct bsk_python *python, struct bsk_tick_recipe
         out->busy_far = layout->interpreter.collecting;
     else if (layout->runtime.collecting)
         out->busy_at = python->runtime + layout->runtime.collecting;
-    for (size_t i = 0; i < python->interpreter_count && i < BSK_TICK_HEADS; i++)
-        out->heads[out->head_count++] =
-            python->interpreters[i].address + layout->interpreter.threads_head;
     return layout->code.name == layout->code.filename + 8 &&
            (!layout->code.qualname || layout->code.qualname == layout->code.filename + 16) &&
            layout->code.linetable == layout->code.filename + 8 * (out->witness_words - 1);
@@ -302,6 +302,14 @@ static bool decode(struct bsk_python_ticks *ticks, const struct bsk_tick *tick,
     return true;
 }
 
+static int64_t interpreter_of(const struct bsk_python *python, uint64_t owner)
+{
+    for (size_t i = 0; i < python->interpreter_count; i++)
+        if (python->interpreters[i].address == owner)
+            return python->interpreters[i].id;
+    return owner == 0 ? 0 : BSK_INTERPRETER_UNKNOWN;
+}
+
 static void on_tick(const struct bsk_tick *tick, void *user)
 {
     struct bsk_python_ticks *ticks = user;
@@ -313,6 +321,7 @@ static void on_tick(const struct bsk_tick *tick, void *user)
                                    .time_ns = tick->time_ns,
                                    .period_ns = tick->period_ns,
                                    .thread = tick->state,
+                                   .interpreter_id = interpreter_of(ticks->python, tick->owner),
                                    .truncated = tick->cut,
                                    .holds_gil = tick->holds_lock,
                                    .collects = tick->busy && knows_collector };

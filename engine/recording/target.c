@@ -232,8 +232,10 @@ static void name_thread(const struct bsk_target *target, pid_t tid, char *out, s
 static void add_interpreter(char *name, size_t size, int64_t interpreter)
 {
     size_t used = strlen(name);
-    if (interpreter != 0)
+    if (interpreter > 0)
         snprintf(name + used, size - used, " (interpreter %lld)", (long long)interpreter);
+    else if (interpreter < 0)
+        snprintf(name + used, size - used, " (short interpreters)");
 }
 
 void bsk_target_follow_name(struct bsk_target *target, uint32_t track, int64_t interpreter,

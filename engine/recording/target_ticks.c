@@ -15,7 +15,9 @@ struct paid { /* a tick that waits for its share */
 
 struct ticking { /* a thread */
     pid_t tid;
-    uint32_t track;
+    uint32_t track;  /* in the main interpreter */
+    int64_t entered; /* the other interpreter that `entered_track` is of */
+    uint32_t entered_track;
     bool ignored, named, alive;
     bool has_counter;  /* `cpu_ns` is of a look */
     uint64_t cpu_ns;   /* its counter, when it was looked at last */
@@ -66,6 +68,20 @@ static struct ticking *thread_of(struct bsk_target_ticks *ticks, pid_t tid)
 /* --- ticks and what is paid for them -----------------------------------------------------------
  */
 
+static uint32_t track_in(struct bsk_target_ticks *ticks, struct ticking *thread,
+                         int64_t interpreter)
+{
+    bool ignored, named;
+    if (interpreter == 0)
+        return thread->track;
+    if (thread->entered != interpreter) {
+        thread->entered_track =
+            bsk_target_track(ticks->target, thread->tid, interpreter, &ignored, &named);
+        thread->entered = interpreter;
+    }
+    return thread->entered_track;
+}
+
 static void on_tick(const struct bsk_python_tick *tick, void *user)
 {
     struct bsk_target_ticks *ticks = user;
@@ -94,7 +110,8 @@ static void on_tick(const struct bsk_python_tick *tick, void *user)
                                               .collects = tick->collects,
                                               .frames = tick->frames,
                                               .depth = tick->depth };
-    uint32_t node = bsk_target_node(ticks->target, thread->track, &sample, &is_debuggers);
+    uint32_t track = track_in(ticks, thread, tick->interpreter_id);
+    uint32_t node = bsk_target_node(ticks->target, track, &sample, &is_debuggers);
     uint64_t at_ns = tick->time_ns - context->start_ns;
     uint64_t gap_ns = at_ns - thread->seen_ns;
     if (at_ns < thread->seen_ns)
@@ -151,6 +168,8 @@ static void on_used(pid_t tid, const char *name, uint64_t cpu_ns, void *user)
     thread->alive = true;
     if (!thread->named)
         bsk_target_follow_name(ticks->target, thread->track, 0, name);
+    if (!thread->named && thread->entered != 0)
+        bsk_target_follow_name(ticks->target, thread->entered_track, thread->entered, name);
     if (ticks->rebase ||
         (!thread->has_counter && ticks->catching)) { /* what it used before is nobody's */
         thread->cpu_ns = cpu_ns;
@@ -273,12 +292,13 @@ static int look_for_waits(struct bsk_target_ticks *ticks, uint64_t now)
     for (size_t i = 0; i < sample->thread_count; i++) {
         const struct bsk_thread_sample *thread = &sample->threads[i];
         bool is_debuggers = false;
-        if (thread->state != BSK_THREAD_GIL_WAIT || !thread->has_stack)
+        if (thread->state != BSK_THREAD_GIL_WAIT || !thread->has_stack || thread->elsewhere)
             continue;
-        const struct ticking *ticking = thread_of(ticks, thread->tid);
+        struct ticking *ticking = thread_of(ticks, thread->tid);
         if (!ticking || ticking->ignored)
             continue;
-        uint32_t node = bsk_target_node(ticks->target, ticking->track, thread, &is_debuggers);
+        uint32_t track = track_in(ticks, ticking, thread->interpreter_id);
+        uint32_t node = bsk_target_node(ticks->target, track, thread, &is_debuggers);
         if (!is_debuggers)
             bsk_profile_add_states(ticks->context->profile, node, 0, since_ns, 0);
     }

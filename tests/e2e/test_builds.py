@@ -311,6 +311,48 @@ def test_threads_of_subinterpreters(minor):
         assert stacks == ["inside", "inside", "outside"]
 
 
+IN_TURN = textwrap.dedent("""\
+    import time
+    try:
+        import _interpreters as interpreters
+    except ImportError:
+        import _xxsubinterpreters as interpreters
+    def outside():
+        end = time.process_time() + 0.1
+        while time.process_time() < end: pass
+    def enter(number):
+        interpreters.run_string(number, "import time\\ndef inside():\\n    end = time.process_time() + 0.1\\n"
+                                        "    while time.process_time() < end: pass\\ninside()")
+    number = interpreters.create()
+    for _ in range(8):
+        outside()
+        enter(number)
+    """)
+
+
+@pytest.mark.parametrize("method", ["ticks", "--no-ticks"])
+@pytest.mark.parametrize("minor", sorted(PYTHONS, key=lambda text: int(text.split(".")[1])))
+def test_a_thread_that_goes_into_a_subinterpreter_and_back(minor, method, tmp_path):
+    """Once, and on a track of its own; up to 3.12 it counts for the caller."""
+    folded = tmp_path / "out.folded"
+    done = subprocess.run([BASILISK, "record", "-r", "500", "-f", "raw", "-t", "-o", str(folded), "--hide-progress",
+                           *[method] * (method != "ticks"), "--", PYTHONS[minor], "-S", "-c", IN_TURN],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    outside = inside = both = 0
+    for line in folded.read_text().splitlines():
+        stack, count = line.rsplit(" ", 1)
+        both += int(count)
+        outside += int(count) if "outside (" in stack else 0
+        if "inside (" in stack:
+            assert "MainThread (interpreter 1)" in stack and "enter (" not in stack, stack
+            inside += int(count)
+        elif int(minor.split(".")[1]) <= 12 and "enter (" in stack:
+            inside += int(count)
+    assert inside + outside > 0.8 * both, folded.read_text()
+    assert 0.35 < inside / (inside + outside) < 0.65, folded.read_text()
+
+
 @pytest.mark.parametrize("how", ["zip", "pyc"])
 def test_code_without_a_source_file(how, tmp_path):
     source = tmp_path / "app.py"

@@ -31,6 +31,10 @@ enum {
     AT_BEFORE = -128, /* the top of the evaluation before this one */
     AT_FIRST = -136,  /* the first frame ever, where the chain has to pass it; or 0 */
     AT_INNER = -144,  /* the structure that an indirect top lies in */
+    AT_CHAIN = -152,  /* the owner whose states are searched */
+    AT_TURNS = -160,  /* how many owners were */
+    AT_CHOOSY = -168, /* see search() */
+    AT_KEPT = -176,   /* the state that counts where the search finds no better one */
 };
 
 enum {
@@ -43,6 +47,7 @@ enum {
         384,          /* its structure lies this near to the stack pointer, its caller's does not */
     TRY_FRAMES = 900, /* fewer than a part holds: what leads nowhere is never sent */
     SEARCH_MAX = 48,  /* states looked at for a thread that is new; new ones come first */
+    OWNERS_MAX = 16,  /* the same of owners */
 };
 
 #define SCRATCH(field) ((int)offsetof(struct tick_scratch, field))
@@ -98,44 +103,93 @@ static void send(struct tick_program *program, int scratch)
 }
 
 /* Into R8: the state of the thread whose number is at AT_TID; AT_NUMBER and AT_WORD hold its
- * number and owner then. */
+ * number and owner then. Where AT_CHOOSY is not 0, only one that may run. */
 static void search(struct tick_program *program, int found, int nowhere)
 {
     const struct bsk_tick_recipe *recipe = program->recipe;
     struct bsk_bytecode *code = &program->code;
-    for (uint32_t i = 0; i < recipe->head_count; i++) {
-        int loop = bsk_code_label(code), next = bsk_code_label(code), end = bsk_code_label(code);
-        bsk_code_wide(code, R9, 0, recipe->heads[i]);
-        read_user(code, AT_WORD, 8, R9, 0);
-        bsk_code_if_value(code, BPF_JNE, R0, 0, end);
-        bsk_code_load(code, BPF_DW, R8, FP, AT_WORD);
-        bsk_code_value(code, R9, 0);
-        bsk_code_set(code, loop);
-        bsk_code_if_value(code, BPF_JEQ, R8, 0, end);
-        read_user(code, AT_NUMBER, 8, R8, (int32_t)recipe->state_number);
-        bsk_code_if_value(code, BPF_JNE, R0, 0, end);
-        bsk_code_load(code, BPF_DW, R1, FP, AT_NUMBER);
-        if (recipe->number_tid) {
-            bsk_code_move(code, R6, R1);
-            bsk_code_store_value(code, BPF_DW, FP, AT_OTHER, 0);
-            read_user(code, AT_OTHER, 4, R6, (int32_t)recipe->number_tid);
-            bsk_code_if_value(code, BPF_JNE, R0, 0, next);
-            bsk_code_load(code, BPF_W, R1, FP, AT_OTHER);
-        }
-        bsk_code_load(code, BPF_W, R2, FP, AT_TID);
-        bsk_code_if(code, BPF_JNE, R1, R2, next);
-        read_user(code, AT_WORD, 8, R8, (int32_t)recipe->state_owner);
-        bsk_code_if_value(code, BPF_JNE, R0, 0, end);
-        bsk_code_jump(code, found);
-        bsk_code_set(code, next);
-        read_user(code, AT_WORD, 8, R8, (int32_t)recipe->state_next);
-        bsk_code_if_value(code, BPF_JNE, R0, 0, end);
-        bsk_code_load(code, BPF_DW, R8, FP, AT_WORD);
-        bsk_code_do_value(code, BPF_ADD, R9, 1);
-        bsk_code_if_value(code, BPF_JLT, R9, SEARCH_MAX, loop);
-        bsk_code_set(code, end);
+    int owner = bsk_code_label(code), loop = bsk_code_label(code), next = bsk_code_label(code);
+    int end = bsk_code_label(code), any = bsk_code_label(code);
+    bsk_code_wide(code, R9, 0, recipe->owners_at);
+    read_user(code, AT_CHAIN, 8, R9, 0);
+    bsk_code_if_value(code, BPF_JNE, R0, 0, nowhere);
+    bsk_code_value(code, R1, 0);
+    bsk_code_store(code, BPF_DW, FP, AT_TURNS, R1);
+    bsk_code_set(code, owner);
+    bsk_code_load(code, BPF_DW, R9, FP, AT_CHAIN);
+    bsk_code_if_value(code, BPF_JEQ, R9, 0, nowhere);
+    read_user(code, AT_WORD, 8, R9, (int32_t)recipe->owner_states);
+    bsk_code_if_value(code, BPF_JNE, R0, 0, nowhere);
+    bsk_code_load(code, BPF_DW, R8, FP, AT_WORD);
+    bsk_code_value(code, R9, 0);
+    bsk_code_set(code, loop);
+    bsk_code_if_value(code, BPF_JEQ, R8, 0, end);
+    read_user(code, AT_NUMBER, 8, R8, (int32_t)recipe->state_number);
+    bsk_code_if_value(code, BPF_JNE, R0, 0, end);
+    bsk_code_load(code, BPF_DW, R1, FP, AT_NUMBER);
+    if (recipe->number_tid) {
+        bsk_code_move(code, R6, R1);
+        bsk_code_store_value(code, BPF_DW, FP, AT_OTHER, 0);
+        read_user(code, AT_OTHER, 4, R6, (int32_t)recipe->number_tid);
+        bsk_code_if_value(code, BPF_JNE, R0, 0, next);
+        bsk_code_load(code, BPF_W, R1, FP, AT_OTHER);
     }
+    bsk_code_load(code, BPF_W, R2, FP, AT_TID);
+    bsk_code_if(code, BPF_JNE, R1, R2, next);
+    if (recipe->state_runs) {
+        bsk_code_load(code, BPF_DW, R1, FP, AT_CHOOSY);
+        bsk_code_if_value(code, BPF_JEQ, R1, 0, any);
+        bsk_code_store_value(code, BPF_DW, FP, AT_OTHER, 0);
+        read_user(code, AT_OTHER, 4, R8, (int32_t)recipe->state_runs);
+        bsk_code_load(code, BPF_W, R1, FP, AT_OTHER);
+        bsk_code_if_value(code, BPF_JNE, R1, 1, next);
+        bsk_code_set(code, any);
+    }
+    read_user(code, AT_WORD, 8, R8, (int32_t)recipe->state_owner);
+    bsk_code_if_value(code, BPF_JEQ, R0, 0, found);
+    bsk_code_jump(code, end);
+    bsk_code_set(code, next);
+    read_user(code, AT_WORD, 8, R8, (int32_t)recipe->state_next);
+    bsk_code_if_value(code, BPF_JNE, R0, 0, end);
+    bsk_code_load(code, BPF_DW, R8, FP, AT_WORD);
+    bsk_code_do_value(code, BPF_ADD, R9, 1);
+    bsk_code_if_value(code, BPF_JLT, R9, SEARCH_MAX, loop);
+    bsk_code_set(code, end);
+    bsk_code_load(code, BPF_DW, R9, FP, AT_CHAIN);
+    read_user(code, AT_CHAIN, 8, R9, (int32_t)recipe->owner_next);
+    bsk_code_if_value(code, BPF_JNE, R0, 0, nowhere);
+    bsk_code_load(code, BPF_DW, R1, FP, AT_TURNS);
+    bsk_code_do_value(code, BPF_ADD, R1, 1);
+    bsk_code_store(code, BPF_DW, FP, AT_TURNS, R1);
+    bsk_code_if_value(code, BPF_JLT, R1, OWNERS_MAX, owner);
     bsk_code_jump(code, nowhere);
+}
+
+/* The state R8 that is known of the thread may be another than the one it runs with: goes to
+ * `known` when it is the one, or the thread has no other, else on, with AT_CHOOSY set. */
+static void look_for_other_states(struct tick_program *program, int known)
+{
+    const struct bsk_tick_recipe *recipe = program->recipe;
+    struct bsk_bytecode *code = &program->code;
+    if (!recipe->state_runs) {
+        bsk_code_jump(code, known);
+        return;
+    }
+    bsk_code_store_value(code, BPF_DW, FP, AT_OTHER, 0);
+    read_user(code, AT_OTHER, 4, R8, (int32_t)recipe->state_runs);
+    bsk_code_load(code, BPF_W, R1, FP, AT_OTHER);
+    bsk_code_if_value(code, BPF_JEQ, R1, 1, known);
+    bsk_code_wide(code, R9, 0, recipe->owners_at);
+    read_user(code, AT_CHAIN, 8, R9, 0);
+    bsk_code_if_value(code, BPF_JNE, R0, 0, known);
+    bsk_code_load(code, BPF_DW, R9, FP, AT_CHAIN);
+    read_user(code, AT_WORD, 8, R9, (int32_t)recipe->owner_next);
+    bsk_code_if_value(code, BPF_JNE, R0, 0, known);
+    bsk_code_load(code, BPF_DW, R1, FP, AT_WORD);
+    bsk_code_if_value(code, BPF_JEQ, R1, 0, known); /* there is but one owner */
+    bsk_code_store(code, BPF_DW, FP, AT_KEPT, R8);
+    bsk_code_value(code, R1, 1);
+    bsk_code_store(code, BPF_DW, FP, AT_CHOOSY, R1);
 }
 
 /* R9 = an address of the recipe's that may depend on the owner. */
@@ -395,10 +449,13 @@ static void write_main(struct tick_program *program, int step)
     bsk_code_store(code, BPF_DW, R7, SCRATCH(frame), R1);
     bsk_code_store(code, BPF_DW, FP, AT_BEFORE, R1);
     bsk_code_store(code, BPF_DW, FP, AT_FIRST, R1);
+    bsk_code_store(code, BPF_DW, FP, AT_CHOOSY, R1);
+    bsk_code_store(code, BPF_DW, FP, AT_KEPT, R1);
     bsk_code_store(code, BPF_W, R7, SCRATCH(count), R1);
     bsk_code_store(code, BPF_W, R7, SCRATCH(head.flags), R1);
     bsk_code_store(code, BPF_W, R7, SCRATCH(head.part), R1);
     bsk_code_store(code, BPF_DW, R7, SCRATCH(head.state), R1);
+    bsk_code_store(code, BPF_DW, R7, SCRATCH(head.owner), R1);
     bsk_code_load(code, BPF_W, R1, FP, AT_TID);
     bsk_code_store(code, BPF_W, R7, SCRATCH(head.tid), R1);
     bsk_code_load(code, BPF_DW, R1, R6, offsetof(struct bpf_perf_event_data, sample_period));
@@ -425,12 +482,16 @@ static void write_main(struct tick_program *program, int step)
     bsk_code_if_value(code, BPF_JNE, R0, 0, searching);
     bsk_code_load(code, BPF_DW, R1, FP, AT_WORD);
     bsk_code_load(code, BPF_DW, R2, FP, AT_NUMBER);
-    bsk_code_if(code, BPF_JEQ, R1, R2, known);
+    bsk_code_if(code, BPF_JNE, R1, R2, searching);
+    look_for_other_states(program, known);
 
     bsk_code_set(code, searching);
     search(program, found, nowhere);
 
     bsk_code_set(code, nowhere);
+    bsk_code_load(code, BPF_DW, R1, FP, AT_CHOOSY);
+    bsk_code_load(code, BPF_DW, R8, FP, AT_KEPT);
+    bsk_code_if_value(code, BPF_JNE, R1, 0, known);
     count_one(code, program->counters_fd, offsetof(struct tick_counters, unknown));
     add_flag(code, R7, TICK_NO_STATE);
     bsk_code_jump(code, done);
@@ -439,6 +500,8 @@ static void write_main(struct tick_program *program, int step)
     bsk_code_store(code, BPF_DW, FP, AT_ENTRY + ENTRY(state), R8);
     bsk_code_load(code, BPF_DW, R1, FP, AT_WORD);
     bsk_code_store(code, BPF_DW, FP, AT_OWNER, R1);
+    bsk_code_load(code, BPF_DW, R2, FP, AT_CHOOSY); /* then it is only for this tick */
+    bsk_code_if_value(code, BPF_JNE, R2, 0, known);
     bsk_code_store(code, BPF_DW, FP, AT_ENTRY + ENTRY(owner), R1);
     bsk_code_load(code, BPF_DW, R1, FP, AT_NUMBER);
     bsk_code_store(code, BPF_DW, FP, AT_ENTRY + ENTRY(number), R1);
@@ -454,6 +517,8 @@ static void write_main(struct tick_program *program, int step)
 
     bsk_code_set(code, known);
     bsk_code_store(code, BPF_DW, R7, SCRATCH(head.state), R8);
+    bsk_code_load(code, BPF_DW, R1, FP, AT_OWNER);
+    bsk_code_store(code, BPF_DW, R7, SCRATCH(head.owner), R1);
     look_at_lock(program);
     set_must_meet(program);
     read_user(code, AT_WORD, 8, R8, (int32_t)recipe->state_top);
@@ -694,8 +759,7 @@ bool tick_program_write(struct tick_program *program)
     if (recipe->copy_index)
         widen(&low, &high, recipe->copy_index, 4);
     high = (high + 7) & ~7U;
-    if (high - low > FRAME_MAX_BYTES || low % 8 != 0 || recipe->witness_words > 4 ||
-        recipe->head_count > BSK_TICK_HEADS)
+    if (high - low > FRAME_MAX_BYTES || low % 8 != 0 || recipe->witness_words > 4)
         return false;
     bsk_code_begin(&program->code);
     int step = bsk_code_label(&program->code);
