@@ -466,8 +466,11 @@ static void look(struct bsk_target *target, const struct bsk_thread_sample *thre
     bool runs = thread->state == BSK_THREAD_RUNNING;
     if (thread->has_stack)
         node = node_of(target, member, thread, &is_debuggers);
+    else if (runs && !thread->torn)
+        node = bsk_profile_step(context->profile,
+                                bsk_profile_track_root(context->profile, member->track),
+                                target->native_function, 0);
     context->torn += thread->torn;
-    context->errors += runs && !thread->has_stack && !thread->torn;
     context->filled += thread->has_stack && thread->filled;
     context->unread += thread->has_stack && thread->unread;
     const struct bsk_sight sight = {

@@ -44,6 +44,11 @@ int bsk_sampler_open(pid_t pid, const struct bsk_sampler_options *options,
     int rc = bsk_process_open(pid, &sampler->process, err);
     if (rc == BSK_OK)
         rc = bsk_python_open(sampler->process, &sampler->python, err);
+    struct bsk_process_facts facts = { 0 };
+    if (rc == BSK_E_GONE && bsk_process_facts(pid, &facts, NULL) == BSK_OK && facts.state != 'Z' &&
+        facts.state != 'X') /* its memory has gone, but not the process */
+        rc = bsk_fail(err, BSK_E_TORN, "try again in a moment",
+                      "Process %d is becoming another program", (int)pid);
     if (rc == BSK_OK)
         *out_sampler = sampler;
     else
