@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     NAME_MAX_BYTES = 512,      /* longest name kept; longer ones are cut and end in "..." */
@@ -32,7 +33,7 @@ struct bsk_codes {
     size_t slot_count, used;
     struct bsk_known **all; /* everything ever met, for bsk_codes_free() */
     size_t all_count, all_capacity;
-    char cwd[PATH_MAX_BYTES];
+    char cwd[PATH_MAX_BYTES], first_cwd[PATH_MAX_BYTES];
     struct bsk_known *reused;           /* see bsk_codes_reused() */
     uint64_t last_met_ns, last_lost_ns; /* CLOCK_MONOTONIC */
 };
@@ -238,6 +239,23 @@ static char *read_text(struct bsk_codes *codes, uint64_t address, size_t max_byt
     return text;
 }
 
+/* The folder that a relative file name is of: the working directory, unless the file is not there
+ * but where the program was started, as is so after a chdir(). */
+static const char *folder_of(struct bsk_codes *codes, const char *tail)
+{
+    char first[PATH_MAX_BYTES], path[2 * PATH_MAX_BYTES + 64];
+    int pid = (int)bsk_process_pid(codes->process);
+    snprintf(path, sizeof(path), "/proc/%d/root%s/%s", pid, codes->cwd, tail);
+    if (access(path, F_OK) == 0)
+        return codes->cwd;
+    bsk_process_first_cwd(pid, first, sizeof(first));
+    snprintf(path, sizeof(path), "/proc/%d/root%s/%s", pid, first, tail);
+    if (first[0] == '\0' || access(path, F_OK) != 0)
+        return codes->cwd;
+    snprintf(codes->first_cwd, sizeof(codes->first_cwd), "%s", first);
+    return codes->first_cwd;
+}
+
 /* "app.py" means a file in the target's working directory; "<string>" means none. Takes `path`. */
 static char *absolute(struct bsk_codes *codes, char *path)
 {
@@ -246,11 +264,12 @@ static char *absolute(struct bsk_codes *codes, char *path)
     const char *tail = path;
     while (tail[0] == '.' && tail[1] == '/')
         tail += 2;
-    size_t size = strlen(codes->cwd) + strlen(tail) + 2;
+    const char *folder = folder_of(codes, tail);
+    size_t size = strlen(folder) + strlen(tail) + 2;
     char *whole = malloc(size);
     if (!whole)
         return path;
-    snprintf(whole, size, "%s%s%s", codes->cwd, strcmp(codes->cwd, "/") == 0 ? "" : "/", tail);
+    snprintf(whole, size, "%s%s%s", folder, strcmp(folder, "/") == 0 ? "" : "/", tail);
     free(path);
     return whole;
 }
