@@ -32,9 +32,8 @@ enum {
     AT_FIRST = -136,  /* the first frame ever, where the chain has to pass it; or 0 */
     AT_INNER = -144,  /* the structure that an indirect top lies in */
     AT_CHAIN = -152,  /* the owner whose states are searched */
-    AT_TURNS = -160,  /* how many owners were */
-    AT_CHOOSY = -168, /* see search() */
-    AT_KEPT = -176,   /* the state that counts where the search finds no better one */
+    AT_ANY = -160,    /* see search() */
+    AT_KEPT = -168,   /* the state that counts where the search finds no better one */
 };
 
 enum {
@@ -46,8 +45,7 @@ enum {
     C_FRAME_BYTES =
         384,          /* its structure lies this near to the stack pointer, its caller's does not */
     TRY_FRAMES = 900, /* fewer than a part holds: what leads nowhere is never sent */
-    SEARCH_MAX = 48,  /* states looked at for a thread that is new; new ones come first */
-    OWNERS_MAX = 16,  /* the same of owners */
+    SEARCH_MAX = 32,  /* states and owners looked at for a thread; new ones come first */
 };
 
 #define SCRATCH(field) ((int)offsetof(struct tick_scratch, field))
@@ -103,70 +101,63 @@ static void send(struct tick_program *program, int scratch)
 }
 
 /* Into R8: the state of the thread whose number is at AT_TID; AT_NUMBER and AT_WORD hold its
- * number and owner then. Where AT_CHOOSY is not 0, only one that may run. */
+ * number and owner then. Where AT_ANY is 0, only one that may run. What cannot be read is 0, which
+ * leads on by itself: each branch less is time that the kernel does not need to check the program.
+ */
 static void search(struct tick_program *program, int found, int nowhere)
 {
     const struct bsk_tick_recipe *recipe = program->recipe;
     struct bsk_bytecode *code = &program->code;
-    int owner = bsk_code_label(code), loop = bsk_code_label(code), next = bsk_code_label(code);
-    int end = bsk_code_label(code), any = bsk_code_label(code);
-    bsk_code_wide(code, R9, 0, recipe->owners_at);
-    read_user(code, AT_CHAIN, 8, R9, 0);
-    bsk_code_if_value(code, BPF_JNE, R0, 0, nowhere);
-    bsk_code_value(code, R1, 0);
-    bsk_code_store(code, BPF_DW, FP, AT_TURNS, R1);
-    bsk_code_set(code, owner);
-    bsk_code_load(code, BPF_DW, R9, FP, AT_CHAIN);
-    bsk_code_if_value(code, BPF_JEQ, R9, 0, nowhere);
-    read_user(code, AT_WORD, 8, R9, (int32_t)recipe->owner_states);
-    bsk_code_if_value(code, BPF_JNE, R0, 0, nowhere);
+    int loop = bsk_code_label(code), look = bsk_code_label(code), next = bsk_code_label(code);
+    int any = bsk_code_label(code), step = bsk_code_label(code);
+    bsk_code_wide(code, R6, 0, recipe->owners_at);
+    read_user(code, AT_CHAIN, 8, R6, 0);
+    bsk_code_load(code, BPF_DW, R6, FP, AT_CHAIN);
+    read_user(code, AT_WORD, 8, R6, (int32_t)recipe->owner_states);
     bsk_code_load(code, BPF_DW, R8, FP, AT_WORD);
     bsk_code_value(code, R9, 0);
-    bsk_code_set(code, loop);
-    bsk_code_if_value(code, BPF_JEQ, R8, 0, end);
+    bsk_code_set(code, loop); /* over states and owners alike */
+    bsk_code_if_value(code, BPF_JNE, R8, 0, look);
+    bsk_code_load(code, BPF_DW, R6, FP, AT_CHAIN);
+    read_user(code, AT_CHAIN, 8, R6, (int32_t)recipe->owner_next);
+    bsk_code_load(code, BPF_DW, R6, FP, AT_CHAIN);
+    bsk_code_if_value(code, BPF_JEQ, R6, 0, nowhere);
+    read_user(code, AT_WORD, 8, R6, (int32_t)recipe->owner_states);
+    bsk_code_load(code, BPF_DW, R8, FP, AT_WORD);
+    bsk_code_jump(code, step);
+    bsk_code_set(code, look);
     read_user(code, AT_NUMBER, 8, R8, (int32_t)recipe->state_number);
-    bsk_code_if_value(code, BPF_JNE, R0, 0, end);
     bsk_code_load(code, BPF_DW, R1, FP, AT_NUMBER);
     if (recipe->number_tid) {
         bsk_code_move(code, R6, R1);
         bsk_code_store_value(code, BPF_DW, FP, AT_OTHER, 0);
         read_user(code, AT_OTHER, 4, R6, (int32_t)recipe->number_tid);
-        bsk_code_if_value(code, BPF_JNE, R0, 0, next);
         bsk_code_load(code, BPF_W, R1, FP, AT_OTHER);
     }
     bsk_code_load(code, BPF_W, R2, FP, AT_TID);
     bsk_code_if(code, BPF_JNE, R1, R2, next);
     if (recipe->state_runs) {
-        bsk_code_load(code, BPF_DW, R1, FP, AT_CHOOSY);
-        bsk_code_if_value(code, BPF_JEQ, R1, 0, any);
+        bsk_code_load(code, BPF_DW, R1, FP, AT_ANY);
+        bsk_code_if_value(code, BPF_JNE, R1, 0, any);
         bsk_code_store_value(code, BPF_DW, FP, AT_OTHER, 0);
         read_user(code, AT_OTHER, 4, R8, (int32_t)recipe->state_runs);
         bsk_code_load(code, BPF_W, R1, FP, AT_OTHER);
         bsk_code_if_value(code, BPF_JNE, R1, 1, next);
-        bsk_code_set(code, any);
     }
+    bsk_code_set(code, any);
     read_user(code, AT_WORD, 8, R8, (int32_t)recipe->state_owner);
     bsk_code_if_value(code, BPF_JEQ, R0, 0, found);
-    bsk_code_jump(code, end);
     bsk_code_set(code, next);
     read_user(code, AT_WORD, 8, R8, (int32_t)recipe->state_next);
-    bsk_code_if_value(code, BPF_JNE, R0, 0, end);
     bsk_code_load(code, BPF_DW, R8, FP, AT_WORD);
+    bsk_code_set(code, step);
     bsk_code_do_value(code, BPF_ADD, R9, 1);
     bsk_code_if_value(code, BPF_JLT, R9, SEARCH_MAX, loop);
-    bsk_code_set(code, end);
-    bsk_code_load(code, BPF_DW, R9, FP, AT_CHAIN);
-    read_user(code, AT_CHAIN, 8, R9, (int32_t)recipe->owner_next);
-    bsk_code_if_value(code, BPF_JNE, R0, 0, nowhere);
-    bsk_code_load(code, BPF_DW, R1, FP, AT_TURNS);
-    bsk_code_do_value(code, BPF_ADD, R1, 1);
-    bsk_code_store(code, BPF_DW, FP, AT_TURNS, R1);
-    bsk_code_if_value(code, BPF_JLT, R1, OWNERS_MAX, owner);
     bsk_code_jump(code, nowhere);
 }
 
 /* The state R8 that is known of the thread may be another than the one it runs with: goes to
- * `known` when it is the one, or the thread has no other, else on, with AT_CHOOSY set. */
+ * `known` when it is the one, or the thread has no other, else on, with AT_ANY 0. */
 static void look_for_other_states(struct tick_program *program, int known)
 {
     const struct bsk_tick_recipe *recipe = program->recipe;
@@ -175,21 +166,21 @@ static void look_for_other_states(struct tick_program *program, int known)
         bsk_code_jump(code, known);
         return;
     }
+    bsk_code_wide(code, R9, 0, recipe->owners_at);
+    read_user(code, AT_CHAIN, 8, R9, 0);
+    bsk_code_load(code, BPF_DW, R9, FP, AT_CHAIN);
+    read_user(code, AT_WORD, 8, R9, (int32_t)recipe->owner_next);
+    bsk_code_load(code, BPF_DW, R1, FP, AT_WORD);
+    bsk_code_if_value(code, BPF_JEQ, R1, 0, known); /* there is but one owner */
     bsk_code_store_value(code, BPF_DW, FP, AT_OTHER, 0);
     read_user(code, AT_OTHER, 4, R8, (int32_t)recipe->state_runs);
     bsk_code_load(code, BPF_W, R1, FP, AT_OTHER);
     bsk_code_if_value(code, BPF_JEQ, R1, 1, known);
-    bsk_code_wide(code, R9, 0, recipe->owners_at);
-    read_user(code, AT_CHAIN, 8, R9, 0);
-    bsk_code_if_value(code, BPF_JNE, R0, 0, known);
-    bsk_code_load(code, BPF_DW, R9, FP, AT_CHAIN);
-    read_user(code, AT_WORD, 8, R9, (int32_t)recipe->owner_next);
-    bsk_code_if_value(code, BPF_JNE, R0, 0, known);
-    bsk_code_load(code, BPF_DW, R1, FP, AT_WORD);
-    bsk_code_if_value(code, BPF_JEQ, R1, 0, known); /* there is but one owner */
     bsk_code_store(code, BPF_DW, FP, AT_KEPT, R8);
-    bsk_code_value(code, R1, 1);
-    bsk_code_store(code, BPF_DW, FP, AT_CHOOSY, R1);
+    /* 0 of the values that there are; for the kernel it may be 1 as well, and the search is checked
+     * but once. */
+    bsk_code_do_value(code, BPF_RSH, R1, 2);
+    bsk_code_store(code, BPF_DW, FP, AT_ANY, R1);
 }
 
 /* R9 = an address of the recipe's that may depend on the owner. */
@@ -449,8 +440,9 @@ static void write_main(struct tick_program *program, int step)
     bsk_code_store(code, BPF_DW, R7, SCRATCH(frame), R1);
     bsk_code_store(code, BPF_DW, FP, AT_BEFORE, R1);
     bsk_code_store(code, BPF_DW, FP, AT_FIRST, R1);
-    bsk_code_store(code, BPF_DW, FP, AT_CHOOSY, R1);
     bsk_code_store(code, BPF_DW, FP, AT_KEPT, R1);
+    bsk_code_value(code, R2, 1);
+    bsk_code_store(code, BPF_DW, FP, AT_ANY, R2);
     bsk_code_store(code, BPF_W, R7, SCRATCH(count), R1);
     bsk_code_store(code, BPF_W, R7, SCRATCH(head.flags), R1);
     bsk_code_store(code, BPF_W, R7, SCRATCH(head.part), R1);
@@ -489,9 +481,9 @@ static void write_main(struct tick_program *program, int step)
     search(program, found, nowhere);
 
     bsk_code_set(code, nowhere);
-    bsk_code_load(code, BPF_DW, R1, FP, AT_CHOOSY);
+    bsk_code_load(code, BPF_DW, R1, FP, AT_ANY);
     bsk_code_load(code, BPF_DW, R8, FP, AT_KEPT);
-    bsk_code_if_value(code, BPF_JNE, R1, 0, known);
+    bsk_code_if_value(code, BPF_JEQ, R1, 0, known);
     count_one(code, program->counters_fd, offsetof(struct tick_counters, unknown));
     add_flag(code, R7, TICK_NO_STATE);
     bsk_code_jump(code, done);
@@ -500,8 +492,8 @@ static void write_main(struct tick_program *program, int step)
     bsk_code_store(code, BPF_DW, FP, AT_ENTRY + ENTRY(state), R8);
     bsk_code_load(code, BPF_DW, R1, FP, AT_WORD);
     bsk_code_store(code, BPF_DW, FP, AT_OWNER, R1);
-    bsk_code_load(code, BPF_DW, R2, FP, AT_CHOOSY); /* then it is only for this tick */
-    bsk_code_if_value(code, BPF_JNE, R2, 0, known);
+    bsk_code_load(code, BPF_DW, R2, FP, AT_ANY); /* a choice is for this tick alone */
+    bsk_code_if_value(code, BPF_JEQ, R2, 0, known);
     bsk_code_store(code, BPF_DW, FP, AT_ENTRY + ENTRY(owner), R1);
     bsk_code_load(code, BPF_DW, R1, FP, AT_NUMBER);
     bsk_code_store(code, BPF_DW, FP, AT_ENTRY + ENTRY(number), R1);
