@@ -128,7 +128,8 @@ static bool copy_thread(struct cli_dump *dump, const struct cli_dump_options *op
         .name = strdup(sample->name ? sample->name : ""),
         .state = sample->state,
         .call = sample->call,
-        .holds_gil = sample->holds_gil,
+        /* Free-threaded: it means attached there, and there may be no GIL at all. */
+        .holds_gil = sample->holds_gil && !dump->python->free_threaded,
         .collects = sample->collects,
         .has_stack = sample->has_stack,
         .torn = sample->torn,
@@ -275,22 +276,39 @@ static int take_stopped(struct cli_dump *dump, const struct cli_dump_options *op
     return rc;
 }
 
+static bool is_alive(pid_t pid)
+{
+    struct bsk_process_facts facts = { 0 };
+    return bsk_process_facts(pid, &facts, NULL) == BSK_OK && facts.state != 'Z' &&
+           facts.state != 'X';
+}
+
 int cli_dump_collect(pid_t pid, const struct cli_dump_options *options, struct cli_dump *out_dump)
 {
     static const struct bsk_sampler_options how = { .idle_stacks = true, .fresh_states = true };
     int rc = BSK_E_TORN;
     out_dump->pid = pid;
-    bsk_process_command(pid, out_dump->command, sizeof(out_dump->command));
     for (int tries = 0; rc == BSK_E_TORN && tries < OPENS_MAX; tries++) {
         if (tries > 0)
             pause_a_little();
         rc = bsk_sampler_open(pid, &how, &out_dump->sampler, &out_dump->error);
+        if (rc == BSK_OK) {
+            out_dump->error = (struct bsk_error){ 0 };
+            out_dump->python = bsk_sampler_info(out_dump->sampler);
+            rc = options->blocking ? take_stopped(out_dump, options) : take_all(out_dump, options);
+        }
+        if (rc == BSK_E_GONE && is_alive(pid)) { /* it became another program by exec */
+            struct bsk_error error = out_dump->error;
+            cli_dump_free(out_dump);
+            out_dump->pid = pid;
+            out_dump->error = error;
+            rc = BSK_E_TORN;
+        } else if (out_dump->sampler) {
+            break;
+        }
     }
-    if (rc < 0)
-        return rc;
-    out_dump->error = (struct bsk_error){ 0 };
-    out_dump->python = bsk_sampler_info(out_dump->sampler);
-    return options->blocking ? take_stopped(out_dump, options) : take_all(out_dump, options);
+    bsk_process_command(pid, out_dump->command, sizeof(out_dump->command));
+    return rc;
 }
 
 void cli_dump_state(const struct cli_dump_thread *thread, char *out, size_t size)

@@ -171,6 +171,9 @@ int bsk_process_facts(pid_t pid, struct bsk_process_facts *out_facts, struct bsk
 /* Text of /proc/PID/exe, /proc/PID/cwd; "" when it could not be read. Always terminated. */
 void bsk_process_exe(pid_t pid, char *out, size_t size);
 void bsk_process_cwd(pid_t pid, char *out, size_t size);
+/* The folder that it was started in, as its environment tells (PWD, which shells and programs that
+ * start others set); "" where it does not. */
+void bsk_process_first_cwd(pid_t pid, char *out, size_t size);
 /* What the running program's file was built for: 64 or 32 bits, 0 when it cannot be told, and
  * whether it is for the kind of processor that we run on ourselves. */
 int bsk_process_bits(pid_t pid, bool *out_same_processor);

@@ -23,15 +23,16 @@
 enum {
     BSK_TICK_MAX_DEPTH = 16384, /* links followed; a stack that has more is cut and says so */
     BSK_TICK_SHORT_DEPTH = 512, /* before Linux 5.17 */
-    BSK_TICK_HEADS = 4,
-    BSK_TICK_MAX_HZ = 20000, /* the kernel's own limit is one tick in 10 us of CPU time */
+    BSK_TICK_MAX_HZ = 20000,    /* the kernel's own limit is one tick in 10 us of CPU time */
 };
 
 /* Where the links lie, in bytes from the start of the structure that is named. */
 struct bsk_tick_recipe {
-    /* the state of a thread: one structure for each, linked by `next` from each of `heads` */
-    uint64_t heads[BSK_TICK_HEADS]; /* addresses of words that point to the first state */
-    uint32_t head_count;
+    /* the state of a thread: one structure for each, linked by `state_next` from the word at
+     * `owner_states` of its owner; owners are linked by `owner_next` (may be 0) from the word at
+     * the address `owners_at` */
+    uint64_t owners_at;
+    uint32_t owner_next, owner_states;
     uint32_t state_next, state_owner, state_top;
     uint32_t state_number; /* a word that names the thread: its TID, or an address, see below */
     uint32_t number_tid;   /* 0: the word is the TID; else the TID lies this far behind it */
@@ -58,16 +59,22 @@ struct bsk_tick_recipe {
      * one (an int) is 1 while it is held; and an int that is not 0 while the holder collects
      * garbage.
      * `_far`: from the start of the thread's owner; else `_at` is an address. Both 0: there is
-     * none. */
+     * none. `state_runs`: an int in the state of a thread that is 1 while it may run; it stands for
+     * the lock where there is none, and tells which state counts where a thread has several. */
     uint64_t lock_at, busy_at;
     uint32_t lock_far, busy_far;
+    uint32_t state_runs; /* 0: there is none */
     /* what the code is: words whose hash comes with each frame, to tell it from a later one at the
-     * same address */
+     * same address. Allocators give out the same addresses again and again, so pointers alone do
+     * not tell: an int of the code that no two have (`witness_int`), else a word that lies
+     * `witness_far` behind what its second word points to; 0: there is none. */
     uint32_t witness, witness_words; /* at most 4 words */
+    uint32_t witness_int, witness_far;
 };
 
-/* The hash that comes with a frame, of `count` words. */
-uint32_t bsk_tick_witness(const uint64_t *words, size_t count);
+/* The hash that comes with a frame, of `count` words and of the int or word that tells more (0:
+ * there is none). */
+uint32_t bsk_tick_witness(const uint64_t *words, size_t count, uint64_t more);
 
 struct bsk_tick_thread {
     pid_t tid, tid_inside; /* as struct bsk_thread has them */
@@ -89,6 +96,7 @@ struct bsk_tick {
     uint64_t time_ns;   /* CLOCK_MONOTONIC */
     uint64_t period_ns; /* CPU time that it stands for */
     uint64_t state;     /* address of the thread's state; 0: it has none */
+    uint64_t owner;     /* of that state */
     bool holds_lock;    /* when it ticked */
     bool busy;          /* and collected garbage */
     bool cut;           /* deeper than can be read: outermost frames are missing */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     NAME_MAX_BYTES = 512,      /* longest name kept; longer ones are cut and end in "..." */
@@ -31,7 +32,7 @@ struct bsk_codes {
     size_t slot_count, used;
     struct bsk_known **all; /* everything ever met, for bsk_codes_free() */
     size_t all_count, all_capacity;
-    char cwd[PATH_MAX_BYTES];
+    char cwd[PATH_MAX_BYTES], first_cwd[PATH_MAX_BYTES];
     struct bsk_known *reused, *unread;  /* see bsk_codes_reused(), bsk_codes_unread() */
     uint64_t last_met_ns, last_lost_ns; /* CLOCK_MONOTONIC */
 };
@@ -237,6 +238,23 @@ static char *read_text(struct bsk_codes *codes, uint64_t address, size_t max_byt
     return text;
 }
 
+/* The folder that a relative file name is of: the working directory, unless the file is not there
+ * but where the program was started, as is so after a chdir(). */
+static const char *folder_of(struct bsk_codes *codes, const char *tail)
+{
+    char first[PATH_MAX_BYTES], path[2 * PATH_MAX_BYTES + 64];
+    int pid = (int)bsk_process_pid(codes->process);
+    snprintf(path, sizeof(path), "/proc/%d/root%s/%s", pid, codes->cwd, tail);
+    if (access(path, F_OK) == 0)
+        return codes->cwd;
+    bsk_process_first_cwd(pid, first, sizeof(first));
+    snprintf(path, sizeof(path), "/proc/%d/root%s/%s", pid, first, tail);
+    if (first[0] == '\0' || access(path, F_OK) != 0)
+        return codes->cwd;
+    snprintf(codes->first_cwd, sizeof(codes->first_cwd), "%s", first);
+    return codes->first_cwd;
+}
+
 /* "app.py" means a file in the target's working directory; "<string>" means none. Takes `path`. */
 static char *absolute(struct bsk_codes *codes, char *path)
 {
@@ -245,11 +263,12 @@ static char *absolute(struct bsk_codes *codes, char *path)
     const char *tail = path;
     while (tail[0] == '.' && tail[1] == '/')
         tail += 2;
-    size_t size = strlen(codes->cwd) + strlen(tail) + 2;
+    const char *folder = folder_of(codes, tail);
+    size_t size = strlen(folder) + strlen(tail) + 2;
     char *whole = malloc(size);
     if (!whole)
         return path;
-    snprintf(whole, size, "%s%s%s", codes->cwd, strcmp(codes->cwd, "/") == 0 ? "" : "/", tail);
+    snprintf(whole, size, "%s%s%s", folder, strcmp(folder, "/") == 0 ? "" : "/", tail);
     free(path);
     return whole;
 }
@@ -296,6 +315,13 @@ static uint32_t frame_words(const struct bsk_layout *layout, const uint8_t *head
     return words > 0 && words < WORDS_MAX ? (uint32_t)words : 0;
 }
 
+void bsk_codes_hash_name(struct bsk_codes *codes, struct bsk_known *known)
+{
+    uint64_t at = known->identity[2] + codes->layout->object.text_length + 8;
+    if (bsk_process_read(codes->process, at, &known->name_hash, 8, NULL) < 0)
+        known->name_hash = 0;
+}
+
 static int load(struct bsk_codes *codes, uint64_t address, struct bsk_known **out_known)
 {
     const struct bsk_layout *layout = codes->layout;
@@ -339,6 +365,7 @@ static int load(struct bsk_codes *codes, uint64_t address, struct bsk_known **ou
                      strcmp(known->code.name, "__init__") == 0;
     (void)read_lines(codes, known); /* without them it has no lines, but still a name */
 
+    bsk_codes_hash_name(codes, known);
     /* It must still be the one that the names were read for. */
     uint64_t identity[IDENTITY_WORDS];
     if (bsk_process_read(codes->process, address, header, size, NULL) < 0)
@@ -522,24 +549,35 @@ bool bsk_codes_check(struct bsk_codes *codes, struct bsk_known *const *known, si
     return same;
 }
 
-/* Free-threaded 3.14 and later: each thread may run its own copy of the bytecode. */
-static uint64_t bytecode_copy(struct bsk_codes *codes, struct bsk_known *known, int32_t index)
+/* Free-threaded 3.14 and later: each thread may run its own copy of the bytecode. Copies of threads
+ * that have ended are thrown away, and made again elsewhere: `again` forgets what was known. */
+static uint64_t bytecode_copy(struct bsk_codes *codes, struct bsk_known *known, int32_t index,
+                              bool again)
 {
     enum { COPIES = sizeof(known->copies) / sizeof(known->copies[0]) };
-    uint64_t array, start;
-    for (uint32_t i = 0; i < known->copy_count && i < COPIES; i++)
-        if (known->copies[i].index == index)
-            return known->copies[i].bytecode;
-    if (index < 0 || index > 1 << 16 ||
-        bsk_process_read(codes->process, known->address + codes->layout->code.tlbc, &array,
+    uint64_t array, count, start;
+    if (index <= 0)
+        return 0;
+    uint32_t at = (uint32_t)index % COPIES;
+    if (known->copies[at].index == index && !again)
+        return known->copies[at].bytecode;
+    if (bsk_process_read(codes->process, known->address + codes->layout->code.tlbc, &array,
                          sizeof(array), NULL) < 0 ||
+        bsk_process_read(codes->process, array, &count, sizeof(count), NULL) < 0 ||
+        (uint64_t)index >= count ||
         bsk_process_read(codes->process, array + 8 + 8 * (uint64_t)index, &start, sizeof(start),
                          NULL) < 0)
         return 0;
-    uint32_t at = known->copy_count++ % COPIES;
     known->copies[at].index = index;
     known->copies[at].bytecode = start;
     return start;
+}
+
+/* Where in the bytecode that begins at `start` the place is, in bytes; false: it is not in it. */
+static bool offset_in(const struct bsk_known *known, uint64_t place, uint64_t start, int64_t *out)
+{
+    *out = (int64_t)(place - start);
+    return *out >= -2 && *out < (int64_t)known->bytecode_bytes && *out % 2 == 0;
 }
 
 bool bsk_codes_place(struct bsk_codes *codes, struct bsk_known *known, uint64_t lasti,
@@ -553,13 +591,12 @@ bool bsk_codes_place(struct bsk_codes *codes, struct bsk_known *known, uint64_t 
     }
     if (layout->frame_form == BSK_FRAME_OBJECTS) {
         offset = (int64_t)(int32_t)lasti * layout->lasti_unit;
-    } else {
-        uint64_t start = known->address + layout->code.bytecode;
-        if (layout->code.tlbc && tlbc_index != 0)
-            start = bytecode_copy(codes, known, tlbc_index);
-        offset = (int64_t)(lasti - start);
-        if (offset < -2 || offset >= (int64_t)known->bytecode_bytes || offset % 2 != 0)
+    } else if (layout->code.tlbc && tlbc_index != 0) {
+        if (!offset_in(known, lasti, bytecode_copy(codes, known, tlbc_index, false), &offset) &&
+            !offset_in(known, lasti, bytecode_copy(codes, known, tlbc_index, true), &offset))
             return false;
+    } else if (!offset_in(known, lasti, known->address + layout->code.bytecode, &offset)) {
+        return false;
     }
     const struct bsk_line_step *step = bsk_lines_step(known->steps, known->step_count, offset);
     struct bsk_line_step place = { .line = known->code.first_line,

@@ -29,6 +29,7 @@ struct bsk_known {
     uint64_t checked_ns;     /* CLOCK_MONOTONIC of the last look at its identity */
     uint64_t epoch;          /* of the last look; 0: none */
     uint64_t identity[12];
+    uint64_t name_hash; /* of the str: code names are interned, so it is set. For ticks.c */
     struct bsk_line_step *steps;
     size_t step_count;
     struct bsk_line_step last_step; /* what was answered last, of this place */
@@ -36,10 +37,9 @@ struct bsk_known {
     int32_t last_index;
     bool has_last;
     struct {
-        int32_t index;
+        int32_t index; /* 0: empty */
         uint64_t bytecode;
-    } copies[4]; /* free-threaded: where some threads' own bytecode lies */
-    uint32_t copy_count;
+    } copies[8]; /* free-threaded: where some threads' own bytecode lies */
 };
 
 /* `layout` and `process` are borrowed. NULL when out of memory. */
@@ -58,6 +58,9 @@ struct bsk_known *bsk_codes_by_id(struct bsk_codes *codes, uint32_t id);
 
 /* How many were met so far: while it stays the same none is fresh that was not. */
 size_t bsk_codes_count(const struct bsk_codes *codes);
+
+/* Reads `name_hash` anew: that of a name that is not interned is set when it is first asked for. */
+void bsk_codes_hash_name(struct bsk_codes *codes, struct bsk_known *known);
 
 /* What stands for code that was freed before it could be told: "(reused code)". NULL when out of
  * memory. */

@@ -192,6 +192,17 @@ static int rank(const struct bsk_mapping *mapping, const char *exe)
     return mapping->executable ? 2 : -1;
 }
 
+/* After an exec, before the dynamic linker has brought the library: few mappings, and not asleep.
+ */
+static bool is_starting(pid_t pid, const char *exe, size_t mappings)
+{
+    enum { FEW_MAPPINGS = 20 };
+    struct bsk_process_facts facts = { 0 };
+    return bsk_name_is_python(exe) && mappings < FEW_MAPPINGS &&
+           bsk_process_facts(pid, &facts, NULL) == BSK_OK &&
+           (facts.state == 'R' || facts.state == 'D');
+}
+
 int bsk_find_python(struct bsk_process *process, struct bsk_found *out_found, struct bsk_error *err)
 {
     struct bsk_maps maps = { 0 };
@@ -221,6 +232,9 @@ int bsk_find_python(struct bsk_process *process, struct bsk_found *out_found, st
                 *out_found = found;
         }
     }
+    bool starts = rc == BSK_E_FORMAT && is_starting(pid, exe, maps.count);
     bsk_maps_free(&maps);
+    if (starts)
+        return bsk_fail(err, BSK_E_TORN, "try again in a moment", "Python is starting");
     return rc == BSK_E_FORMAT ? bsk_not_python(pid, err) : rc;
 }

@@ -143,6 +143,16 @@ static void look_at_thread_ids(struct bsk_fits *fits)
     }
 }
 
+/* An int, and behind it how much recursion is left, and how much there is. */
+static void look_at_state(struct bsk_fits *fits)
+{
+    int32_t words[3] = { -1 };
+    (void)bsk_look_bytes(&fits->look, fits->thread + fits->look.layout->thread.state, words,
+                         sizeof(words));
+    bsk_fit(fits, FIELD_THREAD_STATE,
+            words[0] >= 0 && words[0] <= BSK_STATE_LAST && words[2] > 0 && words[1] <= words[2]);
+}
+
 static bool is_text_type(struct bsk_fits *fits, uint64_t address)
 {
     char name[5] = "";
@@ -263,6 +273,7 @@ static void look_at_thread_size(struct bsk_fits *fits)
 void bsk_fits_look(struct bsk_fits *fits)
 {
     enum { THREADS_LOOKED_AT = 8 };
+    const struct bsk_layout *layout = fits->look.layout;
     bsk_look_again(&fits->look);
     memset(fits->verdicts, 0, sizeof(fits->verdicts));
     fits->starting = false;
@@ -277,6 +288,8 @@ void bsk_fits_look(struct bsk_fits *fits)
     for (size_t i = 0; i < fits->thread_count && i < THREADS_LOOKED_AT; i++) {
         fits->thread = fits->threads[fits->thread_count - 1 - i];
         look_at_thread_ids(fits);
+        if (bsk_fits_applies(layout, FIELD_THREAD_STATE))
+            look_at_state(fits);
         if (!look_at_types(fits))
             return;
         look_at_gil_and_gc(fits);
@@ -284,7 +297,7 @@ void bsk_fits_look(struct bsk_fits *fits)
         bsk_fits_stack(fits);
         bool all = true;
         for (enum bsk_field f = 0; f < FIELD_THREAD_SIZE; f++)
-            all = all && (fits->verdicts[f] == FITS || !bsk_fits_applies(fits->look.layout, f));
+            all = all && (fits->verdicts[f] == FITS || !bsk_fits_applies(layout, f));
         if (all)
             break;
     }
@@ -312,6 +325,8 @@ bool bsk_fits_applies(const struct bsk_layout *layout, enum bsk_field field)
         return layout->runtime.interpreters_main != 0;
     case FIELD_NATIVE_THREAD_ID:
         return layout->thread.native_thread_id != 0;
+    case FIELD_THREAD_STATE:
+        return layout->thread.state != 0;
     case FIELD_DATASTACK_CHUNK:
     case FIELD_FRAME_OWNER:
     case FIELD_FRAME_CALLS:

@@ -15,6 +15,7 @@
     X(thread.next, THREAD_NEXT)                                                                    \
     X(thread.thread_id, THREAD_ID)                                                                 \
     X(thread.native_thread_id, NATIVE_THREAD_ID)                                                   \
+    X(thread.state, THREAD_STATE)                                                                  \
     X(object.type, OBJECT_TYPE)                                                                    \
     X(object.type_name, TYPE_NAME)                                                                 \
     X(thread.datastack_chunk, DATASTACK_CHUNK)                                                     \

@@ -31,10 +31,15 @@ static void add_meanings(struct bsk_layout *layout)
     /* Both lie between the place of execution and the owner, in every version so far. */
     if (layout->frame_form != BSK_FRAME_OBJECTS)
         layout->frame.calls = minor >= 14 ? layout->frame.owner - 2 : layout->frame.lasti + 8;
+    /* Behind `interp` come eval_breaker, the bits of _status, which grew, and _whence. */
+    if (minor >= 13)
+        layout->thread.state = layout->thread.interp + (minor >= 15 ? 32 : minor == 14 ? 28 : 24);
     uint32_t needed = layout->thread.frame > layout->thread.interp ? layout->thread.frame + 8
                                                                    : layout->thread.interp + 8;
     if (layout->thread.datastack_chunk + 24 > needed)
         needed = layout->thread.datastack_chunk + 24;
+    if (layout->thread.state + 4 > needed)
+        needed = layout->thread.state + 4;
     layout->thread.needed = needed;
     /* From 3.12 on the first line is followed by five more ints and the version. */
     if (minor >= 12)

@@ -54,6 +54,7 @@ struct bsk_layout {
         uint32_t size, next, interp, frame, thread_id, native_thread_id;
         uint32_t needed;          /* so many of its bytes hold all that is read with a stack */
         uint32_t datastack_chunk; /* the words after it are datastack_top and datastack_limit */
+        uint32_t state;           /* 3.13 and later: an int, see BSK_STATE_ATTACHED */
     } thread;
     uint32_t cframe_current_frame; /* BSK_FRAME_CFRAME; may be 0 */
     struct {
@@ -98,6 +99,10 @@ static inline bool bsk_layout_calls(const struct bsk_layout *layout, const uint8
         return (bytes[layout->frame.calls] | bytes[layout->frame.calls + 1]) != 0;
     return (bytes[layout->frame.calls + 3] & 0x80) == 0;
 }
+
+/* A thread that runs Python, or holds the GIL where one is on; 0 is detached, and from 2 on it is
+ * suspended (all threads wait for one). */
+enum { BSK_STATE_ATTACHED = 1, BSK_STATE_LAST = 3 };
 
 enum {
     BSK_OLDEST_MINOR = 8,

@@ -82,7 +82,8 @@ struct bsk_python_thread {
     size_t kept;         /* so many of the outermost frames are those of the read before */
     uint32_t answers;    /* how many stacks it was given so far: `kept` is about the one before */
     bool holds_gil;      /* at the moment of the reading; free-threaded: attached */
-    bool collects;       /* the garbage collector runs on it */
+    bool collects;       /* the garbage collector runs on it; free-threaded: and the others stand */
+    bool elsewhere;      /* its thread runs in another interpreter: another of these has its TID */
     bool filled, unread; /* see bsk_thread_sample */
     const struct bsk_frame *frames; /* innermost first */
     size_t depth;

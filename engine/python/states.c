@@ -161,10 +161,62 @@ bool bsk_states_take(struct bsk_python *python)
                 bsk_piece_ok(python, interpreter->collecting_piece) && interpreter->collecting == 1;
         }
         if (python->layout.free_threaded)
-            interpreter->holder = 0; /* its GIL is off */
+            interpreter->holder = 0; /* of each thread its own state tells, see below */
         changed = is_strange(python, interpreter->holder) || changed;
     }
     return changed;
+}
+
+/* What was read just now of a thread's state; false: it was not read. */
+static bool was_read(const struct bsk_python *python, const struct bsk_python_thread *thread)
+{
+    const struct bsk_stack_memory *memory = thread->memory;
+    return memory && bsk_piece_ok(python, memory->piece_thread) &&
+           python->pieces[memory->piece_thread].dst == memory->thread;
+}
+
+static bool is_attached(const struct bsk_python *python, const struct bsk_python_thread *thread)
+{
+    return was_read(python, thread) &&
+           bsk_i32(thread->memory->thread, python->layout.thread.state) == BSK_STATE_ATTACHED;
+}
+
+/* Whether no other thread that was read just now is attached. */
+static bool is_alone(const struct bsk_python *python, const struct bsk_python_thread *thread)
+{
+    for (size_t i = 0; i < python->thread_count; i++) {
+        const struct bsk_python_thread *other = python->threads[i];
+        if (other != thread && other->interpreter == thread->interpreter &&
+            is_attached(python, other))
+            return false;
+    }
+    return true;
+}
+
+static int closeness(const struct bsk_python *python, const struct bsk_python_thread *thread)
+{
+    bool has_frames = bsk_u64(thread->memory->thread, python->layout.thread.frame) != 0;
+    return 2 * is_attached(python, thread) + has_frames;
+}
+
+/* A thread that has gone into a subinterpreter has a state in each: it runs in the one that is
+ * attached, else (in C code that let go of the GIL) in the one that it entered last. */
+static bool is_elsewhere(const struct bsk_python *python, const struct bsk_python_thread *thread)
+{
+    bool newer = true; /* of those listed before it: newer interpreters */
+    if (python->interpreter_count < 2 || !python->layout.thread.state || !was_read(python, thread))
+        return false;
+    for (size_t i = 0; i < python->thread_count; i++) {
+        const struct bsk_python_thread *other = python->threads[i];
+        if (other == thread)
+            newer = false;
+        if (other == thread || other->tid != thread->tid || !was_read(python, other))
+            continue;
+        int away = closeness(python, other) - closeness(python, thread);
+        if (away > 0 || (away == 0 && newer))
+            return true;
+    }
+    return false;
 }
 
 void bsk_states_of(const struct bsk_python *python, struct bsk_python_thread *thread)
@@ -178,7 +230,16 @@ void bsk_states_of(const struct bsk_python *python, struct bsk_python_thread *th
         if (interpreter->address == thread->interpreter || python->layout.runtime.collecting)
             collects = collects || interpreter->collects;
     }
-    thread->collects = collects && (thread->holds_gil || python->layout.free_threaded);
+    /* Without a GIL any number of threads are attached. Where one is switched on after all (-X
+     * gil=1, an extension that asks for it) only its holder is. */
+    if (python->layout.free_threaded)
+        thread->holds_gil = is_attached(python, thread);
+    /* Nothing says whose collection it is: it is sure while that one has stopped the others, and
+     * not while rubbish is thrown away beside them. */
+    if (collects && python->layout.free_threaded)
+        collects = is_alone(python, thread);
+    thread->collects = collects && thread->holds_gil;
+    thread->elsewhere = is_elsewhere(python, thread);
 }
 
 struct bsk_python_thread *bsk_python_gil_holder(const struct bsk_python *python)

@@ -68,6 +68,9 @@ static bool write_recipe(const struct bsk_python *python, struct bsk_tick_recipe
 {
     const struct bsk_layout *layout = &python->layout;
     *out = (struct bsk_tick_recipe){
+        .owners_at = python->runtime + layout->runtime.interpreters_head,
+        .owner_next = layout->interpreter.next,
+        .owner_states = layout->interpreter.threads_head,
         .state_next = layout->thread.next,
         .state_owner = layout->thread.interp,
         .state_top = layout->thread.frame,
@@ -86,9 +89,12 @@ static bool write_recipe(const struct bsk_python *python, struct bsk_tick_recipe
         .owner = layout->frame.owner,
         .skip_owners = layout->shim_owners,
         .copy_index = layout->frame.tlbc_index,
+        .state_runs = layout->thread.state,
         .code_mask = layout->tag_mask,
         .witness = layout->code.filename,
         .witness_words = witness_words(layout),
+        .witness_int = layout->code.version,
+        .witness_far = layout->object.text_length + 8, /* the hash of the name */
     };
     if (!layout->free_threaded && layout->interpreter.gil_holder)
         out->lock_far = layout->interpreter.gil_holder;
@@ -98,9 +104,6 @@ static bool write_recipe(const struct bsk_python *python, struct bsk_tick_recipe
         out->busy_far = layout->interpreter.collecting;
     else if (layout->runtime.collecting)
         out->busy_at = python->runtime + layout->runtime.collecting;
-    for (size_t i = 0; i < python->interpreter_count && i < BSK_TICK_HEADS; i++)
-        out->heads[out->head_count++] =
-            python->interpreters[i].address + layout->interpreter.threads_head;
     return layout->code.name == layout->code.filename + 8 &&
            (!layout->code.qualname || layout->code.qualname == layout->code.filename + 16) &&
            layout->code.linetable == layout->code.filename + 8 * (out->witness_words - 1);
@@ -224,7 +227,8 @@ static bool is_that(const struct bsk_python_ticks *ticks, const struct bsk_known
                           known->identity[4] };
     if (!layout->code.qualname)
         words[2] = words[3];
-    return bsk_tick_witness(words, witness_words(layout)) == witness;
+    uint64_t more = layout->code.version ? known->identity[7] << 3 : known->name_hash;
+    return bsk_tick_witness(words, witness_words(layout), more) == witness;
 }
 
 /* The code object of a frame, or NULL: it is gone and was never met. */
@@ -239,8 +243,11 @@ static struct bsk_known *code_of(struct bsk_python_ticks *ticks, uint64_t addres
         return NULL;
     if (!is_that(ticks, known, witness)) {
         /* What is known of this address may be older than the tick. */
-        if (bsk_codes_look(codes, &known, 1) || bsk_codes_get(codes, address, &known) < 0 ||
-            !is_that(ticks, known, witness))
+        if (bsk_codes_look(codes, &known, 1))
+            bsk_codes_hash_name(codes, known);
+        else if (bsk_codes_get(codes, address, &known) < 0)
+            return NULL;
+        if (!is_that(ticks, known, witness))
             return NULL;
     }
     remember(ticks, (struct seen){ address, witness, known });
@@ -263,18 +270,25 @@ static bool room_for(struct bsk_python_ticks *ticks, size_t depth)
     return true;
 }
 
-/* False: a code object is gone, or a place lies outside its code. */
+/* Code that is gone keeps its place in the stack, without a name: a share that others got instead
+ * would be wrong by more. False: out of memory, or the stack has no end. */
 static bool decode(struct bsk_python_ticks *ticks, const struct bsk_tick *tick,
                    struct bsk_python_tick *out)
 {
     size_t depth = 0;
+    bool gone = false;
     for (size_t i = 0; i < tick->count; i++) {
         const struct bsk_tick_frame *frame = &tick->frames[i];
         struct bsk_known *known = code_of(ticks, frame->code, frame->witness);
         struct bsk_line_step step;
         if (!known ||
-            !bsk_codes_place(ticks->python->codes, known, frame->place, frame->copy_index, &step))
-            return false;
+            !bsk_codes_place(ticks->python->codes, known, frame->place, frame->copy_index, &step)) {
+            known = bsk_codes_reused(ticks->python->codes);
+            step = (struct bsk_line_step){ 0 };
+            gone = true;
+            if (!known)
+                return false;
+        }
         if (known->is_shim)
             continue;
         if (depth + frame->repeat > BSK_STACK_MAX_DEPTH || !room_for(ticks, depth + frame->repeat))
@@ -286,28 +300,39 @@ static bool decode(struct bsk_python_ticks *ticks, const struct bsk_tick *tick,
                                                          .end_column = step.end_column,
                                                          .end_line = step.end_line };
     }
+    ticks->reused += gone;
     out->frames = ticks->frames;
     out->depth = depth;
     return true;
 }
 
+static int64_t interpreter_of(const struct bsk_python *python, uint64_t owner)
+{
+    for (size_t i = 0; i < python->interpreter_count; i++)
+        if (python->interpreters[i].address == owner)
+            return python->interpreters[i].id;
+    return owner == 0 ? 0 : BSK_INTERPRETER_UNKNOWN;
+}
+
 static void on_tick(const struct bsk_tick *tick, void *user)
 {
     struct bsk_python_ticks *ticks = user;
+    /* Free-threaded: nothing says which of the attached threads collects. */
+    bool knows_collector =
+        !ticks->python->layout.free_threaded || bsk_python_thread_count(ticks->python) == 1;
     struct bsk_python_tick out = { .tid = tick->tid,
                                    .listed = tick->listed,
                                    .time_ns = tick->time_ns,
                                    .period_ns = tick->period_ns,
                                    .thread = tick->state,
+                                   .interpreter_id = interpreter_of(ticks->python, tick->owner),
                                    .truncated = tick->cut,
-                                   .holds_gil =
-                                       tick->holds_lock || ticks->python->layout.free_threaded,
-                                   .collects = tick->busy };
+                                   .holds_gil = tick->holds_lock,
+                                   .collects = tick->busy && knows_collector };
     out.has_stack = !tick->unread && decode(ticks, tick, &out);
     out.torn = !out.has_stack;
     if (out.torn)
         out.depth = 0;
-    ticks->reused += out.torn && !tick->unread;
     ticks->fn(&out, ticks->user);
 }
 

@@ -14,24 +14,27 @@
 
 struct bsk_python_ticks;
 
+enum { BSK_INTERPRETER_UNKNOWN = -1 }; /* born since the list was refreshed, or gone already */
+
 struct bsk_python_tick {
-    pid_t tid;          /* as in /proc/PID/task; see struct bsk_tick */
-    bool listed;        /* false: it is not in the list of threads (any more) */
-    uint64_t time_ns;   /* CLOCK_MONOTONIC */
-    uint64_t period_ns; /* CPU time of the thread that this tick stands for */
-    uint64_t thread;    /* address of its PyThreadState; 0: it has none */
-    bool has_stack;     /* false: it is `torn` */
-    bool torn;          /* a part of it was paged out, or of a code object that is gone */
-    bool truncated;     /* outermost frames are missing */
-    bool holds_gil;     /* free-threaded: always, as it runs */
-    bool collects;      /* the garbage collector runs on it */
+    pid_t tid;              /* as in /proc/PID/task; see struct bsk_tick */
+    bool listed;            /* false: it is not in the list of threads (any more) */
+    uint64_t time_ns;       /* CLOCK_MONOTONIC */
+    uint64_t period_ns;     /* CPU time of the thread that this tick stands for */
+    uint64_t thread;        /* address of its PyThreadState; 0: it has none */
+    int64_t interpreter_id; /* that it ran in; 0: the main one */
+    bool has_stack;         /* false: it is `torn` */
+    bool torn;              /* a part of it was paged out */
+    bool truncated;         /* outermost frames are missing */
+    bool holds_gil;         /* free-threaded: attached, as it is while it runs Python */
+    bool collects; /* the garbage collector runs on it; free-threaded: said of a lone thread */
     const struct bsk_frame *frames; /* innermost first; `address` is 0. None: no Python runs */
     size_t depth;
 };
 
 struct bsk_python_tick_counts {
     struct bsk_tick_counts kernel;
-    uint64_t reused; /* stacks with a code object that was gone before it could be read */
+    uint64_t reused; /* stacks with a "(reused code)": it was gone before it could be read */
 };
 
 /* Brings the list of threads up to date as well. Fails as bsk_ticks_open(), and with BSK_E_TORN

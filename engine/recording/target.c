@@ -16,12 +16,13 @@
 struct member {
     pid_t tid;
     uint32_t track;
-    uint32_t seen_in; /* the sweep that saw it last */
-    bool ignored;     /* the debugger's */
-    bool named;       /* by the debug session or by threading itself */
-    int32_t call;     /* as the track was told; BSK_CALL_UNKNOWN: none */
-    uint32_t stack;   /* the number of the stack that `nodes` is of; 0: of none */
-    uint32_t *nodes;  /* of its frames, outermost first */
+    uint32_t seen_in;    /* the sweep that saw it last */
+    bool ignored;        /* the debugger's */
+    bool named;          /* by the debug session or by threading itself */
+    int64_t interpreter; /* that `track` is of */
+    int32_t call;        /* as the track was told; BSK_CALL_UNKNOWN: none */
+    uint32_t stack;      /* the number of the stack that `nodes` is of; 0: of none */
+    uint32_t *nodes;     /* of its frames, outermost first */
     size_t node_count, node_capacity;
     bool in_call, gil_wait; /* how it slept when it was seen last */
     struct bsk_account account;
@@ -281,26 +282,43 @@ static void name_thread(const struct bsk_target *target, pid_t tid, char *out, s
         snprintf(out, size, "Thread %d", (int)tid);
 }
 
-void bsk_target_follow_name(struct bsk_target *target, uint32_t track, const char *name)
+/* A subinterpreter's stacks have a track of their own, whichever thread runs them. */
+static void add_interpreter(char *name, size_t size, int64_t interpreter)
 {
+    size_t used = strlen(name);
+    if (interpreter > 0)
+        snprintf(name + used, size - used, " (interpreter %lld)", (long long)interpreter);
+    else if (interpreter < 0)
+        snprintf(name + used, size - used, " (short interpreters)");
+}
+
+void bsk_target_follow_name(struct bsk_target *target, uint32_t track, int64_t interpreter,
+                            const char *name)
+{
+    char whole[600];
     if (!name || !name[0] || track == UINT32_MAX)
         return;
     struct bsk_track known = bsk_profile_track_at(target->context->profile, track);
-    if (strcmp(known.thread, name) != 0)
-        bsk_profile_name_track(target->context->profile, track, name);
+    snprintf(whole, sizeof(whole) - 40, "%s", name);
+    add_interpreter(whole, sizeof(whole), interpreter);
+    if (strcmp(known.thread, whole) != 0)
+        bsk_profile_name_track(target->context->profile, track, whole);
 }
 
-uint32_t bsk_target_track(struct bsk_target *target, pid_t tid, bool *out_ignored, bool *out_named)
+uint32_t bsk_target_track(struct bsk_target *target, pid_t tid, int64_t interpreter,
+                          bool *out_ignored, bool *out_named)
 {
     const struct bsk_known_thread *known = known_thread(target, tid);
-    char name[128];
+    char name[192];
     name_thread(target, tid, name, sizeof(name));
     *out_ignored = known && known->debugger;
     *out_named = known && known->name[0];
     if (*out_ignored)
         return UINT32_MAX;
-    return bsk_profile_track(target->context->profile, target->pid, tid, target->name,
-                             *out_named ? known->name : name);
+    if (*out_named)
+        snprintf(name, sizeof(name) - 40, "%s", known->name);
+    add_interpreter(name, sizeof(name), interpreter);
+    return bsk_profile_track(target->context->profile, target->pid, tid, target->name, name);
 }
 
 static struct member *member_of(struct bsk_target *target, pid_t tid)
@@ -322,9 +340,23 @@ static struct member *member_of(struct bsk_target *target, pid_t tid)
     member->tid = tid;
     member->call = BSK_CALL_UNKNOWN;
     member->account.clock = target->context->clock;
-    member->track = bsk_target_track(target, tid, &member->ignored, &member->named);
+    member->track = bsk_target_track(target, tid, 0, &member->ignored, &member->named);
     target->member_count++;
     return member;
+}
+
+/* The thread goes on in another interpreter: its time is one, its tracks are not. */
+static void enter(struct bsk_target *target, struct member *member, int64_t interpreter)
+{
+    bool ignored, named;
+    if (member->interpreter == interpreter || member->ignored)
+        return;
+    uint32_t track = bsk_target_track(target, member->tid, interpreter, &ignored, &named);
+    if (track == UINT32_MAX)
+        return;
+    member->track = track;
+    member->interpreter = interpreter;
+    member->stack = 0; /* no stack has anything to do with the one before */
 }
 
 /* Threads that this sweep did not see have ended: what they are owed is paid, and their place is
@@ -474,7 +506,7 @@ uint32_t bsk_target_node(struct bsk_target *target, uint32_t track,
 static void look(struct bsk_target *target, const struct bsk_thread_sample *thread, uint64_t now_ns)
 {
     struct bsk_target_context *context = target->context;
-    struct member *member = member_of(target, thread->tid);
+    struct member *member = thread->elsewhere ? NULL : member_of(target, thread->tid);
     if (!member)
         return;
     bool is_new = member->seen_in == 0;
@@ -493,11 +525,16 @@ static void look(struct bsk_target *target, const struct bsk_thread_sample *thre
                            now_ns > context->period_ns ? now_ns - context->period_ns : 0);
     uint32_t node = BSK_NO_NODE;
     bool is_debuggers = false;
+    enter(target, member, thread->interpreter_id);
     if (!member->named)
-        bsk_target_follow_name(target, member->track, thread->name);
+        bsk_target_follow_name(target, member->track, member->interpreter, thread->name);
     bool runs = thread->state == BSK_THREAD_RUNNING;
     if (thread->has_stack)
         node = node_of(target, member, thread, &is_debuggers);
+    else if (runs && !thread->torn)
+        node = bsk_profile_step(context->profile,
+                                bsk_profile_track_root(context->profile, member->track),
+                                target->native_function, 0);
     int32_t call = thread->state == BSK_THREAD_CALL ? thread->call : BSK_CALL_UNKNOWN;
     member->in_call = thread->state == BSK_THREAD_CALL;
     member->gil_wait = thread->state == BSK_THREAD_GIL_WAIT;
@@ -506,7 +543,6 @@ static void look(struct bsk_target *target, const struct bsk_thread_sample *thre
         member->call = call;
     }
     context->torn += thread->torn;
-    context->errors += runs && !thread->has_stack && !thread->torn;
     context->filled += thread->has_stack && thread->filled;
     context->unread += thread->has_stack && thread->unread;
     const struct bsk_sight sight = {

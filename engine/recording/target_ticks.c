@@ -16,7 +16,9 @@ struct paid { /* a tick that waits for its share */
 
 struct ticking { /* a thread */
     pid_t tid;
-    uint32_t track;
+    uint32_t track;  /* in the main interpreter */
+    int64_t entered; /* the other interpreter that `entered_track` is of */
+    uint32_t entered_track;
     bool ignored, named, alive;
     bool has_counter;  /* `cpu_ns` is of a look */
     uint64_t cpu_ns;   /* its counter, when it was looked at last */
@@ -62,7 +64,7 @@ static struct ticking *thread_of(struct bsk_target_ticks *ticks, pid_t tid)
     thread->cpu_ns = bsk_target_used_before_by(ticks->target, tid);
     thread->last_node = thread->asleep_node = BSK_NO_NODE;
     thread->call = BSK_CALL_UNKNOWN;
-    thread->track = bsk_target_track(ticks->target, tid, &thread->ignored, &thread->named);
+    thread->track = bsk_target_track(ticks->target, tid, 0, &thread->ignored, &thread->named);
     if (thread->ignored)
         bsk_sampler_ignore(ticks->sampler, tid);
     return thread;
@@ -70,6 +72,20 @@ static struct ticking *thread_of(struct bsk_target_ticks *ticks, pid_t tid)
 
 /* --- ticks and what is paid for them -----------------------------------------------------------
  */
+
+static uint32_t track_in(struct bsk_target_ticks *ticks, struct ticking *thread,
+                         int64_t interpreter)
+{
+    bool ignored, named;
+    if (interpreter == 0)
+        return thread->track;
+    if (thread->entered != interpreter) {
+        thread->entered_track =
+            bsk_target_track(ticks->target, thread->tid, interpreter, &ignored, &named);
+        thread->entered = interpreter;
+    }
+    return thread->entered_track;
+}
 
 static void on_tick(const struct bsk_python_tick *tick, void *user)
 {
@@ -99,7 +115,8 @@ static void on_tick(const struct bsk_python_tick *tick, void *user)
                                               .collects = tick->collects,
                                               .frames = tick->frames,
                                               .depth = tick->depth };
-    uint32_t node = bsk_target_node(ticks->target, thread->track, &sample, &is_debuggers);
+    uint32_t track = track_in(ticks, thread, tick->interpreter_id);
+    uint32_t node = bsk_target_node(ticks->target, track, &sample, &is_debuggers);
     uint64_t at_ns = tick->time_ns - context->start_ns;
     uint64_t gap_ns = at_ns - thread->seen_ns;
     if (at_ns < thread->seen_ns)
@@ -155,7 +172,9 @@ static void on_used(pid_t tid, const char *name, uint64_t cpu_ns, void *user)
         return;
     thread->alive = true;
     if (!thread->named)
-        bsk_target_follow_name(ticks->target, thread->track, name);
+        bsk_target_follow_name(ticks->target, thread->track, 0, name);
+    if (!thread->named && thread->entered != 0)
+        bsk_target_follow_name(ticks->target, thread->entered_track, thread->entered, name);
     if (ticks->rebase ||
         (!thread->has_counter && ticks->catching)) { /* what it used before is nobody's */
         thread->cpu_ns = cpu_ns;
@@ -281,8 +300,9 @@ static int look_at_sleepers(struct bsk_target_ticks *ticks, uint64_t now)
         const struct bsk_thread_sample *thread = &sample->threads[i];
         bool is_debuggers = false;
         struct ticking *ticking = thread_of(ticks, thread->tid);
-        if (!ticking || ticking->ignored)
+        if (!ticking || ticking->ignored || thread->elsewhere)
             continue;
+        uint32_t track = track_in(ticks, ticking, thread->interpreter_id);
         int32_t call = thread->state == BSK_THREAD_CALL ? thread->call : BSK_CALL_UNKNOWN;
         if (call != ticking->call)
             bsk_profile_note_call(profile, ticking->track, bsk_call_name(call));
@@ -290,8 +310,7 @@ static int look_at_sleepers(struct bsk_target_ticks *ticks, uint64_t now)
         if (thread->state == BSK_THREAD_RUNNING || thread->torn)
             ticking->asleep_node = BSK_NO_NODE;
         else if (thread->has_stack)
-            ticking->asleep_node =
-                bsk_target_node(ticks->target, ticking->track, thread, &is_debuggers);
+            ticking->asleep_node = bsk_target_node(ticks->target, track, thread, &is_debuggers);
         if (thread->state == BSK_THREAD_GIL_WAIT)
             bsk_profile_add_states(profile, ticking->asleep_node, 0, since_ns, 0);
         else if (thread->state == BSK_THREAD_CALL)

@@ -38,6 +38,21 @@ struct bsk_sampler {
     size_t capacity;
 };
 
+/* It has no memory, but may be there: a thread of the kernel, or a process that execs just now. */
+static int tell_gone(pid_t pid, struct bsk_error *err)
+{
+    struct bsk_process_facts facts = { 0 };
+    char exe[8];
+    if (bsk_process_facts(pid, &facts, NULL) != BSK_OK || facts.state == 'Z' || facts.state == 'X')
+        return BSK_E_GONE;
+    bsk_process_exe(pid, exe, sizeof(exe));
+    if (exe[0] == '\0')
+        return bsk_fail(err, BSK_E_FORMAT, "choose a process that runs CPython 3.8 or newer",
+                        "Not a Python process: %d runs no program", (int)pid);
+    return bsk_fail(err, BSK_E_TORN, "try again in a moment",
+                    "Process %d is becoming another program", (int)pid);
+}
+
 int bsk_sampler_open(pid_t pid, const struct bsk_sampler_options *options,
                      struct bsk_sampler **out_sampler, struct bsk_error *err)
 {
@@ -55,6 +70,8 @@ int bsk_sampler_open(pid_t pid, const struct bsk_sampler_options *options,
         if (rc == BSK_OK)
             rc = bsk_pause_open(pid, &sampler->pause, err);
     }
+    if (rc == BSK_E_GONE)
+        rc = tell_gone(pid, err);
     if (rc == BSK_OK)
         *out_sampler = sampler;
     else
@@ -217,6 +234,11 @@ static void fill(struct bsk_python *python, struct bsk_thread_sample *sample,
         sample->state = sleep_of(os_thread);
         if (sample->state != BSK_THREAD_GIL_WAIT)
             sample->call = os_thread->call;
+    }
+    sample->elsewhere = thread->elsewhere;
+    if (thread->elsewhere) {
+        sample->state = BSK_THREAD_IDLE;
+        sample->call = BSK_CALL_UNKNOWN;
     }
     sample->name = thread->name ? thread->name : "";
     sample->interpreter_id = thread->interpreter_id;

@@ -53,12 +53,14 @@ struct bsk_thread_sample {
     size_t kept;    /* so many of the outermost frames are as they were in the stack before */
     uint32_t
         stack; /* counts this thread's stacks: `kept` is about the one with the number before */
-    bool holds_gil;                 /* on a free-threaded build: attached to the interpreter */
-    bool collects;                  /* runs the garbage collector, above the innermost frame */
-    bool filled;                    /* the innermost frames are told by what was proven before */
-    bool unread;                    /* what runs above the innermost frame could not be told */
-    int64_t interpreter_id;         /* its id: 0 the main one, others are subinterpreters' */
-    const char *name;               /* as threading knows it, "" where that is not known (yet) */
+    bool holds_gil;         /* on a free-threaded build: attached to the interpreter */
+    bool collects;          /* runs the garbage collector, above the innermost frame */
+    bool filled;            /* the innermost frames are told by what was proven before */
+    bool unread;            /* what runs above the innermost frame could not be told */
+    int64_t interpreter_id; /* its id: 0 the main one, others are subinterpreters' */
+    bool elsewhere;   /* the thread has gone into another interpreter, where another sample of the
+                         same `tid` shows it: 3.13 and later */
+    const char *name; /* as threading knows it, "" where that is not known (yet) */
     const struct bsk_frame *frames; /* innermost first */
     size_t depth;
 };

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import textwrap
+import time
 import zipfile
 
 import pytest
@@ -42,6 +43,7 @@ def pythons():
 
 PYTHONS = pythons()
 SOME = PYTHONS.get("3.11") or next(iter(PYTHONS.values()))
+HERE = sorted(set(PYTHONS) - {"3.14", "3.15"}, key=lambda text: int(text.split(".")[1]))  # that need no chroot
 
 
 class Target:
@@ -129,27 +131,145 @@ def test_debug_and_nopie_builds_of_a_newer_suite(build):
         expect_parked(target, re.match(r"python(3\.\d+)", build).group(1) + ".")
 
 
-@pytest.mark.parametrize("build", ["3.13t", "3.14t", "3.15t"])
-def test_free_threaded_builds(build):
-    program = os.path.join(BUILDS, build, "bin", "python" + build)
+MUSL = ["3.11-musl", "3.13-musl"]
+FREE_THREADED = ["3.13t", "3.14t", "3.15t"]
+SPINNERS = textwrap.dedent("""\
+    import sys, threading
+    def work():
+        while True:
+            sum(i * i for i in range(1000))
+    def alpha(): work()
+    def beta(): work()
+    for function in (alpha, beta):
+        threading.Thread(target=function, name=function.__name__, daemon=True).start()
+    print("ready", flush=True)
+    sys.stdin.read()
+    """)
+
+
+def made(build):
+    """The program of a build that tests/support/builds --make-slow makes."""
+    program = os.path.join(BUILDS, build, "bin", "python" + re.sub("-.*", "", build))
     if not os.path.exists(program):
-        pytest.skip("no %s: tests/support/builds --make-slow" % program)
-    with Target(script(program)) as target:
+        pytest.skip("no %s: tests/support/builds --make-slow (the archive may have no source of it)" % program)
+    return program
+
+
+@pytest.mark.parametrize("build", FREE_THREADED)
+def test_free_threaded_builds(build):
+    with Target(script(made(build))) as target:
         expect_parked(target, build[:-1] + ".")
 
 
-def test_a_program_that_embeds_a_shared_python(tmp_path):
-    flags = shutil.which("python3.11-config")
-    if not flags:
-        pytest.skip("no python3.11-config: apt-get install libpython3.11-dev")
+@pytest.mark.parametrize("method", ["ticks", "--no-ticks"])
+@pytest.mark.parametrize("build, gil", [(build, gil) for build in FREE_THREADED for gil in "01"]
+                         + [(build, None) for build in MUSL])
+def test_threads_of_other_builds_at_work(build, gil, method, tmp_path):
+    """Free-threaded, all threads run at once, or in turn where the GIL is switched on after all; -g means attached."""
+    folded = tmp_path / "out.folded"
+    options = ["-X", "gil=" + gil] if gil else []
+    with Target([made(build), "-S", *options, "-c", SPINNERS]) as target:
+        assert target.ready == ["ready"]
+        command = [BASILISK, "record", "-p", str(target.pid), "-d", "1", "-r", "200", "-f", "raw", "-g", "-o",
+                   str(folded), "--hide-progress"]
+        done = subprocess.run(command + [method] * (method != "ticks"), capture_output=True, text=True, timeout=60)
+        states = json.loads(dump(target.pid, "--json").stdout)
+    assert done.returncode == 0, done.stderr
+    stacks = dict(line.rsplit(" ", 1) for line in folded.read_text().splitlines())
+    shares = {name: sum(int(count) for stack, count in stacks.items() if "%s (<string>:" % name in stack)
+              for name in ("alpha", "beta")}
+    assert min(shares.values()) > sum(shares.values()) / 5 > 0, stacks
+    # What is filled in, or could not be told, ends early.
+    whole = sum(int(count) for stack, count in stacks.items() if "work (<string>:4)" in stack)
+    assert whole >= 0.9 * sum(map(int, stacks.values())), stacks
+    assert {thread["thread_name"] for thread in states} == {"MainThread", "alpha", "beta"}
+    if gil:
+        assert not any(thread["owns_gil"] for thread in states), "there it means nothing"
+
+
+@pytest.mark.parametrize("build", MUSL)
+def test_musl_builds(build):
+    with Target(script(made(build))) as target:
+        expect_parked(target, build.split("-")[0] + ".")
+
+
+@pytest.mark.parametrize("build", MUSL)
+def test_a_child_that_forked_on_musl(build):
+    """3.11 then has the number of another thread in its thread state: the C library's descriptor tells."""
+    code = PARKED[:PARKED.rindex("main()")] + textwrap.dedent("""\
+        if os.fork() == 0:
+            main()
+        else:
+            os.wait()
+        """)
+    with Target([made(build), "-S", "-c", code]) as target:
+        target.pid = int(target.ready[1])
+        expect_parked(target)
+
+
+@pytest.mark.parametrize("build", MUSL)
+def test_locals_on_musl(build):
+    code = PARKED.replace("def parked():", "def parked(n=7, name='spam', **rest):\n    shelf = [1.5, None]")
+    with Target([made(build), "-S", "-c", code]) as target:
+        assert target.ready[0] == "ready"
+        shown = json.loads(dump(target.pid, "--json", "-l").stdout)[0]["frames"][0]["locals"]
+    assert {one["name"]: one["repr"] for one in shown} == {
+        "n": "7", "name": "'spam'", "rest": "{}", "shelf": "[1.5, None]"}
+
+
+@pytest.mark.parametrize("build", MUSL)
+def test_a_command_on_musl(build, tmp_path):
+    folded = tmp_path / "out.folded"
+    code = "import time\ndef work():\n    while time.process_time() < 0.5: pass\nwork()"
+    done = subprocess.run([BASILISK, "record", "-f", "raw", "-o", str(folded), "--", made(build), "-S", "-c", code],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "work (<string>:3)" in folded.read_text()
+
+
+@pytest.mark.parametrize("minor", HERE)
+def test_a_program_that_embeds_a_shared_python(minor, tmp_path):
+    python = os.path.realpath(PYTHONS[minor])
+    flags = os.path.join(os.path.dirname(python), "python%s-config" % minor)
+    if not os.path.exists(flags):
+        pytest.skip("no %s" % flags)
     flags = subprocess.run([flags, "--includes", "--embed", "--ldflags"], capture_output=True, text=True,
                            check=True).stdout.split()
     program = str(tmp_path / "spreadsheet")
-    subprocess.run(["cc", os.path.join(REPO, "tests/engine/fixtures/embed.c"), "-o", program, *flags], check=True)
+    library = os.path.join(prefix_of(python), "lib")
+    subprocess.run(["cc", os.path.join(REPO, "tests/engine/fixtures/embed.c"), "-o", program, *flags,
+                    "-Wl,-rpath," + library], check=True)
     if "libpython" not in subprocess.run(["ldd", program], capture_output=True, text=True).stdout:
-        pytest.skip("python3.11 here has no shared library")
-    with Target([program]) as target:
-        assert "3.11." in expect_parked(target)
+        pytest.skip("this python%s has no shared library" % minor)
+    with Target([program], env={**os.environ, "PYTHONHOME": prefix_of(python)}) as target:
+        assert minor + "." in expect_parked(target)
+
+
+def test_gdb_which_embeds_a_python(tmp_path):
+    if not shutil.which("gdb"):
+        pytest.skip("no gdb")
+    code = PARKED.replace('print("ready", os.getpid(), flush=True)', "os.write(1, b'ready\\n')")  # its stdout is gdb's
+    (tmp_path / "script.gdb").write_text("python\n%send\n" % code)
+    with Target(["gdb", "-q", "-nx", "-batch", "-x", str(tmp_path / "script.gdb")]) as target:
+        if target.ready[:1] != ["ready"]:
+            pytest.skip("this gdb has no Python")
+        assert "/gdb)" in expect_parked(target)
+
+
+def test_a_program_packed_by_pyinstaller(tmp_path):
+    """One file, which unpacks its libpython and runs it in a child."""
+    packer = os.path.join(BUILDS, "pyinstaller")
+    if not os.path.isdir(packer):
+        pytest.skip("no %s: tests/support/builds --make" % packer)
+    if not library_of(SOME):
+        pytest.skip("PyInstaller needs a Python with a shared library")
+    (tmp_path / "app.py").write_text(PARKED)
+    subprocess.run([SOME, "-m", "PyInstaller", "--onefile", "--log-level", "ERROR", "app.py"], check=True, cwd=tmp_path,
+                   env={**os.environ, "PYTHONPATH": packer, "PYINSTALLER_CONFIG_DIR": str(tmp_path)}, timeout=300)
+    with Target([str(tmp_path / "dist" / "app")]) as target:
+        outer, target.pid = target.pid, int(target.ready[1])
+        expect_parked(target, version_of(SOME))
+        assert outer != target.pid and "Not a Python process" in dump(outer).stderr
 
 
 def library_of(python):
@@ -164,7 +284,7 @@ def prefix_of(python):
                           text=True).stdout.strip()
 
 
-@pytest.mark.parametrize("minor", sorted(set(PYTHONS) - {"3.14", "3.15"}, key=lambda text: int(text.split(".")[1])))
+@pytest.mark.parametrize("minor", HERE)
 def test_stripped_of_every_symbol_that_is_not_needed_to_start(minor, tmp_path):
     copy, library = str(tmp_path / "python"), library_of(PYTHONS[minor])
     subprocess.run(["strip", "-s", "-o", copy, os.path.realpath(PYTHONS[minor])], check=True)
@@ -188,8 +308,52 @@ def test_threads_of_subinterpreters(minor):
     fixture = os.path.join(REPO, "tests/engine/fixtures/subinterpreters.py")
     with Target([PYTHONS[minor], "-S", fixture]) as target:
         assert target.ready == ["ready", "1", "2"]
-        stacks = sorted(stack[0] for stack in names(target.pid) if stack)
+        stacks, end = [], time.monotonic() + 10
+        while stacks != ["inside", "inside", "outside"] and time.monotonic() < end:  # it says so just before
+            stacks = sorted(stack[0] for stack in names(target.pid) if stack)
         assert stacks == ["inside", "inside", "outside"]
+
+
+IN_TURN = textwrap.dedent("""\
+    import time
+    try:
+        import _interpreters as interpreters
+    except ImportError:
+        import _xxsubinterpreters as interpreters
+    def outside():
+        end = time.process_time() + 0.1
+        while time.process_time() < end: pass
+    def enter(number):
+        interpreters.run_string(number, "import time\\ndef inside():\\n    end = time.process_time() + 0.1\\n"
+                                        "    while time.process_time() < end: pass\\ninside()")
+    number = interpreters.create()
+    for _ in range(8):
+        outside()
+        enter(number)
+    """)
+
+
+@pytest.mark.parametrize("method", ["ticks", "--no-ticks"])
+@pytest.mark.parametrize("minor", sorted(PYTHONS, key=lambda text: int(text.split(".")[1])))
+def test_a_thread_that_goes_into_a_subinterpreter_and_back(minor, method, tmp_path):
+    """Once, and on a track of its own; up to 3.12 it counts for the caller."""
+    folded = tmp_path / "out.folded"
+    done = subprocess.run([BASILISK, "record", "-r", "500", "-f", "raw", "-t", "-o", str(folded), "--hide-progress",
+                           *[method] * (method != "ticks"), "--", PYTHONS[minor], "-S", "-c", IN_TURN],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    outside = inside = both = 0
+    for line in folded.read_text().splitlines():
+        stack, count = line.rsplit(" ", 1)
+        both += int(count)
+        outside += int(count) if "outside (" in stack else 0
+        if "inside (" in stack:
+            assert "MainThread (interpreter 1)" in stack and "enter (" not in stack, stack
+            inside += int(count)
+        elif int(minor.split(".")[1]) <= 12 and "enter (" in stack:
+            inside += int(count)
+    assert inside + outside > 0.8 * both, folded.read_text()
+    assert 0.35 < inside / (inside + outside) < 0.65, folded.read_text()
 
 
 @pytest.mark.parametrize("how", ["zip", "pyc"])
@@ -227,7 +391,7 @@ def test_another_mount_namespace(tmp_path):
 
 
 @root_only
-@pytest.mark.parametrize("minor", sorted(set(PYTHONS) - {"3.14", "3.15"}, key=lambda text: int(text.split(".")[1])))
+@pytest.mark.parametrize("minor", HERE)
 def test_another_pid_namespace(minor):
     with Target(["unshare", "-p", "-f", *script(PYTHONS[minor])]) as target:
         assert target.ready == ["ready", "1"], "it is the first process of its namespace"

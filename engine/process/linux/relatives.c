@@ -100,6 +100,22 @@ void bsk_process_cwd(pid_t pid, char *out, size_t size)
     link_text(pid, "cwd", out, size);
 }
 
+void bsk_process_first_cwd(pid_t pid, char *out, size_t size)
+{
+    enum { ENVIRONMENT_MAX_BYTES = 1 << 17 };
+    char *words = malloc(ENVIRONMENT_MAX_BYTES);
+    ssize_t got = words ? small_file(pid, "environ", words, ENVIRONMENT_MAX_BYTES) : 0;
+    out[0] = '\0';
+    for (ssize_t at = 0; at < got; at += (ssize_t)strlen(words + at) + 1) {
+        if (strncmp(words + at, "PWD=/", 5) != 0)
+            continue;
+        if (strlen(words + at + 4) < size)
+            strcpy(out, words + at + 4);
+        break;
+    }
+    free(words);
+}
+
 void bsk_process_command(pid_t pid, char *out, size_t size)
 {
     ssize_t got = small_file(pid, "cmdline", out, size);

@@ -31,6 +31,9 @@ enum {
     AT_BEFORE = -128, /* the top of the evaluation before this one */
     AT_FIRST = -136,  /* the first frame ever, where the chain has to pass it; or 0 */
     AT_INNER = -144,  /* the structure that an indirect top lies in */
+    AT_CHAIN = -152,  /* the owner whose states are searched */
+    AT_ANY = -160,    /* see search() */
+    AT_KEPT = -168,   /* the state that counts where the search finds no better one */
 };
 
 enum {
@@ -42,7 +45,7 @@ enum {
     C_FRAME_BYTES =
         384,          /* its structure lies this near to the stack pointer, its caller's does not */
     TRY_FRAMES = 900, /* fewer than a part holds: what leads nowhere is never sent */
-    SEARCH_MAX = 48,  /* states looked at for a thread that is new; new ones come first */
+    SEARCH_MAX = 32,  /* states and owners looked at for a thread; new ones come first */
 };
 
 #define SCRATCH(field) ((int)offsetof(struct tick_scratch, field))
@@ -98,44 +101,86 @@ static void send(struct tick_program *program, int scratch)
 }
 
 /* Into R8: the state of the thread whose number is at AT_TID; AT_NUMBER and AT_WORD hold its
- * number and owner then. */
+ * number and owner then. Where AT_ANY is 0, only one that may run. What cannot be read is 0, which
+ * leads on by itself: each branch less is time that the kernel does not need to check the program.
+ */
 static void search(struct tick_program *program, int found, int nowhere)
 {
     const struct bsk_tick_recipe *recipe = program->recipe;
     struct bsk_bytecode *code = &program->code;
-    for (uint32_t i = 0; i < recipe->head_count; i++) {
-        int loop = bsk_code_label(code), next = bsk_code_label(code), end = bsk_code_label(code);
-        bsk_code_wide(code, R9, 0, recipe->heads[i]);
-        read_user(code, AT_WORD, 8, R9, 0);
-        bsk_code_if_value(code, BPF_JNE, R0, 0, end);
-        bsk_code_load(code, BPF_DW, R8, FP, AT_WORD);
-        bsk_code_value(code, R9, 0);
-        bsk_code_set(code, loop);
-        bsk_code_if_value(code, BPF_JEQ, R8, 0, end);
-        read_user(code, AT_NUMBER, 8, R8, (int32_t)recipe->state_number);
-        bsk_code_if_value(code, BPF_JNE, R0, 0, end);
-        bsk_code_load(code, BPF_DW, R1, FP, AT_NUMBER);
-        if (recipe->number_tid) {
-            bsk_code_move(code, R6, R1);
-            bsk_code_store_value(code, BPF_DW, FP, AT_OTHER, 0);
-            read_user(code, AT_OTHER, 4, R6, (int32_t)recipe->number_tid);
-            bsk_code_if_value(code, BPF_JNE, R0, 0, next);
-            bsk_code_load(code, BPF_W, R1, FP, AT_OTHER);
-        }
-        bsk_code_load(code, BPF_W, R2, FP, AT_TID);
-        bsk_code_if(code, BPF_JNE, R1, R2, next);
-        read_user(code, AT_WORD, 8, R8, (int32_t)recipe->state_owner);
-        bsk_code_if_value(code, BPF_JNE, R0, 0, end);
-        bsk_code_jump(code, found);
-        bsk_code_set(code, next);
-        read_user(code, AT_WORD, 8, R8, (int32_t)recipe->state_next);
-        bsk_code_if_value(code, BPF_JNE, R0, 0, end);
-        bsk_code_load(code, BPF_DW, R8, FP, AT_WORD);
-        bsk_code_do_value(code, BPF_ADD, R9, 1);
-        bsk_code_if_value(code, BPF_JLT, R9, SEARCH_MAX, loop);
-        bsk_code_set(code, end);
+    int loop = bsk_code_label(code), look = bsk_code_label(code), next = bsk_code_label(code);
+    int any = bsk_code_label(code), step = bsk_code_label(code);
+    bsk_code_wide(code, R6, 0, recipe->owners_at);
+    read_user(code, AT_CHAIN, 8, R6, 0);
+    bsk_code_load(code, BPF_DW, R6, FP, AT_CHAIN);
+    read_user(code, AT_WORD, 8, R6, (int32_t)recipe->owner_states);
+    bsk_code_load(code, BPF_DW, R8, FP, AT_WORD);
+    bsk_code_value(code, R9, 0);
+    bsk_code_set(code, loop); /* over states and owners alike */
+    bsk_code_if_value(code, BPF_JNE, R8, 0, look);
+    bsk_code_load(code, BPF_DW, R6, FP, AT_CHAIN);
+    read_user(code, AT_CHAIN, 8, R6, (int32_t)recipe->owner_next);
+    bsk_code_load(code, BPF_DW, R6, FP, AT_CHAIN);
+    bsk_code_if_value(code, BPF_JEQ, R6, 0, nowhere);
+    read_user(code, AT_WORD, 8, R6, (int32_t)recipe->owner_states);
+    bsk_code_load(code, BPF_DW, R8, FP, AT_WORD);
+    bsk_code_jump(code, step);
+    bsk_code_set(code, look);
+    read_user(code, AT_NUMBER, 8, R8, (int32_t)recipe->state_number);
+    bsk_code_load(code, BPF_DW, R1, FP, AT_NUMBER);
+    if (recipe->number_tid) {
+        bsk_code_move(code, R6, R1);
+        bsk_code_store_value(code, BPF_DW, FP, AT_OTHER, 0);
+        read_user(code, AT_OTHER, 4, R6, (int32_t)recipe->number_tid);
+        bsk_code_load(code, BPF_W, R1, FP, AT_OTHER);
     }
+    bsk_code_load(code, BPF_W, R2, FP, AT_TID);
+    bsk_code_if(code, BPF_JNE, R1, R2, next);
+    if (recipe->state_runs) {
+        bsk_code_load(code, BPF_DW, R1, FP, AT_ANY);
+        bsk_code_if_value(code, BPF_JNE, R1, 0, any);
+        bsk_code_store_value(code, BPF_DW, FP, AT_OTHER, 0);
+        read_user(code, AT_OTHER, 4, R8, (int32_t)recipe->state_runs);
+        bsk_code_load(code, BPF_W, R1, FP, AT_OTHER);
+        bsk_code_if_value(code, BPF_JNE, R1, 1, next);
+    }
+    bsk_code_set(code, any);
+    read_user(code, AT_WORD, 8, R8, (int32_t)recipe->state_owner);
+    bsk_code_if_value(code, BPF_JEQ, R0, 0, found);
+    bsk_code_set(code, next);
+    read_user(code, AT_WORD, 8, R8, (int32_t)recipe->state_next);
+    bsk_code_load(code, BPF_DW, R8, FP, AT_WORD);
+    bsk_code_set(code, step);
+    bsk_code_do_value(code, BPF_ADD, R9, 1);
+    bsk_code_if_value(code, BPF_JLT, R9, SEARCH_MAX, loop);
     bsk_code_jump(code, nowhere);
+}
+
+/* The state R8 that is known of the thread may be another than the one it runs with: goes to
+ * `known` when it is the one, or the thread has no other, else on, with AT_ANY 0. */
+static void look_for_other_states(struct tick_program *program, int known)
+{
+    const struct bsk_tick_recipe *recipe = program->recipe;
+    struct bsk_bytecode *code = &program->code;
+    if (!recipe->state_runs) {
+        bsk_code_jump(code, known);
+        return;
+    }
+    bsk_code_wide(code, R9, 0, recipe->owners_at);
+    read_user(code, AT_CHAIN, 8, R9, 0);
+    bsk_code_load(code, BPF_DW, R9, FP, AT_CHAIN);
+    read_user(code, AT_WORD, 8, R9, (int32_t)recipe->owner_next);
+    bsk_code_load(code, BPF_DW, R1, FP, AT_WORD);
+    bsk_code_if_value(code, BPF_JEQ, R1, 0, known); /* there is but one owner */
+    bsk_code_store_value(code, BPF_DW, FP, AT_OTHER, 0);
+    read_user(code, AT_OTHER, 4, R8, (int32_t)recipe->state_runs);
+    bsk_code_load(code, BPF_W, R1, FP, AT_OTHER);
+    bsk_code_if_value(code, BPF_JEQ, R1, 1, known);
+    bsk_code_store(code, BPF_DW, FP, AT_KEPT, R8);
+    /* 0 of the values that there are; for the kernel it may be 1 as well, and the search is checked
+     * but once. */
+    bsk_code_do_value(code, BPF_RSH, R1, 2);
+    bsk_code_store(code, BPF_DW, FP, AT_ANY, R1);
 }
 
 /* R9 = an address of the recipe's that may depend on the owner. */
@@ -162,6 +207,13 @@ static void look_at_lock(struct tick_program *program)
         bsk_code_load(code, BPF_DW, R1, FP, AT_LOCK);
         bsk_code_if(code, BPF_JNE, R1, R8, end);
         bsk_code_load(code, BPF_W, R1, FP, AT_LOCK + 8);
+    } else if (recipe->state_runs) {
+        bsk_code_store_value(code, BPF_DW, FP, AT_LOCK, 0);
+        read_user(code, AT_LOCK, 4, R8, (int32_t)recipe->state_runs);
+        bsk_code_if_value(code, BPF_JNE, R0, 0, end);
+        bsk_code_load(code, BPF_W, R1, FP, AT_LOCK);
+    }
+    if (recipe->lock_at || recipe->lock_far || recipe->state_runs) {
         bsk_code_if_value(code, BPF_JNE, R1, 1, end);
         add_flag(code, R7, TICK_HOLDS);
         if (recipe->busy_at || recipe->busy_far) {
@@ -388,10 +440,14 @@ static void write_main(struct tick_program *program, int step)
     bsk_code_store(code, BPF_DW, R7, SCRATCH(frame), R1);
     bsk_code_store(code, BPF_DW, FP, AT_BEFORE, R1);
     bsk_code_store(code, BPF_DW, FP, AT_FIRST, R1);
+    bsk_code_store(code, BPF_DW, FP, AT_KEPT, R1);
+    bsk_code_value(code, R2, 1);
+    bsk_code_store(code, BPF_DW, FP, AT_ANY, R2);
     bsk_code_store(code, BPF_W, R7, SCRATCH(count), R1);
     bsk_code_store(code, BPF_W, R7, SCRATCH(head.flags), R1);
     bsk_code_store(code, BPF_W, R7, SCRATCH(head.part), R1);
     bsk_code_store(code, BPF_DW, R7, SCRATCH(head.state), R1);
+    bsk_code_store(code, BPF_DW, R7, SCRATCH(head.owner), R1);
     bsk_code_load(code, BPF_W, R1, FP, AT_TID);
     bsk_code_store(code, BPF_W, R7, SCRATCH(head.tid), R1);
     bsk_code_load(code, BPF_DW, R1, R6, offsetof(struct bpf_perf_event_data, sample_period));
@@ -418,12 +474,16 @@ static void write_main(struct tick_program *program, int step)
     bsk_code_if_value(code, BPF_JNE, R0, 0, searching);
     bsk_code_load(code, BPF_DW, R1, FP, AT_WORD);
     bsk_code_load(code, BPF_DW, R2, FP, AT_NUMBER);
-    bsk_code_if(code, BPF_JEQ, R1, R2, known);
+    bsk_code_if(code, BPF_JNE, R1, R2, searching);
+    look_for_other_states(program, known);
 
     bsk_code_set(code, searching);
     search(program, found, nowhere);
 
     bsk_code_set(code, nowhere);
+    bsk_code_load(code, BPF_DW, R1, FP, AT_ANY);
+    bsk_code_load(code, BPF_DW, R8, FP, AT_KEPT);
+    bsk_code_if_value(code, BPF_JEQ, R1, 0, known);
     count_one(code, program->counters_fd, offsetof(struct tick_counters, unknown));
     add_flag(code, R7, TICK_NO_STATE);
     bsk_code_jump(code, done);
@@ -432,6 +492,8 @@ static void write_main(struct tick_program *program, int step)
     bsk_code_store(code, BPF_DW, FP, AT_ENTRY + ENTRY(state), R8);
     bsk_code_load(code, BPF_DW, R1, FP, AT_WORD);
     bsk_code_store(code, BPF_DW, FP, AT_OWNER, R1);
+    bsk_code_load(code, BPF_DW, R2, FP, AT_ANY); /* a choice is for this tick alone */
+    bsk_code_if_value(code, BPF_JEQ, R2, 0, known);
     bsk_code_store(code, BPF_DW, FP, AT_ENTRY + ENTRY(owner), R1);
     bsk_code_load(code, BPF_DW, R1, FP, AT_NUMBER);
     bsk_code_store(code, BPF_DW, FP, AT_ENTRY + ENTRY(number), R1);
@@ -447,6 +509,8 @@ static void write_main(struct tick_program *program, int step)
 
     bsk_code_set(code, known);
     bsk_code_store(code, BPF_DW, R7, SCRATCH(head.state), R8);
+    bsk_code_load(code, BPF_DW, R1, FP, AT_OWNER);
+    bsk_code_store(code, BPF_DW, R7, SCRATCH(head.owner), R1);
     look_at_lock(program);
     set_must_meet(program);
     read_user(code, AT_WORD, 8, R8, (int32_t)recipe->state_top);
@@ -523,11 +587,29 @@ static void load_place(const struct bsk_tick_recipe *recipe, struct bsk_bytecode
                   frame + (int)(recipe->place - low));
 }
 
+/* What tells code apart whose words are the same goes behind the words; R9 is the code, R8 is lost.
+ */
+static void write_witness_more(const struct bsk_tick_recipe *recipe, struct bsk_bytecode *code,
+                               int words)
+{
+    int more = words + (int)recipe->witness_words * 8;
+    bsk_code_store_value(code, BPF_DW, FP, more, 0);
+    if (recipe->witness_int) {
+        read_user(code, more, 4, R9, (int32_t)recipe->witness_int);
+        bsk_code_load(code, BPF_DW, R1, FP, more);
+        bsk_code_do_value(code, BPF_LSH, R1, 3); /* a word's lowest bits do not count */
+        bsk_code_store(code, BPF_DW, FP, more, R1);
+    } else if (recipe->witness_far) {
+        bsk_code_load(code, BPF_DW, R8, FP, words + 8);
+        read_user(code, more, 8, R8, (int32_t)recipe->witness_far);
+    }
+}
+
 static void write_step(struct tick_program *program, uint32_t low, uint32_t bytes)
 {
     const struct bsk_tick_recipe *recipe = program->recipe;
     struct bsk_bytecode *code = &program->code;
-    int frame = -(int)bytes, words = frame - 32;
+    int frame = -(int)bytes, words = frame - 40;
     int stop = bsk_code_label(code), go_on = bsk_code_label(code), fault = bsk_code_label(code);
     int garbage = bsk_code_label(code), fresh = bsk_code_label(code), same = bsk_code_label(code);
     int room = bsk_code_label(code), went = bsk_code_label(code);
@@ -583,8 +665,9 @@ static void write_step(struct tick_program *program, uint32_t low, uint32_t byte
     if (recipe->witness_words) {
         read_user(code, words, (int32_t)recipe->witness_words * 8, R9, (int32_t)recipe->witness);
         bsk_code_if_value(code, BPF_JNE, R0, 0, fault);
+        write_witness_more(recipe, code, words);
         bsk_code_value(code, R1, 0);
-        for (uint32_t i = 0; i < recipe->witness_words; i++) { /* bsk_tick_witness() */
+        for (uint32_t i = 0; i <= recipe->witness_words; i++) { /* bsk_tick_witness() */
             bsk_code_load(code, BPF_DW, R2, FP, words + (int)i * 8);
             bsk_code_do_value(code, BPF_RSH, R2, 3);
             bsk_code_do(code, BPF_ADD, R1, R2);
@@ -641,11 +724,11 @@ static void write_step(struct tick_program *program, uint32_t low, uint32_t byte
     bsk_code_exit(code);
 }
 
-uint32_t bsk_tick_witness(const uint64_t *words, size_t count)
+uint32_t bsk_tick_witness(const uint64_t *words, size_t count, uint64_t more)
 {
     uint64_t hash = 0;
-    for (size_t i = 0; i < count; i++) {
-        hash = (hash + (words[i] >> 3)) * 0x2c1b3c6d;
+    for (size_t i = 0; i <= count; i++) {
+        hash = (hash + ((i < count ? words[i] : more) >> 3)) * 0x2c1b3c6d;
         hash ^= hash >> 29;
     }
     return (uint32_t)hash;
@@ -668,8 +751,7 @@ bool tick_program_write(struct tick_program *program)
     if (recipe->copy_index)
         widen(&low, &high, recipe->copy_index, 4);
     high = (high + 7) & ~7U;
-    if (high - low > FRAME_MAX_BYTES || low % 8 != 0 || recipe->witness_words > 4 ||
-        recipe->head_count > BSK_TICK_HEADS)
+    if (high - low > FRAME_MAX_BYTES || low % 8 != 0 || recipe->witness_words > 4)
         return false;
     bsk_code_begin(&program->code);
     int step = bsk_code_label(&program->code);

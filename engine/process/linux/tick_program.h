@@ -19,7 +19,7 @@ enum {
 struct tick_head { /* at the start of each record of the ring; frames follow */
     uint32_t tid;  /* in the target's own PID namespace */
     uint32_t flags;
-    uint64_t time_ns, period_ns, state;
+    uint64_t time_ns, period_ns, state, owner;
     uint32_t part; /* from 0: a deep stack comes in several */
     uint32_t count;
 };

@@ -61,7 +61,7 @@ static void watch(const char *python)
                 if (strcmp(sample->threads[k].name, names[n]) == 0)
                     count(&seen[n], &sample->threads[k]);
         }
-        assert_true(holders <= 1);
+        assert_true(holders <= 1 || bsk_sampler_info(sampler)->free_threaded);
     }
     for (size_t n = 0; n < NAMES; n++) {
         print_message("    %-12s of %d: gil %d, runs without %d, waits %d, idle %d, in a call %d, "
@@ -71,7 +71,12 @@ static void watch(const char *python)
         assert_true(seen[n].samples > SAMPLES / 2); /* named soon after the start */
     }
     bool free_threaded = bsk_sampler_info(sampler)->free_threaded;
-    for (size_t n = 0; n < 2 && !free_threaded; n++) {
+    for (size_t n = 0; n < 2; n++) {
+        if (free_threaded) { /* the collector stops all others nearly all the time */
+            assert_true(seen[n].holds > 0);
+            assert_int_equal(seen[n].waits, 0);
+            continue;
+        }
         assert_true(seen[n].holds > SAMPLES / 100);
         assert_true(seen[n].waits > SAMPLES / 20);
         assert_true(seen[n].idle < seen[n].waits);
@@ -81,8 +86,10 @@ static void watch(const char *python)
     assert_int_equal(seen[3].idle, seen[3].samples);
     assert_int_equal(seen[3].holds, 0);
     assert_true(seen[4].collects > SAMPLES / 20);
+    /* Free-threaded: threads are not read at one instant, and which of them collects is told by the
+     * others' standing still. */
     for (size_t n = 0; n < 4; n++)
-        assert_int_equal(seen[n].collects, 0);
+        assert_true(seen[n].collects <= (free_threaded ? SAMPLES / 100 : 0));
     for (size_t n = 0; n < 4; n++)
         assert_int_equal(seen[n].in_call, 0);
     assert_int_equal(seen[3].others, seen[3].samples); /* it sleeps in a call that only waits */

@@ -21,7 +21,7 @@
 
 #include <cmocka.h>
 
-enum { FAST_HZ = 10000, READ_MS = 20, NAMES_MAX = 16 };
+enum { FAST_HZ = 10000, READ_MS = 20, NAMES_MAX = 16, MADE_MAX = 65536 };
 
 static double seconds(void)
 {
@@ -50,7 +50,8 @@ struct seen {
     uint64_t with_gil;
     pid_t first, only, not_this; /* threads: of the first tick; 0: all, none */
     uint64_t of_not_this;
-    const char *names[NAMES_MAX]; /* leaves to count, ended by NULL */
+    uint64_t made, reused, made_of[MADE_MAX]; /* leaves of generated.py */
+    const char *names[NAMES_MAX];             /* leaves to count, ended by NULL */
     uint64_t leaves[NAMES_MAX];
     char offender[1024];
 };
@@ -89,6 +90,12 @@ static void on_tick(const struct bsk_python_tick *tick, void *user)
         seen->no_line += tick->frames[i].line == 0;
     for (size_t i = 0; i < NAMES_MAX && seen->names[i]; i++)
         seen->leaves[i] += strcmp(tick->frames[0].code->name, seen->names[i]) == 0;
+    unsigned made;
+    if (sscanf(tick->frames[0].code->name, "made_%u", &made) == 1 && made < MADE_MAX) {
+        seen->made++;
+        seen->made_of[made]++;
+    }
+    seen->reused += strcmp(tick->frames[0].code->name, "(reused code)") == 0;
     if (!seen->legal || strcmp(tick->frames[0].code->name, "watch") == 0)
         return; /* of common.py: runs before it can watch itself */
     const struct bsk_thread_sample sample = { .tid = tick->tid,
@@ -300,6 +307,36 @@ static void shares_of_counted_work(void **state)
     }
 }
 
+/* Code that is gone when its ticks are read: without a name, never with another's, and with its
+ * share. */
+static void code_that_is_thrown_away(void **state)
+{
+    (void)state;
+    enum { ONE_MAX = 40 }; /* each runs for a few ticks at most */
+    static struct seen seen;
+    char line[64];
+    for (const char *const *python = all_pythons(); *python; python++) {
+        seen = (struct seen){ .names = { "stays" } };
+        struct child child = start_fixture(*python, "generated.py", NULL);
+        uint64_t most = 0;
+        read_line(&child, line, sizeof(line));
+        assert_true(open_ticks(&seen, child.pid, 1000));
+        assert_int_equal(read_until(&seen, ticks_wanted(1500)), BSK_OK);
+        for (size_t i = 0; i < MADE_MAX; i++)
+            most = seen.made_of[i] > most ? seen.made_of[i] : most;
+        double thrown = (double)(seen.made + seen.reused);
+        double share = thrown / (thrown + (double)seen.leaves[0]);
+        print_message("  %s: %llu named, at most %llu of one, %llu without a name: %.1f %%\n",
+                      bsk_sampler_info(seen.sampler)->version, (unsigned long long)seen.made,
+                      (unsigned long long)most, (unsigned long long)seen.reused, 100 * share);
+        close_ticks(&seen);
+        stop_child(&child);
+        assert_true(most <= ONE_MAX);
+        assert_int_equal(seen.torn, 0);
+        assert_true(fabs(share - 0.5) < 0.08);
+    }
+}
+
 /* A clock of 200 Hz ticks once in each of the program's rounds: without jitter, always at the same
  * moment of it. */
 static void a_program_in_step_with_the_clock(void **state)
@@ -502,6 +539,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(threads_that_start_and_end),
         cmocka_unit_test(stacks_ten_thousand_deep),
         cmocka_unit_test(shares_of_counted_work),
+        cmocka_unit_test(code_that_is_thrown_away),
         cmocka_unit_test(a_program_in_step_with_the_clock),
         cmocka_unit_test(threads_too_short_for_a_clock),
         cmocka_unit_test(an_exec_ends_it_and_nothing_is_made_up),
