@@ -11,8 +11,7 @@ __builtins__ = dict(
 if type(__builtins__.get('__import__')) is not type(len):
     __builtins__['__import__'] = _sys.modules['_frozen_importlib'].__import__
 __builtins__['open'] = _sys.modules['_io'].open
-__builtins__.update(None=None, True=True, False=False, __debug__=True,
-                    NotImplemented=NotImplemented, Ellipsis=Ellipsis)
+__builtins__.update(NotImplemented=NotImplemented, Ellipsis=Ellipsis)
 
 
 def _setup():

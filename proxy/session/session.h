@@ -164,7 +164,9 @@ void dap_session_ask(struct dap_session *session, const char *command, const cha
  * BSK_E_STATE. */
 void dap_session_find_pid(struct dap_session *session, dap_answer_fn *done, void *user);
 
-/* Lets the adapter's bytes go on after on_ending() returned true. */
+/* Lets the adapter's bytes go on after on_ending() returned true. Inside on_ending(), hold() asks
+ * for one more release before they do. */
+void dap_session_hold(struct dap_session *session);
 void dap_session_release(struct dap_session *session);
 
 /* The session has opted in: from now on we may speak. Done by the session itself for the three ways

@@ -1,0 +1,353 @@
+/* Sessions, trackings, and who is asked what. */
+#include "proxy/memory/memory.h"
+
+#include "engine/base/strings.h"
+#include "proxy/memory/evaluate.h"
+#include "proxy/memory/inside.h"
+#include "proxy/profiling/write.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char no_debugger_hint[] =
+    "start it with debugging, by debugpy and without \"noDebug\": memory is tracked through it";
+
+void dap_memory_fail_at_once(dap_memory_fn *done, void *user, enum bsk_code code, const char *hint,
+                             const char *message)
+{
+    struct bsk_error err = { 0 };
+    bsk_fail(&err, code, hint, "%s", message);
+    if (done)
+        done(user, code, NULL, &err);
+}
+
+/* ---- The group ---------------------------------------------------------------------------------
+ */
+
+struct dap_memory *dap_memory_new(uv_loop_t *loop, const struct dap_memory_listener *listener,
+                                  void *user)
+{
+    struct dap_memory *memory = calloc(1, sizeof(*memory));
+    if (!memory)
+        return NULL;
+    memory->loop = loop;
+    memory->listener = listener;
+    memory->user = user;
+    return memory;
+}
+
+struct member *dap_member_of(struct dap_memory *memory, const struct dap_session *session)
+{
+    struct member *member = memory->members;
+    while (member && member->session != session)
+        member = member->next;
+    return member;
+}
+
+void dap_memory_join(struct dap_memory *memory, struct dap_session *session)
+{
+    struct member *member = calloc(1, sizeof(*member));
+    memory->references++; /* also when there was no memory: leave() gives it back */
+    if (!member)
+        return;
+    member->session = session;
+    member->next = memory->members;
+    memory->members = member;
+}
+
+struct dap_session *dap_memory_audience(const struct tracking *tracking)
+{
+    if (tracking->member)
+        return tracking->member->session;
+    return tracking->memory->members ? tracking->memory->members->session : NULL;
+}
+
+/* Out of the list; operations under way still hold it. */
+static void drop_tracking(struct dap_memory *memory, struct tracking *tracking)
+{
+    struct tracking **at = &memory->trackings;
+    while (*at && *at != tracking)
+        at = &(*at)->next;
+    if (!*at)
+        return;
+    *at = tracking->next;
+    tracking->next = NULL;
+    dap_tracking_release(tracking);
+}
+
+void dap_tracking_forget(struct tracking *tracking)
+{
+    tracking->state = TRACKING_ENDED;
+    drop_tracking(tracking->memory, tracking);
+}
+
+/* The program or its session has ended: what was found can still be asked for. */
+void dap_tracking_ended(struct tracking *tracking)
+{
+    if (tracking->state == TRACKING_ENDED)
+        return;
+    tracking->state = TRACKING_ENDED;
+    struct dap_session *session = dap_memory_audience(tracking);
+    if (session)
+        tracking->memory->listener->changed(session, tracking->memory->user);
+}
+
+void dap_memory_leave(struct dap_memory *memory, struct dap_session *session)
+{
+    struct member **at = &memory->members;
+    while (*at && (*at)->session != session)
+        at = &(*at)->next;
+    struct member *member = *at;
+    if (member) {
+        *at = member->next;
+        memory->references++; /* while its operations end */
+        for (struct tracking *tracking = memory->trackings; tracking; tracking = tracking->next) {
+            for (struct op *op = tracking->ops; op; op = op->next)
+                op->session = op->session == session ? NULL : op->session;
+            if (tracking->member != member)
+                continue;
+            tracking->state = TRACKING_ENDED;
+            tracking->member = NULL;
+        }
+        if (member->waiting)
+            dap_op_fail(member->waiting, BSK_E_GONE, NULL, "the debug session has ended");
+        dap_evaluate_close(member->channel);
+        free(member);
+        memory->references--;
+    }
+    if (!memory->members) {
+        memory->references++;
+        while (memory->trackings)
+            drop_tracking(memory, memory->trackings);
+        memory->references--;
+    }
+    if (--memory->references == 0)
+        free(memory);
+}
+
+/* ---- Which one ---------------------------------------------------------------------------------
+ */
+
+static struct tracking *running_of(const struct dap_memory *memory,
+                                   const struct dap_session *session)
+{
+    struct tracking *tracking = memory->trackings;
+    while (tracking && (tracking->state == TRACKING_ENDED || !tracking->member ||
+                        tracking->member->session != session))
+        tracking = tracking->next;
+    return tracking;
+}
+
+static struct tracking *last_of(const struct dap_memory *memory)
+{
+    struct tracking *tracking = memory->trackings;
+    while (tracking && tracking->next)
+        tracking = tracking->next;
+    return tracking;
+}
+
+struct tracking *dap_tracking_of(struct dap_memory *memory, struct dap_session *session,
+                                 const char *session_id, dap_memory_fn *done, void *user)
+{
+    struct tracking *tracking = NULL;
+    if (session_id) {
+        for (tracking = memory->trackings; tracking; tracking = tracking->next) {
+            if (strcmp(tracking->session_id, session_id) == 0)
+                return tracking;
+        }
+        char message[160];
+        snprintf(message, sizeof(message), "Unknown session \"%.80s\"", session_id);
+        dap_memory_fail_at_once(done, user, BSK_E_STATE,
+                                "basilisk.memory.start answers with its sessionId", message);
+        return NULL;
+    }
+    tracking = running_of(memory, session);
+    if (!tracking)
+        tracking = last_of(memory);
+    if (!tracking)
+        dap_memory_fail_at_once(done, user, BSK_E_STATE,
+                                "start it with basilisk.memory.start or /memleak",
+                                "Memory is not tracked in this session");
+    return tracking;
+}
+
+static void submit(struct op *op)
+{
+    if (op && op->tracking->ops == op)
+        dap_op_begin_next(op->tracking);
+}
+
+/* ---- Start -------------------------------------------------------------------------------------
+ */
+
+static void name_files(struct tracking *tracking, const struct dap_debuggee *debuggee)
+{
+    dap_place_folder(tracking->options.output_folder, debuggee, 0, tracking->folder,
+                     sizeof(tracking->folder));
+    const char *slash = strrchr(debuggee->program, '/');
+    snprintf(tracking->name, sizeof(tracking->name), "%.200s",
+             slash ? slash + 1 : debuggee->program);
+    if (bsk_ends_with(tracking->name, ".py"))
+        tracking->name[strlen(tracking->name) - 3] = '\0';
+    if (!tracking->name[0])
+        snprintf(tracking->name, sizeof(tracking->name), "python");
+}
+
+static struct tracking *new_tracking(struct dap_memory *memory, struct member *member,
+                                     const struct dap_memory_options *options)
+{
+    struct tracking *tracking = calloc(1, sizeof(*tracking));
+    if (!tracking || !(tracking->history = bsk_memory_history_new())) {
+        free(tracking);
+        return NULL;
+    }
+    tracking->memory = memory;
+    tracking->member = member;
+    tracking->references = 1;
+    tracking->options = *options;
+    if (tracking->options.frames == 0)
+        tracking->options.frames = 1;
+    snprintf(tracking->session_id, sizeof(tracking->session_id), "mem-%u", ++memory->next_id);
+    name_files(tracking, dap_session_debuggee(member->session));
+    memory->references++;
+
+    unsigned kept = 1;
+    struct tracking **last = &memory->trackings;
+    for (; *last; last = &(*last)->next)
+        kept++;
+    *last = tracking;
+    if (kept > DAP_MEMORY_KEPT)
+        drop_tracking(memory, memory->trackings);
+    return tracking;
+}
+
+void dap_memory_start(struct dap_memory *memory, struct dap_session *session,
+                      const struct dap_memory_options *options, dap_memory_fn *done, void *user)
+{
+    const struct dap_debuggee *debuggee = dap_session_debuggee(session);
+    struct member *member = dap_member_of(memory, session);
+    if (debuggee->no_debug) {
+        dap_memory_fail_at_once(done, user, BSK_E_STATE, no_debugger_hint,
+                                "No debugger in this session");
+        return;
+    }
+    if (debuggee->ended) {
+        dap_memory_fail_at_once(done, user, BSK_E_STATE, "start it again, then track its memory",
+                                "No debug session: the program has ended");
+        return;
+    }
+    if (!member || (!debuggee->started && !member->ready)) {
+        dap_memory_fail_at_once(done, user, BSK_E_STATE, "launch or attach first",
+                                "No debug session");
+        return;
+    }
+    if (member->ready && !debuggee->has_channel) {
+        dap_memory_fail_at_once(done, user, BSK_E_STATE, no_debugger_hint,
+                                "No debugger in this session");
+        return;
+    }
+    if (running_of(memory, session)) {
+        dap_memory_fail_at_once(done, user, BSK_E_STATE, "stop it first (/memstop)",
+                                "Memory is being tracked already");
+        return;
+    }
+    if (!member->channel)
+        member->channel = dap_evaluate_open(session, memory->loop);
+    struct tracking *tracking = member->channel ? new_tracking(memory, member, options) : NULL;
+    if (!tracking) {
+        dap_memory_fail_at_once(done, user, BSK_E_MEMORY, NULL, "out of memory");
+        return;
+    }
+    struct op *op = dap_op_new(tracking, session, dap_begin_start, done, user);
+    if (!op)
+        drop_tracking(memory, tracking);
+    else if (member->ready)
+        submit(op);
+    else
+        member->waiting = op;
+}
+
+void dap_memory_on_ready(struct dap_memory *memory, struct dap_session *session)
+{
+    struct member *member = dap_member_of(memory, session);
+    if (!member)
+        return;
+    struct op *op = member->waiting;
+    member->ready = true;
+    member->waiting = NULL;
+    if (op && !dap_session_debuggee(session)->has_channel)
+        dap_op_fail(op, BSK_E_STATE, no_debugger_hint, "No debugger in this session");
+    else
+        submit(op);
+}
+
+/* The last snapshot, while there is still somebody to take it of. */
+static void after_last(struct op *op)
+{
+    struct tracking *tracking = op->tracking;
+    struct member *member = tracking->member;
+    dap_tracking_ended(tracking);
+    if (member && member->must_release) {
+        member->must_release = false;
+        dap_session_release(member->session);
+    }
+}
+
+bool dap_memory_on_ending(struct dap_memory *memory, struct dap_session *session)
+{
+    struct member *member = dap_member_of(memory, session);
+    struct tracking *tracking = running_of(memory, session);
+    if (!member || !tracking)
+        return false;
+    if (member->waiting) {
+        struct op *waiting = member->waiting;
+        member->waiting = NULL;
+        dap_op_fail(waiting, BSK_E_GONE, "it may have failed to start: see its output",
+                    "The program ended before its memory could be tracked");
+        return false;
+    }
+    struct op *op = dap_op_new(tracking, session, dap_begin_snapshot, NULL, NULL);
+    if (!op)
+        return false;
+    op->by_itself = op->is_last = true;
+    op->after = after_last;
+    submit(op);
+    member->must_release = tracking->state != TRACKING_ENDED; /* else it is over already */
+    return member->must_release;
+}
+
+bool dap_memory_running(const struct dap_memory *memory, const struct dap_session *session,
+                        struct dap_memory_result *out_facts)
+{
+    const struct tracking *tracking = running_of(memory, session);
+    if (!tracking || tracking->state != TRACKING_RUNS)
+        return false;
+    *out_facts = (struct dap_memory_result){
+        .session_id = tracking->session_id,
+        .pid = tracking->pid,
+        .python = tracking->python,
+        .frames = tracking->options.frames,
+        .foreign = tracking->foreign,
+        .history = tracking->history,
+        .heapprofile = "",
+        .warning = "",
+    };
+    return true;
+}
+
+void dap_memory_snapshot(struct dap_memory *memory, struct dap_session *session,
+                         const char *session_id, dap_memory_fn *done, void *user)
+{
+    struct tracking *tracking = dap_tracking_of(memory, session, session_id, done, user);
+    if (tracking)
+        submit(dap_op_new(tracking, session, dap_begin_snapshot, done, user));
+}
+
+void dap_memory_stop(struct dap_memory *memory, struct dap_session *session, const char *session_id,
+                     dap_memory_fn *done, void *user)
+{
+    struct tracking *tracking = dap_tracking_of(memory, session, session_id, done, user);
+    if (tracking)
+        submit(dap_op_new(tracking, session, dap_begin_stop, done, user));
+}
