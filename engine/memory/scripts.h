@@ -45,18 +45,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Embedded; a job's name is its file's. */
-extern const char bsk_script_agent[];
-extern const char bsk_script_start[];    /* options: frames */
-extern const char bsk_script_snapshot[]; /* options: census, budget_ms, budget_bytes */
-extern const char bsk_script_census[];   /* types alone; options: sizes, budget_ms, budget_bytes */
-extern const char bsk_script_collect[];  /* gc.collect(): runs the user's code (__del__) */
-extern const char bsk_script_stop[];     /* stops tracemalloc where we started it */
-
 struct bsk_script {
-    const char *name;   /* "snapshot"; shows in errors */
-    const char *source; /* one of those above, or a references script of the graph's */
+    const char *name;    /* "snapshot"; shows in errors */
+    const char *source;  /* embedded (cmake/embed.cmake), or a references script of the graph's */
+    const char *library; /* text that stands before it, or NULL */
 };
+
+extern const struct bsk_script bsk_script_start; /* options: frames (1) */
+/* options: census (True), sizes (of how many objects: 100000; -1 all, 0 none), budget_ms,
+ * budget_bytes. The result and the dump are for bsk_memory_snapshot_new(). */
+extern const struct bsk_script bsk_script_snapshot;
+/* Types alone, without tracemalloc; options: sizes, budget_ms, budget_bytes. */
+extern const struct bsk_script bsk_script_census;
+extern const struct bsk_script bsk_script_collect; /* gc.collect(): runs the user's __del__ */
+extern const struct bsk_script bsk_script_stop;    /* stops tracemalloc where we have started it */
 
 /* Options are a Python dict literal, made by these: "{'frames': 1}". Text is escaped. */
 struct bsk_script_options {
