@@ -60,7 +60,7 @@ struct bsk_graph_facts {
     uint32_t left_out;  /* nodes of the debugger and of Basilisk */
     uint32_t cycles;    /* components of more than one node, or that refer to themselves */
     uint64_t truncated; /* objects that are not in the dump since it would have been too large */
-    bool running;       /* other threads ran while it was taken: edges may be of two moments */
+    bool free_threaded; /* such a build: exact only where all threads stood still */
 };
 void bsk_graph_facts(const struct bsk_graph *graph, struct bsk_graph_facts *out_facts);
 
