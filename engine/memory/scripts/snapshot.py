@@ -1,0 +1,115 @@
+# Takes a snapshot: every block that tracemalloc knows, raw, and a census by type.
+#
+# The dump: marshalled lists of traces as _tracemalloc._get_traces() makes them, one after the
+# other, then what census.py writes. `census.py` stands before this text.
+
+
+def _sink(a, size, keeps_peak):
+    """Where marshalled pieces go while nothing else runs. Lists of bytes are traced memory and move
+    the peak of traced memory. Where that cannot be set back, memory that is not traced takes them."""
+    if not keeps_peak:
+        try:
+            area = a.load('mmap').mmap(-1, size)
+            return area.write, area, None
+        except (ImportError, OSError, ValueError):
+            pass
+    pieces = []
+    return pieces.append, None, pieces
+
+
+def _dump(a, about, keeps_peak):
+    traces = []
+    tail = slice(-16384, None)
+    repeat, compress = a.itertools.repeat, a.itertools.compress
+    partial, operator = a.functools.partial, a.operator
+    put, area, pieces = _sink(a, about * 40 + (1 << 20), keeps_peak)
+    # The last 16,384 are taken off before they are written, so that each has one reference only and
+    # marshal does not note it for later; so memory goes back on the way, too.
+    taken = compress(
+        iter(partial(traces.__getitem__, tail), []),
+        map(operator.not_, map(traces.__delitem__, repeat(tail))),
+    )
+    counted = []
+    try:
+        a.still(
+            (
+                partial(
+                    counted.extend,
+                    map(traces.extend, map(a.operator.methodcaller('__call__'), (a.tracemalloc._get_traces,))),
+                ),
+                partial(counted.extend, map(put, map(a.marshal.dumps, taken))),
+            )
+        )
+    finally:
+        del traces[:]
+    lists = len(counted) - 1
+    if area is not None:
+        size = area.tell()
+        view = memoryview(area)
+        a.write(view[:size])
+        view.release()
+        area.close()
+    else:
+        pieces.reverse()
+        while pieces:
+            a.write(pieces.pop())
+    return lists
+
+
+def run(a, options):
+    tracing = a.tracemalloc.is_tracing()
+    mine = a.modules.get('tracing')
+    foreign = mine is None or mine['foreign']
+    if not tracing:
+        return {'tracing': False}
+    wall, cpu = a.now(), a.time.clock_gettime(a.time.CLOCK_PROCESS_CPUTIME_ID)
+    own = a.modules.get('cpu', 0.0)
+    began = a.time.clock_gettime(a.time.CLOCK_THREAD_CPUTIME_ID)
+    traced, peak = a.tracemalloc.get_traced_memory()
+    tracker = a.tracemalloc.get_tracemalloc_memory()
+    answer = {
+        'tracing': True,
+        'foreign': foreign,
+        'frames': a.tracemalloc.get_traceback_limit(),
+        'unix': a.time.clock_gettime(a.time.CLOCK_REALTIME),
+        'uptime': wall - mine['began'] if mine else 0.0,
+        'work': cpu - own,
+        'traced': traced,
+        'peak': peak,
+        'tracker': tracker,
+        'rss': a.rss(),
+        'start_rss': mine['rss'] if mine else 0,
+        'pid': a.posix.getpid(),
+        'gc': [[g['collections'], g['collected'], g['uncollectable']] for g in a.gc.get_stats()],
+        'missing': [],
+    }
+    # How many blocks there are, at most: a block takes tracemalloc 48 bytes and more; those of up to
+    # 512 bytes are pymalloc's, which counts them. 0.5 us and 160 bytes each are what a dump takes,
+    # most of it CPython's own copy.
+    about = tracker // 48
+    objects = a.sys.getallocatedblocks()
+    if objects > 0:
+        about = min(about, objects + traced // 512)
+    budget_ms, budget_bytes = options.get('budget_ms', 2000), options.get('budget_bytes', 256 << 20)
+    resets = not foreign and hasattr(a.tracemalloc, 'reset_peak')
+    answer['lists'] = 0
+    if about // 2000 > budget_ms or about * 160 > budget_bytes:
+        answer['missing'].append('sites')
+        answer['about'] = about
+    else:
+        a.expect(about * 20)
+        answer['lists'] = _dump(a, about, resets)
+    answer['every'] = 0
+    if not options.get('census', True):
+        answer['types'] = None
+    elif objects // 4000 > budget_ms or objects * 8 > budget_bytes:
+        answer['types'] = None
+        answer['missing'].append('types')
+    else:
+        answer['types'], answer['every'], answer['objects'] = count(a, options)
+    if mine is not None:
+        mine['peak'] = answer['peak'] = max(peak, mine['peak'])
+        if resets:
+            a.tracemalloc.reset_peak()
+    answer['cost'] = a.time.clock_gettime(a.time.CLOCK_THREAD_CPUTIME_ID) - began
+    return answer
