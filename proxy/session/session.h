@@ -141,7 +141,10 @@ void dap_session_output(struct dap_session *session, const char *category, const
 
 /*
  * Runs a script inside the debuggee, hidden, while the program runs. `source` is Python (3.8 to
- * 3.15) that calls `_answer(text)` with its result; what it raises, SystemExit included, is caught.
+ * 3.15) that calls `_answer(text)` with its result (str or bytes) and finds the module sys as
+ * `_sys`; what it raises, SystemExit included, is caught. It runs on debugpy's own thread, which
+ * answers nothing else meanwhile: milliseconds. What takes longer is a job of a channel
+ * (engine/inject/channel.h).
  * `done` is called exactly once: BSK_OK with the text that was answered (it lives until `done`
  * returns), or an error: BSK_E_STATE (no channel), BSK_E_GONE (the session ends), BSK_E_IO (timed
  * out), BSK_E_FORMAT (the script failed: the message has its traceback's last line).
