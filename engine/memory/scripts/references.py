@@ -1,0 +1,682 @@
+# The program's objects and who refers to whom, for engine/memory/graph.h, and afterwards the words for the few that are
+# shown (labels, repr, one node's inside). What this script finds in its globals: engine/inject/channel.h.
+#
+# Nothing here runs the program's own code: no __repr__, __eq__, __hash__, __getattr__, __sizeof__ or property of a
+# class that it has written; repr() only where the arguments say so. All that is long is one call into C each, made on
+# lists that hold the objects: whatever other threads do meanwhile, no address is used twice.
+import gc
+import sys
+from itertools import chain, compress, count, filterfalse, repeat
+
+_is_array_ours = 'array' not in sys.modules
+from array import array
+
+if _is_array_ours:
+    sys.modules.pop('array', None)
+del _is_array_ours
+
+import posix
+from _operator import is_, is_not, not_
+
+_Module = type(sys)
+_Function = type(lambda: 0)
+_Getset = type(_Function.__dict__['__code__'])
+_Member = type(_Function.__dict__['__closure__'])
+_Method = type(object.__dict__['__sizeof__'])
+_Wrapper = type(object.__dict__['__init__'])
+_Frame = type(sys._getframe())
+_mro_of = type.__dict__['__mro__'].__get__
+_dict_of_type = type.__dict__['__dict__'].__get__
+_dict_of_module = _Module.__dict__['__dict__'].__get__
+_MINOR = sys.version_info[1]
+_DEBUGGERS = ('pydevd', '_pydev', 'pydev_ipython', 'pydevconsole')  # how names of its modules begin
+
+
+def _is_debugger(module):
+    return module.startswith(_DEBUGGERS) or module == 'debugpy' or module.startswith('debugpy.') or \
+        module == '_basilisk'
+
+
+def _word(value):  # eight bytes
+    return value.to_bytes(8, 'little')
+
+
+def _text(value):
+    value = value[:4096].encode('utf-8', 'backslashreplace')
+    return len(value).to_bytes(4, 'little') + value
+
+
+# --- addresses ----------------------------------------------------------------------------------------------------------
+
+
+class _Memory:
+    """Our own memory as a file: a list's addresses come out of it 20 times faster than through id()."""
+
+    def __init__(self):
+        self.fd = -1
+        try:
+            self.fd = posix.open('/proc/self/mem', posix.O_RDONLY | posix.O_CLOEXEC)
+        except OSError:
+            pass
+
+    def words(self, address, number):
+        """`number` words, or None. A wrong address is an error of the read, never of the program."""
+        if self.fd < 0 or number <= 0:
+            return None
+        try:
+            found = posix.pread(self.fd, number * 8, address)
+        except (OSError, OverflowError):
+            return None
+        return memoryview(found).cast('Q') if len(found) == number * 8 else None
+
+    def close(self):
+        if self.fd >= 0:
+            posix.close(self.fd)
+            self.fd = -1
+
+
+def _write_ids(out, memory, values):
+    """The addresses of all objects in a list, in its order."""
+    number = len(values)
+    if not number:
+        return
+    place = memory.words(id(values) + list.__basicsize__ - 16, 1)  # ob_item
+    if place is not None:
+        place = place[0]
+        first, last = memory.words(place, 1), memory.words(place + (number - 1) * 8, 1)
+        if first is not None and last is not None and first[0] == id(values[0]) and last[0] == id(values[-1]):
+            done, end = 0, number * 8
+            buffer = memoryview(bytearray(1 << 18))
+            while done < end:
+                got = posix.preadv(memory.fd, [buffer[:end - done]], place + done)
+                if got <= 0:
+                    raise OSError('/proc/self/mem')
+                out.write(buffer[:got])
+                done += got
+            return
+    for start in range(0, number, 1 << 16):
+        out.write(array('Q', map(id, values[start:start + (1 << 16)])))
+
+
+# --- sizes --------------------------------------------------------------------------------------------------------------
+
+
+def _sizer(kind):
+    """The C function that tells sizes of this type, and whether sys.getsizeof() calls just that."""
+    own = True
+    for base in _mro_of(kind):
+        found = _dict_of_type(base).get('__sizeof__')
+        if found is None:
+            continue
+        if type(found) is _Method:
+            return found, own
+        own = False
+    return object.__sizeof__, False
+
+
+def _sizes(values):
+    try:
+        return array('Q', map(sys.getsizeof, values))
+    except Exception:  # one of them has a broken size
+        answer = array('Q')
+        for value in values:
+            try:
+                answer.append(sys.getsizeof(value))
+            except Exception:
+                answer.append(0)
+        return answer
+
+
+def _foreign_sizes(values):
+    """Of objects whose type has a __sizeof__ of its own, written in Python: their memory all the same."""
+    answer = array('Q')
+    for value in values:
+        try:
+            answer.append(_sizer(type(value))[0](value) + (16 if gc.is_tracked(value) else 0))
+        except Exception:
+            answer.append(0)
+    return answer
+
+
+# --- types, modules, frames ---------------------------------------------------------------------------------------------
+
+
+def _by_type(values, kinds=None):
+    """The distinct types by address. (A set would call a metaclass's __hash__.)"""
+    kinds = list(map(type, values)) if kinds is None else kinds
+    return dict(zip(map(id, kinds), kinds))
+
+
+def _measured(values):
+    """The objects again, in an order of their own, and the size of each."""
+    foreign = {key for key, kind in _by_type(values).items() if not _sizer(kind)[1]}
+    if not foreign:
+        return values, _sizes(values)
+    flags = list(map(foreign.__contains__, map(id, map(type, values))))
+    behind = list(compress(values, flags))
+    values = list(compress(values, map(not_, flags)))
+    sizes = _sizes(values)
+    sizes.extend(_foreign_sizes(behind))
+    return values + behind, sizes
+
+
+def _type_names(kind):
+    name = type.__dict__['__qualname__'].__get__(kind)
+    module = type.__dict__['__module__'].__get__(kind)
+    return module if type(module) is str else '', name if type(name) is str else ''
+
+
+def _type_records(types):
+    parts = []
+    for key, kind in types.items():
+        module, name = _type_names(kind)
+        nominal = type.__dict__['__basicsize__'].__get__(kind) + type.__dict__['__itemsize__'].__get__(kind)
+        flags = 1 if _is_debugger(module) else 0
+        parts.append(_word(key) + _word(max(nominal, 0)) + _word(flags) + _text(module) + _text(name))
+    return b''.join(parts)
+
+
+def _modules():
+    """(name, module, its dictionary or None), __main__ first."""
+    table = sys.modules
+    if not issubclass(type(table), dict):
+        return
+    found = list(dict.items(table))
+    found.sort(key=lambda item: item[0] != '__main__')
+    for name, module in found:
+        if type(name) is not str or module is None:
+            continue
+        inside = _dict_of_module(module) if issubclass(type(module), _Module) else None
+        yield name, module, inside
+
+
+def _module_records(ours):
+    parts, hidden = [], set(ours)
+    for name, module, inside in _modules():
+        is_hidden = _is_debugger(name)
+        if is_hidden:
+            hidden.add(id(inside))
+        parts.append(_word(id(module)) + _word(id(inside) if inside is not None else 0) +
+                     _word(1 if is_hidden else 0) + _text(name))
+    return b''.join(parts), hidden
+
+
+def _raw_locals(memory, frame):
+    """(name, address of the object) of a function's variables, out of the frame's own memory: f_locals would leave a
+    dictionary behind in 3.12 and older, which keeps alive what it holds."""
+    code = frame.f_code
+    names = code.co_varnames
+    if _MINOR >= 11:
+        start = memory.words(id(frame) + 24, 1)  # f_frame
+        if start is None:
+            return
+        start = start[0]
+        proof = memory.words(start + (32 if _MINOR == 11 else 0), 1)
+        if proof is None or proof[0] != id(code):
+            return
+        names += tuple(name for name in code.co_cellvars if name not in names)
+        start += 72
+    else:
+        names += code.co_cellvars
+        start = id(frame) + _Frame.__basicsize__ - 8
+    names += code.co_freevars
+    found = memory.words(start, len(names))
+    if found is not None:
+        yield from ((name, value) for name, value in zip(names, found) if value)
+
+
+def _locals(memory, frame):
+    if not frame.f_code.co_flags & 1:  # a module's or a class's body: its variables are in a dictionary
+        return []
+    if _MINOR >= 13:
+        cells = frame.f_code.co_cellvars + frame.f_code.co_freevars
+        found = []
+        for name, value in frame.f_locals.items():
+            found.append((name, id(value), value, name in cells))
+        return found
+    return [(name, value, None, False) for name, value in _raw_locals(memory, frame)]
+
+
+def _frames(hidden, limit=4000):
+    """The user's frames of all threads: (thread, frame), innermost first."""
+    number = 0
+    for thread, frame in list(sys._current_frames().items()):
+        while frame is not None and number < limit:
+            if id(frame.f_globals) not in hidden and frame.f_globals is not globals():
+                number += 1
+                yield thread, frame
+            frame = frame.f_back
+
+
+def _frame_records(memory, hidden):
+    parts = []
+    for thread, frame in _frames(hidden):
+        found = _locals(memory, frame)
+        inside = [_text(name) + _word(key) for name, key, _, _ in found]
+        code = frame.f_code
+        outside = id(frame.f_locals) if _MINOR >= 13 and not code.co_flags & 1 and type(frame.f_locals) is dict else 0
+        parts.append(_word(id(frame)) + _word(id(_Frame)) + _word(thread & (1 << 64) - 1) + _word(frame.f_lineno or 0) +
+                     _word(sys.getsizeof(frame)) + _word(outside) + _word(len(inside)) + _text(code.co_name) +
+                     _text(code.co_filename) + b''.join(inside))
+    return b''.join(parts)
+
+
+# --- the dump -----------------------------------------------------------------------------------------------------------
+
+
+def _edges(values):
+    """One flat list: the referents of each, and after each the mark. The mark is made here, after the list of objects
+    was taken, and so is this frame: no object in the list refers to it."""
+    mark = []
+    return gc.get_referents(*chain.from_iterable(zip(values, repeat((mark,))))), mark
+
+
+def _groups(sites, values):
+    """For each wanted allocation site the objects that tracemalloc saw allocated there."""
+    trace = sys.modules.get('_tracemalloc')
+    groups = [[] for _ in sites]
+    if trace is None or not trace.is_tracing():
+        return groups
+    index = {((path, line),): number for number, (path, line) in enumerate(sites)}
+    traces = map(trace._get_object_traceback, values)
+    if trace.get_traceback_limit() == 1:
+        numbers = list(map(index.get, traces))
+    else:
+        numbers = [index.get(found[:1]) if found else None for found in traces]
+    for value, number in compress(zip(values, numbers), map(is_not, numbers, repeat(None))):
+        groups[number].append(value)
+    return groups
+
+
+def _limits(types, kinds, values):
+    """Containers that bound themselves: deques with maxlen, functools.lru_cache with maxsize."""
+    parts = []
+    for key, kind in types.items():
+        module, name = _type_names(kind)
+        if (module, name) == ('collections', 'deque'):
+            ask = _dict_of_type(kind)['maxlen'].__get__
+        elif (module, name) == ('functools', '_lru_cache_wrapper'):
+            info = _dict_of_type(kind)['cache_info']
+            ask = lambda value: info(value)[2]
+        else:
+            continue
+        for value in compress(values, map(is_, kinds, repeat(kind))):
+            limit = ask(value)
+            if type(limit) is int and 0 <= limit < 1 << 63:
+                parts.append(_word(id(value)) + _word(limit))
+    return b''.join(parts)
+
+
+def _take_targets():
+    home = sys.modules.get('_basilisk')
+    return home.__dict__.pop('graph_target', None) if home is not None else None
+
+
+def _take_targets():
+    home = sys.modules.get('_basilisk')
+    found = home.__dict__.pop('graph_target', None) if home is not None else None
+    return found if type(found) is list else []
+
+
+def _dump_graph(memory):
+    most = _arguments.get('max_objects') or 5000000
+    sites = _arguments.get('sites') or []
+    targets = _take_targets() if _arguments.get('expression') else []
+    values = gc.get_objects()
+    truncated = 0
+    room = _room() // 96  # about what an object takes in the dump, with its references
+    if room < 1000:
+        raise _Refused('No room for a dump of %d objects' % len(values), 'free space where temporary files are kept')
+    if len(values) > min(most, room):
+        truncated = len(values) - min(most, room)
+        del values[:truncated]  # the youngest: what holds the others is old
+    values, sizes = _measured(values)
+    flat, mark = _edges(values)
+    kinds = list(map(type, values))
+    types = _by_type(values, kinds)
+
+    leaves = list(filterfalse(gc.is_tracked, flat))
+    leaf_kinds = list(map(type, leaves))
+    texts = list(compress(leaves, map(is_, leaf_kinds, repeat(str))))
+    text_sizes = array('Q', map(str.__sizeof__, texts))
+    rest = list(compress(leaves, map(is_not, leaf_kinds, repeat(str))))
+    leaf_count = len(leaves)
+    del leaves, leaf_kinds
+    plain = set(map(id, (int, float, bool, complex, type(None), type(len))))
+    flags = list(map(plain.__contains__, map(id, map(type, rest))))
+    plains = list(compress(rest, flags))
+    rest, rest_sizes = _measured(list(compress(rest, map(not_, flags))))
+    del flags
+    for more in (plains, rest, targets):
+        types.update(_by_type(more))
+    types[id(str)] = str
+    types[id(_Frame)] = _Frame
+
+    modules, hidden = _module_records(map(id, _ours))
+    frames = _frame_records(memory, hidden)
+    names = _type_records(types)
+    limits = _limits(types, kinds, values)
+    groups = [targets] if targets else _groups(sites, values + texts + rest) if sites else []
+    small = len(names) + len(modules) + len(frames) + len(limits) + 8 * len(_ours) + 4096
+    out = _dump(small + 8 * (len(flat) + 3 * len(values) + 2 * len(texts) + 2 * len(plains) + 3 * len(rest) +
+                             sum(map(len, groups)) + 4 * len(groups)) + len(targets) * 24)
+
+    def section(tag, number):
+        out.write(tag + b'\0\0\0\0' + _word(number))
+
+    def ids(tag, found):
+        section(tag, len(found) * 8)
+        _write_ids(out, memory, found)
+
+    def numbers(tag, found):
+        section(tag, len(found) * 8)
+        out.write(found)
+
+    def records(tag, found):
+        section(tag, len(found))
+        out.write(found)
+
+    out.write(b'bskrefs1')
+    records(b'fact', _word(truncated) + _word(_MINOR) + _word(id(mark)) + _word(id(str)) + _word(leaf_count) +
+            _word(0 if getattr(sys, '_is_gil_enabled', lambda: True)() else 1))
+    records(b'type', names)
+    ids(b'objs', values)
+    ids(b'otyp', kinds)
+    numbers(b'osiz', sizes)
+    ids(b'edge', flat)
+    ids(b'text', texts)
+    numbers(b'tsiz', text_sizes)
+    ids(b'plai', plains)
+    ids(b'ptyp', list(map(type, plains)))
+    ids(b'rest', rest)
+    ids(b'rtyp', list(map(type, rest)))
+    numbers(b'rsiz', rest_sizes)
+    if targets:  # they may be objects that nothing tracked refers to
+        ids(b'rest', targets)
+        ids(b'rtyp', list(map(type, targets)))
+        numbers(b'rsiz', _sizes(targets))
+    records(b'modu', modules)
+    records(b'fram', frames)
+    records(b'limi', limits)
+    ids(b'ours', _ours)
+    for number, found in enumerate(groups):
+        section(b'grou', 8 + 8 * len(found))
+        out.write(_word(number))
+        _write_ids(out, memory, found)
+    section(b'end!', 0)
+    _answer({'objects': len(values), 'references': len(flat) - len(values), 'truncated': truncated})
+
+
+# --- words for what is shown --------------------------------------------------------------------------------------------
+
+_SAFE = (str, bytes, int, float, complex, bool, type(None))  # their repr() is the interpreter's own
+
+
+def _line(*fields):
+    text = '\t'.join(str(field).replace('\\', '\\\\').replace('\t', '\\t').replace('\n', '\\n').replace('\r', '\\r')
+                     for field in fields)
+    return text + '\n'
+
+
+def _cut(text, limit=80):
+    return text if len(text) <= limit else text[:limit - 3] + '...'
+
+
+def _safe_repr(value, depth=0):
+    kind = type(value)
+    if kind is str or kind is bytes:
+        return repr(value if len(value) <= 60 else value[:57]) + ('...' if len(value) > 60 else '')
+    if kind is int and value.bit_length() > 256:
+        return '<int of %d bits>' % value.bit_length()
+    if kind in _SAFE:
+        return repr(value)
+    if kind is tuple and depth < 2 and len(value) <= 6:
+        inside = ', '.join(_safe_repr(item, depth + 1) for item in value)
+        return '(' + inside + (',)' if len(value) == 1 else ')')
+    if issubclass(kind, type):
+        return '<class %s>' % _type_names(value)[1]
+    if kind is _Function:
+        return '<function %s>' % value.__name__
+    return '<%s at 0x%x>' % (_type_names(kind)[1], id(value))
+
+
+def _position(values, wanted):
+    return next(compress(count(), map(is_, values, repeat(wanted))), None)
+
+
+def _own_dict(value):
+    """An instance's dictionary, or None. Asked of its type, as no property of the program can answer."""
+    for base in _mro_of(type(value)):
+        found = _dict_of_type(base).get('__dict__')
+        if type(found) is _Getset:
+            try:
+                inside = found.__get__(value)
+            except Exception:
+                return None
+            return inside if issubclass(type(inside), dict) else None
+    return None
+
+
+def _slots(value):
+    for base in _mro_of(type(value)):
+        for name, found in list(_dict_of_type(base).items()):
+            if type(found) is _Member and type(name) is str:
+                try:
+                    yield name, found.__get__(value)
+                except Exception:
+                    pass  # not set
+
+
+_FUNCTION_PARTS = ('__closure__', '__globals__', '__defaults__', '__kwdefaults__', '__dict__', '__code__')
+
+
+def _function_parts(value):
+    for name in _FUNCTION_PARTS:
+        found = _dict_of_type(_Function)[name].__get__(value)
+        if found is not None:
+            yield name, found
+
+
+def _inner_frame(value):
+    for name in ('gi_frame', 'cr_frame', 'ag_frame'):
+        found = _dict_of_type(type(value)).get(name)
+        if type(found) is _Getset or type(found) is _Member:
+            return found.__get__(value)
+    return None
+
+
+def _parts(memory, value):
+    """(kind, words, address, object or None) of what an object refers to, as far as it has words. Kinds: attr, slot,
+    key, index, local, cell, closure, dict (its __dict__), item (of a set), keyof (a key itself), part (something that
+    every object of its type has)."""
+    kind = type(value)
+    if kind is _Frame:
+        for name, key, found, in_cell in _locals(memory, value):
+            yield 'local', name, key, found
+            if in_cell:
+                yield 'local', name, 0, found
+        if not value.f_code.co_flags & 1 and type(value.f_locals) is dict:
+            yield 'dict', 'variables', id(value.f_locals), value.f_locals
+        return
+    if issubclass(kind, _Module):
+        inside = _dict_of_module(value)
+        if inside is not None:
+            yield 'dict', '__dict__', id(inside), inside
+    elif kind is _Function:
+        for name, found in _function_parts(value):
+            yield 'dict' if name == '__dict__' else 'part', name, id(found), found
+    elif issubclass(kind, type):
+        for found in gc.get_referents(_dict_of_type(value)):
+            yield 'dict', '__dict__', id(found), found
+        yield 'part', '__mro__', id(_mro_of(value)), _mro_of(value)
+        bases = type.__dict__['__bases__'].__get__(value)
+        yield 'part', '__bases__', id(bases), bases
+    else:
+        inside = _own_dict(value)
+        if inside is not None:
+            yield 'dict', '__dict__', id(inside), inside
+            for name, found in list(dict.items(inside)):
+                yield 'attr', name if type(name) is str else _safe_repr(name), id(found), found
+        for name, found in _slots(value):
+            yield 'cell' if name == 'cell_contents' else 'slot', name, id(found), found
+        frame = _inner_frame(value)
+        if frame is not None:
+            for name, key, found, _ in _locals(memory, frame):
+                yield 'local', name, key, found
+        if type(_dict_of_type(kind).get('cell_contents')) is _Getset:
+            for found in gc.get_referents(value):
+                yield 'cell', 'cell_contents', id(found), found
+    yield 'part', '__class__', id(kind), kind
+
+
+def _contents(value):
+    """(kind, its words or None, the objects) of a container: what is found by place rather than by name."""
+    kind = type(value)
+    if issubclass(kind, dict):
+        return 'key', list(dict.keys(value)), list(dict.values(value))
+    for base in (list, tuple):
+        if issubclass(kind, base):
+            return 'index', None, list(base.__iter__(value))
+    for base in (set, frozenset):
+        if issubclass(kind, base):
+            return 'item', None, list(base.__iter__(value))
+    for base in _mro_of(kind):
+        if _type_names(base) == ('collections', 'deque'):
+            return 'index', None, list(_dict_of_type(base)['__iter__'](value))
+    return None, None, []
+
+
+def _edge_words(memory, value, wanted, closures):
+    where, keys, inside = _contents(value)
+    if where is not None:
+        at = _position(inside, wanted)
+        if at is not None:
+            if where == 'key':
+                key = keys[at]
+                return 'key', key if type(key) is str and _is_name(key) else _cut(_safe_repr(key)), \
+                    'name' if type(key) is str and _is_name(key) else ''
+            if where == 'index':
+                function = closures.get(id(value))
+                if function is not None and at < len(function.__code__.co_freevars):
+                    return 'closure', function.__code__.co_freevars[at], ''
+                return 'index', at, ''
+            return where, '', ''
+        if keys is not None and _position(keys, wanted) is not None:
+            return 'keyof', _cut(_safe_repr(wanted)), ''
+    for kind, name, key, found in _parts(memory, value):
+        if key == id(wanted) or found is wanted:
+            return kind, _cut(str(name)), ''
+    for kind, name, key, found in _parts(memory, value):  # a cell that a frame shows the content of
+        if kind == 'local' and key == 0 and type(wanted).__name__ == 'cell' and found is not None and \
+                _position(gc.get_referents(wanted), found) is not None:
+            return 'local', _cut(str(name)), ''
+    return '', '', ''
+
+
+def _is_name(text):
+    return len(text) <= 80 and text.isidentifier()
+
+
+def _find(memory, wanted, around):
+    """{address: object} of those wanted that are still there: among the tracked, the frames, and what these refer to."""
+    found = {}
+    values = gc.get_objects()
+    for value in compress(values, map(wanted.__contains__, map(id, values))):
+        found[id(value)] = value
+    del values
+    _, hidden = _module_records(())
+    for _, frame in _frames(hidden):
+        if id(frame) in wanted:
+            found[id(frame)] = frame
+    missing = wanted.difference(found)
+    for key in around:
+        if not missing:
+            break
+        if key not in found:
+            continue
+        inside = gc.get_referents(found[key])
+        for value in compress(inside, map(missing.__contains__, map(id, inside))):
+            found[id(value)] = value
+            missing.discard(id(value))
+        if type(found[key]) is _Frame:
+            for _, place, value, _ in _locals(memory, found[key]):
+                if value is not None and place in missing:
+                    found[place] = value
+                    missing.discard(place)
+    return found
+
+
+def _repr_of(value):
+    try:
+        return _cut(repr(value), 200)
+    except BaseException as error:
+        return '<repr() failed: %s>' % type(error).__name__
+
+
+def _label_nodes(memory):
+    nodes, edges, may_repr = _arguments['nodes'], _arguments['edges'], _arguments.get('repr')
+    found = _find(memory, {key for key, _ in nodes}, [nodes[start][0] for start, _ in edges])
+    for key, kind in nodes:
+        if key in found and id(type(found[key])) != kind:
+            del found[key]
+    closures = {}
+    for value in found.values():
+        if type(value) is _Function and value.__closure__ is not None:
+            closures[id(value.__closure__)] = value
+    lines = []
+    for number, (key, kind) in enumerate(nodes):
+        if key not in found:
+            lines.append(_line('gone', number))
+            continue
+        value = found[key]
+        if may_repr and not issubclass(type(value), (_Module, _Frame)):
+            lines.append(_line('repr', number, _repr_of(value)))
+        elif type(value) in _SAFE or type(value) is _Function or issubclass(type(value), type):
+            lines.append(_line('repr', number, _safe_repr(value)))
+        where, _, inside = _contents(value)
+        if where is not None:
+            lines.append(_line('len', number, len(inside)))
+    for number, (start, end) in enumerate(edges):
+        start, end = found.get(nodes[start][0]), found.get(nodes[end][0])
+        if start is not None and end is not None:
+            lines.append(_line('edge', number, *_edge_words(memory, start, end, closures)))
+    _answer(''.join(lines))
+
+
+def _inspect(memory, limit=200):
+    key, kind = _arguments['node']
+    found = _find(memory, {key}, _arguments.get('around') or []).get(key)
+    if found is None or id(type(found)) != kind:
+        _answer(_line('gone'))
+        return
+    module, name = _type_names(type(found))
+    lines = [_line('node', module, name, _measured([found])[1][0])]
+    if _arguments.get('repr'):
+        lines.append(_line('repr', _repr_of(found)))
+    elif type(found) in _SAFE:
+        lines.append(_line('repr', _safe_repr(found)))
+    shown = []
+    where, keys, inside = _contents(found)
+    for number, value in enumerate(inside[:limit]):
+        shown.append((where, _cut(_safe_repr(keys[number])) if keys is not None else number, value))
+    if len(inside) > limit:
+        lines.append(_line('more', len(inside) - limit))
+    for part, words, _, value in _parts(memory, found):
+        if value is not None and len(shown) < 2 * limit:
+            shown.append((part, words, value))
+    sizes = {id(value): size for value, size in zip(*_measured([value for _, _, value in shown]))}
+    for part, words, value in shown:
+        lines.append(_line('part', part, words, _type_names(type(value))[1], sizes.get(id(value), 0), id(value),
+                           _safe_repr(value) if type(value) in _SAFE else ''))
+    _answer(''.join(lines))
+
+
+def _work():
+    memory = _Memory()
+    try:
+        {'dump': _dump_graph, 'label': _label_nodes, 'inspect': _inspect}[_arguments.get('do') or 'dump'](memory)
+    finally:
+        memory.close()
+
+
+_work()
