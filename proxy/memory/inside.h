@@ -3,6 +3,8 @@
 #define DAP_MEMORY_INSIDE_H
 
 #include "engine/inject/channel.h"
+#include "engine/memory/evidence.h"
+#include "engine/memory/job.h"
 #include "proxy/memory/memory.h"
 
 struct member { /* a session of the group */
@@ -10,10 +12,29 @@ struct member { /* a session of the group */
     struct dap_session *session;
     struct bsk_channel *channel; /* NULL until it is needed */
     bool ready;
-    bool stopped;
-    uint64_t stops;     /* how often it has stopped or gone on: names one stop */
+    uint64_t turns;     /* how often it has stopped or gone on: names one stop */
     bool must_release;  /* its adapter is held back until the last snapshot is there */
     struct op *waiting; /* a start that waits for the debuggee */
+};
+
+enum { KEPT_GRAPHS = 4, HOLDS_MAX = 4096, VISITS_MAX = 1024 };
+
+struct hold_entry {
+    char *path;
+    uint32_t line;
+    struct bsk_hold hold;
+};
+
+struct kept_graph {  /* for inspect */
+    uint32_t number; /* 0: none */
+    uint64_t turn;   /* of the member: where the program stood */
+    bool stopped;
+    struct bsk_references *references;
+};
+
+struct place_visit {
+    struct dap_stop_place place;
+    uint32_t number; /* the snapshot of the last visit */
 };
 
 enum tracking_state { TRACKING_STARTING, TRACKING_RUNS, TRACKING_ENDED };
@@ -30,6 +51,14 @@ struct tracking {
     char folder[4096 + 64], name[256];
     bool foreign;
     struct bsk_memory_history *history;
+    uint32_t last_number;     /* of its snapshots; the history is a worker's while an op runs */
+    struct hold_entry *holds; /* by site, from diff to diff */
+    size_t hold_count;
+    uint32_t evidence_of; /* the snapshot whose leaks the graph was last asked about */
+    struct kept_graph graphs[KEPT_GRAPHS];
+    uint32_t next_graph;
+    struct place_visit *visits; /* where it stopped with autopilot, and the snapshot of then */
+    size_t visit_count;
     struct op *ops; /* the first one is under way */
     bool ending;    /* its last snapshot is asked for */
 };
@@ -63,11 +92,27 @@ struct op {
     void (*work_step)(
         struct op *op); /* on a worker: touches nothing but this op and the tracking's history */
     uv_work_t work;
-    struct bsk_answer *answer; /* of the last script; freed with the op or at the next one */
+    struct bsk_answer *answer;  /* of the last job; freed with the op or at the next one */
+    struct bsk_memory_job *job; /* the last script of engine/memory */
+    const struct bsk_memory_job_result *job_result;
+    struct bsk_buffer said; /* what the debuggee answered to the job's last text */
+    bool is_running;        /* which was that it is not done yet */
+    uint32_t pause_ms;
+    void (*after_script)(struct op *op);
 
     /* what the kinds need */
-    struct bsk_memory_snapshot *snapshot;
+    struct bsk_memory_snapshot *snapshot; /* until the history has it */
     struct bsk_memory_diff *diff;
+    struct bsk_graph *graph;
+    struct bsk_references *references;
+    struct bsk_buffer text; /* of an inspected node */
+    char diff_note[512];
+    char *type, *expression, *path, *either;
+    uint32_t line, graph_number;
+    uint64_t id, turn;
+    bool has_repr;
+    struct dap_stop_place place;
+    void (*after_snapshot)(struct op *op);
     struct dap_memory_collected collected;
     char heapprofile[4096 + 256], warning[512];
     uint32_t from, to;
@@ -90,6 +135,11 @@ void dap_memory_fail_at_once(dap_memory_fn *done, void *user, enum bsk_code code
 struct op *dap_op_new(struct tracking *tracking, struct dap_session *session,
                       void (*begin)(struct op *op), dap_memory_fn *done, void *user);
 void dap_op_run(struct op *op, const struct bsk_job *job, void (*next)(struct op *op));
+/* A script of engine/memory; `options` is freed. op->job_result is what came of it. */
+void dap_op_script(struct op *op, const struct bsk_script *script,
+                   struct bsk_script_options *options, void (*next)(struct op *op));
+/* `after_ms` later, on the loop. */
+void dap_op_wait(struct op *op, uint32_t after_ms, void (*next)(struct op *op));
 void dap_op_work(struct op *op, void (*work)(struct op *op), void (*next)(struct op *op));
 /* What has come of it so far. */
 const struct dap_memory_result *dap_op_result(struct op *op);
@@ -103,5 +153,18 @@ void dap_tracking_release(struct tracking *tracking);
 void dap_begin_start(struct op *op);
 void dap_begin_snapshot(struct op *op);
 void dap_begin_stop(struct op *op);
+void dap_begin_collect(struct op *op);
+void dap_begin_objects(struct op *op);
+/* A snapshot: goes into the history and out as a file, then `next`. */
+void dap_take_snapshot(struct op *op, void (*next)(struct op *op));
+void dap_tell_snapshot(struct op *op);
+
+/* compare.c */
+void dap_begin_diff(struct op *op);
+void dap_holds_free(struct tracking *tracking);
+
+/* hold.c */
+void dap_begin_references(struct op *op);
+void dap_begin_inspect(struct op *op);
 
 #endif

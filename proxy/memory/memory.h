@@ -18,6 +18,7 @@
 
 #include "engine/base/error.h"
 #include "engine/memory/growth.h"
+#include "engine/memory/references.h"
 #include "engine/memory/snapshot.h"
 #include "proxy/session/session.h"
 
@@ -35,10 +36,15 @@ struct dap_memory_options {
     char output_folder[4096]; /* as in struct dap_profiling_options */
 };
 
+/* Where the program stopped. */
+struct dap_stop_place {
+    char path[4096];
+    uint32_t line;
+};
+
 struct dap_memory_collected {
     uint64_t collected, uncollectable;
     int64_t freed_traced_bytes, freed_rss_bytes; /* negative: it grew meanwhile */
-    double seconds;
 };
 
 /* What came of a request; each holds what its kind of request has, the rest is NULL or 0. Lives
@@ -56,6 +62,11 @@ struct dap_memory_result {
     const char *warning;     /* "" or a sentence */
     const struct dap_memory_collected *collected;
     const struct bsk_memory_diff *diff;
+    const char *diff_note; /* why the reference graph was not looked at, or "" */
+    const struct bsk_references *references;
+    uint32_t graph;                     /* its number, for inspect */
+    const char *inspected;              /* JSON text of one node */
+    const struct dap_stop_place *place; /* of the stop that led to it; or NULL */
     bool by_itself; /* nobody asked: autopilot, census, the last one at the end */
 };
 
@@ -85,11 +96,36 @@ void dap_memory_start(struct dap_memory *memory, struct dap_session *session,
                       const struct dap_memory_options *options, dap_memory_fn *done, void *user);
 void dap_memory_snapshot(struct dap_memory *memory, struct dap_session *session,
                          const char *session_id, dap_memory_fn *done, void *user);
+/* `from` and `to`: numbers of snapshots; 0: the last, and the one before it. */
+void dap_memory_diff(struct dap_memory *memory, struct dap_session *session, const char *session_id,
+                     uint32_t from, uint32_t to, dap_memory_fn *done, void *user);
+
+/* What holds it: the objects of a type, those allocated on a line, or what an expression is worth
+ * where the program stands. All NULL: the likeliest leak of the last diff. */
+struct dap_memory_wish {
+    const char *type, *expression, *path;
+    uint32_t line;
+    const char *either; /* a type if there is one of that name, else an expression */
+};
+void dap_memory_references(struct dap_memory *memory, struct dap_session *session,
+                           const char *session_id, const struct dap_memory_wish *wish,
+                           dap_memory_fn *done, void *user);
+/* One node of a graph that references() made, while the program still stands there. */
+void dap_memory_inspect(struct dap_memory *memory, struct dap_session *session,
+                        const char *session_id, uint32_t graph, uint64_t id, dap_memory_fn *done,
+                        void *user);
+void dap_memory_collect(struct dap_memory *memory, struct dap_session *session,
+                        const char *session_id, dap_memory_fn *done, void *user);
+/* Works without tracking, too. */
+void dap_memory_objects(struct dap_memory *memory, struct dap_session *session,
+                        const char *session_id, dap_memory_fn *done, void *user);
 void dap_memory_stop(struct dap_memory *memory, struct dap_session *session, const char *session_id,
                      dap_memory_fn *done, void *user);
 
 /* What the session hears of the debuggee; see struct dap_extension. */
 void dap_memory_on_ready(struct dap_memory *memory, struct dap_session *session);
+void dap_memory_on_stopped(struct dap_memory *memory, struct dap_session *session, int64_t thread);
+void dap_memory_on_continued(struct dap_memory *memory, struct dap_session *session);
 bool dap_memory_on_ending(struct dap_memory *memory, struct dap_session *session);
 
 /* Is `session`'s debuggee tracked now? */

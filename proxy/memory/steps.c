@@ -3,6 +3,7 @@
 #include "proxy/memory/inside.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void dap_tracking_release(struct tracking *tracking)
 {
@@ -66,6 +67,8 @@ void dap_op_end(struct op *op)
         op->done(op->user, op->rc, op->rc == BSK_OK ? dap_op_result(op) : NULL, &op->err);
     tracking->ops = op->next;
     bsk_answer_free(op->answer);
+    bsk_memory_job_free(op->job);
+    bsk_buffer_free(&op->said);
     bsk_memory_diff_free(op->diff);
     bsk_memory_snapshot_free(op->snapshot);
     free(op);
@@ -105,6 +108,134 @@ void dap_op_run(struct op *op, const struct bsk_job *job, void (*next)(struct op
     }
     op->next_step = next;
     member->channel->call(member->channel, job, on_answer, op);
+}
+
+/* ---- Scripts of engine/memory ------------------------------------------------------------------
+ */
+
+enum {
+    CALL_WAIT_MS =
+        15,        /* debugpy's thread is kept that long at most, and most jobs are done by then */
+    PAUSE_MS = 10, /* between two looks at one that is not; doubles up to */
+    PAUSE_MAX_MS = 100,
+    GIVE_UP_MS = 20000,
+};
+
+static void pump(struct op *op);
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct op *op = timer->data;
+    uv_close((uv_handle_t *)timer, on_timer_closed);
+    op->next_step(op);
+}
+
+void dap_op_wait(struct op *op, uint32_t after_ms, void (*next)(struct op *op))
+{
+    uv_timer_t *timer = malloc(sizeof(*timer));
+    op->next_step = next;
+    if (!timer || uv_timer_init(op->tracking->memory->loop, timer) != 0) {
+        free(timer);
+        dap_op_fail(op, BSK_E_MEMORY, NULL, "out of memory");
+        return;
+    }
+    timer->data = op;
+    uv_timer_start(timer, on_timer, after_ms, 0);
+}
+
+static void understand(struct op *op)
+{
+    struct bsk_value_tree tree = { 0 };
+    char state[16] = "";
+    if (op->said.size < 1 << 12 &&
+        bsk_marshal_read(op->said.data, op->said.size, 0, &tree, NULL) == BSK_OK)
+        bsk_value_text(tree.root, "state", state, sizeof(state));
+    op->is_running = strcmp(state, "running") == 0;
+    bsk_value_tree_free(&tree);
+    bsk_memory_job_answer(op->job, BSK_OK, op->said.data, op->said.size, NULL);
+}
+
+static void understood(struct op *op)
+{
+    uint32_t pause = op->pause_ms;
+    if (!op->is_running) {
+        pump(op);
+        return;
+    }
+    op->pause_ms = 2 * pause < PAUSE_MAX_MS ? 2 * pause : PAUSE_MAX_MS;
+    dap_op_wait(op, pause, pump);
+}
+
+static void on_text(void *user, int rc, const char *text, size_t bytes, const struct bsk_error *err)
+{
+    struct op *op = user;
+    bsk_buffer_clear(&op->said);
+    if (rc == BSK_OK && !bsk_buffer_append(&op->said, text, bytes)) {
+        static const struct bsk_error full = { .code = BSK_E_MEMORY, .message = "out of memory" };
+        rc = BSK_E_MEMORY;
+        err = &full;
+    }
+    if (rc == BSK_OK) {
+        dap_op_work(op, understand, understood); /* its dump may be large */
+        return;
+    }
+    struct bsk_error late = { 0 };
+    if (rc == BSK_E_IO) {
+        bsk_fail(&late, rc,
+                 "it may be in C code that holds the GIL, or wait for a lock: try again later",
+                 "The program did not answer in time");
+        err = &late;
+    }
+    bsk_memory_job_answer(op->job, rc, NULL, 0, err);
+    pump(op);
+}
+
+/* Says the next text, or what came of it all. */
+static void pump(struct op *op)
+{
+    uint32_t timeout_ms = 0;
+    struct member *member = op->tracking->member;
+    const char *text = bsk_memory_job_next(op->job, &timeout_ms);
+    op->is_running = false;
+    if (text && member) {
+        dap_session_run(member->session, text, timeout_ms, on_text, op);
+        return;
+    }
+    if (text) {
+        dap_op_fail(op, BSK_E_GONE, NULL, "the debug session has ended");
+        return;
+    }
+    op->job_result = bsk_memory_job_result(op->job, &op->err);
+    op->rc = op->job_result ? BSK_OK : op->err.code;
+    if (op->job_result)
+        op->after_script(op);
+    else
+        dap_op_end(op);
+}
+
+void dap_op_script(struct op *op, const struct bsk_script *script,
+                   struct bsk_script_options *options, void (*next)(struct op *op))
+{
+    struct bsk_memory_job_how how = { .pid = op->tracking->pid,
+                                      .wait_ms = CALL_WAIT_MS,
+                                      .give_up_ms = GIVE_UP_MS,
+                                      .max_dump_bytes = BSK_DUMP_MAX_BYTES };
+    bsk_memory_job_free(op->job);
+    op->job = NULL;
+    op->job_result = NULL;
+    op->pause_ms = PAUSE_MS;
+    op->after_script = next;
+    op->rc = bsk_memory_job_new(script, options, &how, &op->job, &op->err);
+    bsk_buffer_free(&options->text);
+    if (op->rc != BSK_OK)
+        dap_op_end(op);
+    else
+        pump(op);
 }
 
 /* ---- Work --------------------------------------------------------------------------------------

@@ -107,6 +107,8 @@ struct dap_debuggee {
     bool attached; /* by attach, not launch */
     bool ended;
     bool started;             /* launch or attach was sent */
+    bool stopped;             /* all its threads stand, and this one is why: */
+    int64_t stopped_thread;   /* as the protocol numbers them */
     char adapter_version[32]; /* debugpy's, of its telemetry */
     char program[4096]; /* the configuration's program or module, or the process event's name */
     char cwd[4096];     /* the configuration's cwd */

@@ -8,18 +8,22 @@
 def _call(here):
     lib = type(__build_class__.__self__.__spec__).__init__.__globals__
     modules = lib['sys'].modules
-    agent = modules.get('_basilisk')
+    home = modules.get('_basilisk')
+    agent = getattr(home, 'agent', None)
     if _op == 'begin' and (agent is None or agent.version != _version):
         if agent is not None:
             agent.remove()
+        if modules.get('_basilisk') is None:
+            modules['_basilisk'] = type(lib['sys'])('_basilisk')
+        home = modules['_basilisk']
         agent = type(lib['sys'])('_basilisk')
         names = agent.__dict__
         clean = dict(__build_class__.__self__.__dict__)
         for name in ('__import__', 'open', 'print', 'input', 'breakpoint'):
             clean.pop(name, None)
-        names.update(__builtins__=clean, self=agent, lib=lib, sys=lib['sys'], version=_version)
+        names.update(__builtins__=clean, self=agent, home=home, lib=lib, sys=lib['sys'], version=_version)
         exec(compile(_agent, '<basilisk>', 'exec'), names)
-        modules['_basilisk'] = agent
+        home.agent = agent
     if agent is None:
         return b'N'  # None, marshalled: there is no agent, so no such job
     return agent.call(here)

@@ -1,0 +1,159 @@
+/* A diff: what grew, and, where it can be asked, what the reference graph says to that. */
+#include "proxy/memory/inside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SUSPECTS_MAX = 32, EVIDENCE_MS = 15000 };
+
+static struct bsk_hold *hold_of(struct tracking *tracking, const char *path, uint32_t line)
+{
+    for (size_t i = 0; i < tracking->hold_count; i++) {
+        struct hold_entry *entry = &tracking->holds[i];
+        if (entry->line == line && strcmp(entry->path, path) == 0)
+            return &entry->hold;
+    }
+    if (tracking->hold_count == HOLDS_MAX)
+        return NULL;
+    struct hold_entry *grown =
+        realloc(tracking->holds, (tracking->hold_count + 1) * sizeof(*grown));
+    if (!grown)
+        return NULL;
+    tracking->holds = grown;
+    struct hold_entry *entry = &grown[tracking->hold_count];
+    *entry = (struct hold_entry){ .path = strdup(path), .line = line };
+    if (!entry->path)
+        return NULL;
+    tracking->hold_count++;
+    return &entry->hold;
+}
+
+void dap_holds_free(struct tracking *tracking)
+{
+    for (size_t i = 0; i < tracking->hold_count; i++)
+        free(tracking->holds[i].path);
+    free(tracking->holds);
+}
+
+/* The leaks that the graph is asked about: those that growth alone calls medium or more. */
+static size_t suspects_of(const struct bsk_memory_diff *diff, struct bsk_site out[SUSPECTS_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < diff->leak_count && count < SUSPECTS_MAX; i++) {
+        if (diff->leaks[i].band >= BSK_LEAK_MEDIUM)
+            out[count++] =
+                (struct bsk_site){ .path = diff->leaks[i].path, .line = diff->leaks[i].line };
+    }
+    return count;
+}
+
+/* ---- The end -----------------------------------------------------------------------------------
+ */
+
+static void tell(struct op *op)
+{
+    const struct dap_memory *memory = op->tracking->memory;
+    struct dap_session *session = dap_memory_audience(op->tracking);
+    op->result.diff = op->diff;
+    op->result.diff_note = op->diff_note;
+    if (session)
+        memory->listener->diff(session, dap_op_result(op), memory->user);
+    dap_op_end(op);
+}
+
+/* ---- The graph ---------------------------------------------------------------------------------
+ */
+
+static int look_at(struct op *op, const struct bsk_graph *graph, const struct bsk_site *site,
+                   uint32_t group)
+{
+    struct bsk_nodes objects = { 0 };
+    struct bsk_evidence evidence = { 0 };
+    struct bsk_hold *hold = hold_of(op->tracking, site->path, site->line);
+    if (!hold)
+        return BSK_E_MEMORY;
+    int rc = bsk_graph_of_group(graph, group, &objects, NULL);
+    if (rc == BSK_OK)
+        rc = bsk_hold_look(graph, &objects, hold, &evidence, NULL);
+    bsk_nodes_free(&objects);
+    if (rc == BSK_OK)
+        rc = bsk_memory_history_evidence(op->tracking->history, site->path, site->line, &evidence,
+                                         NULL);
+    return rc;
+}
+
+static void weigh(struct op *op)
+{
+    const unsigned char *dump = NULL;
+    size_t size = 0;
+    struct bsk_error err = { 0 };
+    struct bsk_site sites[SUSPECTS_MAX];
+    size_t count = suspects_of(op->diff, sites);
+    int rc = bsk_answer_dump(op->answer, &dump, &size, &err);
+    if (rc == BSK_OK)
+        rc = bsk_graph_read(dump, size, &op->graph, &err);
+    for (size_t i = 0; rc == BSK_OK && i < count; i++)
+        look_at(op, op->graph, &sites[i], (uint32_t)i); /* one that fails is without evidence */
+    bsk_graph_free(op->graph);
+    op->graph = NULL;
+    if (rc != BSK_OK) {
+        snprintf(op->diff_note, sizeof(op->diff_note), "%s", err.message);
+        return;
+    }
+    bsk_memory_diff_free(op->diff);
+    op->diff = NULL;
+    op->rc = bsk_memory_history_diff(op->tracking->history, op->from, op->to, &op->diff, &op->err);
+}
+
+static void on_graph(void *user, int rc, struct bsk_answer *answer, const struct bsk_error *err)
+{
+    struct op *op = user;
+    bsk_answer_free(op->answer);
+    op->answer = answer;
+    if (rc == BSK_OK) {
+        dap_op_work(op, weigh, tell);
+        return;
+    }
+    /* The diff stands without it. */
+    snprintf(op->diff_note, sizeof(op->diff_note), "what holds it was not looked at: %.400s",
+             err->message);
+    tell(op);
+}
+
+static void ask_graph(struct op *op)
+{
+    struct tracking *tracking = op->tracking;
+    struct member *member = tracking->member;
+    struct bsk_site sites[SUSPECTS_MAX];
+    struct bsk_references_wish wish = { .sites = sites };
+    struct bsk_buffer arguments = { 0 };
+    wish.site_count = suspects_of(op->diff, sites);
+    /* It can only speak of now: of the newest snapshot, once. */
+    if (wish.site_count == 0 || !member || tracking->state != TRACKING_RUNS ||
+        op->diff->to != tracking->last_number || tracking->evidence_of == tracking->last_number ||
+        bsk_references_arguments(&wish, &arguments, NULL) != BSK_OK) {
+        bsk_buffer_free(&arguments);
+        tell(op);
+        return;
+    }
+    tracking->evidence_of = tracking->last_number;
+    struct bsk_job job = { .source = bsk_script_references,
+                           .arguments = bsk_buffer_text(&arguments),
+                           .timeout_ms = EVIDENCE_MS };
+    member->channel->call(member->channel, &job, on_graph, op);
+    bsk_buffer_free(&arguments);
+}
+
+/* ---- Growth ------------------------------------------------------------------------------------
+ */
+
+static void compare(struct op *op)
+{
+    op->rc = bsk_memory_history_diff(op->tracking->history, op->from, op->to, &op->diff, &op->err);
+}
+
+void dap_begin_diff(struct op *op)
+{
+    dap_op_work(op, compare, ask_graph);
+}
