@@ -5,11 +5,11 @@
 
 struct search {
     const struct bsk_graph *graph;
-    uint32_t *order;  /* when a node was met, from 1; 0: not yet */
-    uint32_t *low;    /* the earliest node on the stack that it reaches */
-    uint32_t *next;   /* the edge to go next, and once it is done: UINT32_MAX when off the stack */
-    uint32_t *way;    /* nodes that are being looked into */
-    uint32_t *stack;  /* nodes without a component yet */
+    uint32_t *order; /* when a node was met, from 1; 0: not yet */
+    uint32_t *low;   /* the earliest node on the stack that it reaches */
+    uint32_t *next;  /* the edge to go next, and once it is done: UINT32_MAX when off the stack */
+    uint32_t *way;   /* nodes that are being looked into */
+    uint32_t *stack; /* nodes without a component yet */
     uint32_t *components;
     uint32_t count, met, way_size, stack_size;
 };

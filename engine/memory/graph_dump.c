@@ -276,8 +276,8 @@ static void record_frame(struct records *records, struct frame_record *frame)
 
 static struct records frame_records(const struct dump *dump)
 {
-    return (struct records){ dump->frames,
-                             dump->frames ? dump->frames + dump->frames_size : NULL, false };
+    return (struct records){ dump->frames, dump->frames ? dump->frames + dump->frames_size : NULL,
+                             false };
 }
 
 static int number_nodes(struct bsk_graph *graph, const struct dump *dump, struct bsk_error *err)
@@ -308,7 +308,10 @@ static int number_nodes(struct bsk_graph *graph, const struct dump *dump, struct
     }
     if (rc < 0)
         return rc;
-    uint64_t count = bsk_graph_pages_number(graph);
+    uint64_t count = 0;
+    rc = bsk_graph_pages_number(graph, &count, err);
+    if (rc < 0)
+        return rc;
     if (count > BSK_GRAPH_MAX_NODES)
         return bsk_fail(err, BSK_E_LIMIT, NULL, "A graph of %llu objects is larger than %d",
                         (unsigned long long)count, BSK_GRAPH_MAX_NODES);
@@ -345,8 +348,8 @@ static void fill_nodes(struct bsk_graph *graph, const struct dump *dump)
         recent.types[i] = graph->type_count - 1;
     for (size_t i = 0; i < dump->objects.count; i++)
         fill(graph, word(&dump->objects, i),
-             quick_type(graph, &recent, word(&dump->object_types, i)),
-             word(&dump->object_sizes, i), BSK_NODE_TRACKED);
+             quick_type(graph, &recent, word(&dump->object_types, i)), word(&dump->object_sizes, i),
+             BSK_NODE_TRACKED);
     uint32_t text = quick_type(graph, &recent, word(&dump->facts, 3));
     for (size_t i = 0; i < dump->texts.count; i++)
         fill(graph, word(&dump->texts, i), text, word(&dump->text_sizes, i), 0);

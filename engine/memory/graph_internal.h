@@ -26,7 +26,7 @@ struct bsk_graph_local {
     char *name;
 };
 
-struct bsk_graph_place { /* a module or a frame */
+struct bsk_graph_place {   /* a module or a frame */
     uint32_t node, inside; /* inside: a module's dictionary; or BSK_NO_NODE */
     bool hidden, is_frame;
     uint32_t line;
@@ -39,8 +39,8 @@ struct bsk_graph_place { /* a module or a frame */
  * lie close together, so all of it fits into a processor's cache where a table of nodes would
  * not. */
 struct bsk_graph_page {
-    uint64_t key;    /* address / 4096 + 1; 0: free */
-    uint32_t base;   /* number of its first node */
+    uint64_t key;      /* address / 4096 + 1; 0: free */
+    uint32_t base;     /* number of its first node */
     uint16_t ranks[8]; /* bits set before each word */
     uint64_t bits[8];
 };
@@ -50,9 +50,9 @@ struct bsk_graph {
     uint32_t count;
     uint64_t *ids;
     uint64_t *bytes;
-    uint32_t *types; /* in `type_table` */
-    uint8_t *flags;  /* enum bsk_node_flag */
-    uint8_t *roots;  /* enum bsk_root */
+    uint32_t *types;           /* in `type_table` */
+    uint8_t *flags;            /* enum bsk_node_flag */
+    uint8_t *roots;            /* enum bsk_root */
     uint32_t *out_start, *out; /* out_start[n] .. out_start[n + 1] */
     uint32_t *in_start, *in;
     uint32_t *parent, *distance;
@@ -94,6 +94,7 @@ int bsk_graph_components(const struct bsk_graph *graph, uint32_t *components, ui
 int bsk_graph_pages_make(struct bsk_graph *graph, struct bsk_error *err);
 /* Fails with BSK_E_FORMAT (no address: not a multiple of 8), BSK_E_MEMORY. */
 int bsk_graph_pages_add(struct bsk_graph *graph, uint64_t id, struct bsk_error *err);
-uint64_t bsk_graph_pages_number(struct bsk_graph *graph); /* gives the nodes their numbers */
+/* Gives the nodes their numbers. Fails with BSK_E_MEMORY. */
+int bsk_graph_pages_number(struct bsk_graph *graph, uint64_t *out_count, struct bsk_error *err);
 
 #endif

@@ -59,13 +59,32 @@ int bsk_graph_pages_add(struct bsk_graph *graph, uint64_t id, struct bsk_error *
     return BSK_OK;
 }
 
-uint64_t bsk_graph_pages_number(struct bsk_graph *graph)
+struct page_place {
+    uint64_t key;
+    size_t slot;
+};
+
+static int by_key(const void *a, const void *b)
 {
+    uint64_t left = ((const struct page_place *)a)->key;
+    uint64_t right = ((const struct page_place *)b)->key;
+    return (left > right) - (left < right);
+}
+
+/* By address: objects that were made together are looked at together. */
+int bsk_graph_pages_number(struct bsk_graph *graph, uint64_t *out_count, struct bsk_error *err)
+{
+    struct page_place *places = malloc((graph->page_count + 1) * sizeof(*places));
+    if (!places)
+        return bsk_fail(err, BSK_E_MEMORY, NULL, "Out of memory for a graph");
+    size_t used = 0;
+    for (size_t i = 0; i < graph->page_slots; i++)
+        if (graph->pages[i].key != 0)
+            places[used++] = (struct page_place){ graph->pages[i].key, i };
+    qsort(places, used, sizeof(*places), by_key);
     uint64_t count = 0;
-    for (size_t i = 0; i < graph->page_slots; i++) {
-        struct bsk_graph_page *page = &graph->pages[i];
-        if (page->key == 0)
-            continue;
+    for (size_t i = 0; i < used; i++) {
+        struct bsk_graph_page *page = &graph->pages[places[i].slot];
         page->base = (uint32_t)count;
         uint16_t rank = 0;
         for (int word = 0; word < 8; word++) {
@@ -74,7 +93,9 @@ uint64_t bsk_graph_pages_number(struct bsk_graph *graph)
         }
         count += rank;
     }
-    return count;
+    free(places);
+    *out_count = count;
+    return BSK_OK;
 }
 
 uint32_t bsk_graph_find(const struct bsk_graph *graph, uint64_t id)

@@ -13,7 +13,7 @@ struct walk {
 static void add_root(struct walk *walk, uint32_t node, enum bsk_root root)
 {
     struct bsk_graph *graph = walk->graph;
-    if (node == BSK_NO_NODE || graph->flags[node] & BSK_NODE_HIDDEN ||
+    if (node == BSK_NO_NODE || !bsk_graph_visible(graph, node) ||
         graph->distance[node] != UINT32_MAX)
         return;
     graph->roots[node] = (uint8_t)root;
@@ -28,7 +28,7 @@ static void walk_on(struct walk *walk)
         uint32_t node = walk->queue[walk->first++];
         for (uint32_t i = graph->out_start[node]; i < graph->out_start[node + 1]; i++) {
             uint32_t to = graph->out[i];
-            if (graph->distance[to] != UINT32_MAX || graph->flags[to] & BSK_NODE_HIDDEN)
+            if (graph->distance[to] != UINT32_MAX || !bsk_graph_visible(graph, to))
                 continue;
             graph->distance[to] = graph->distance[node] + 1;
             graph->parent[to] = node;

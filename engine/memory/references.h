@@ -6,13 +6,13 @@
  *
  *   1. bsk_references_arguments() -> a job with bsk_script_references; its dump -> bsk_graph_read()
  *   2. bsk_graph_of_type() or bsk_graph_of_group() -> bsk_references_make()
- *   3. bsk_references_label_arguments() -> a job with bsk_script_labels; its answer's text ->
+ *   3. bsk_references_label_arguments() -> a job with bsk_script_references; its answer's text ->
  *      bsk_references_label()
  *   4. bsk_references_json() for viewers, bsk_references_text() for a console
  *
  * and for one node later, while the program still stands:
  *
- *   5. bsk_references_inspect_arguments() -> a job with bsk_script_labels; its answer's text ->
+ *   5. bsk_references_inspect_arguments() -> a job with bsk_script_references; its answer's text ->
  *      bsk_references_inspect_json(); BSK_E_STATE "it is gone" when the object is not there.
  *
  * Nothing here runs the program's code but repr(), and that only where `repr` is given: the caller
@@ -28,12 +28,13 @@
 #include "engine/base/error.h"
 #include "engine/base/json.h"
 #include "engine/memory/graph.h"
+#include "engine/memory/scripts.h"
 
 enum { BSK_REFERENCES_MAX_NODES = 200 };
 
-/* The scripts, as a channel runs them. */
-extern const char bsk_script_references[];
-extern const char bsk_script_labels[];
+/* The one script; its arguments say which of the steps it is to do. It runs as a job of scripts.h,
+ * and under channel.h as well (both find what they need in it). */
+extern const struct bsk_script bsk_script_references;
 
 struct bsk_site {
     const char *path; /* as tracemalloc has it */
