@@ -42,37 +42,45 @@ static void write_begin(struct bsk_buffer *out, const char *function, uint64_t n
                       job->max_dump_bytes ? job->max_dump_bytes : BSK_DUMP_MAX_BYTES);
 }
 
-void bsk_script_start(struct bsk_buffer *out, uint64_t number, const struct bsk_job *job,
+void bsk_inject_start(struct bsk_buffer *out, uint64_t number, const struct bsk_job *job,
                       uint32_t wait_ms, bool with_prelude)
 {
     write_begin(out, "start", number, job, with_prelude);
     bsk_buffer_printf(out, ", %.3f))\n", wait_ms / 1e3);
 }
 
-void bsk_script_run(struct bsk_buffer *out, uint64_t number, const struct bsk_job *job,
+void bsk_inject_run(struct bsk_buffer *out, uint64_t number, const struct bsk_job *job,
                     bool with_prelude)
 {
     write_begin(out, "run", number, job, with_prelude);
     bsk_buffer_text_append(out, "))\n");
 }
 
-void bsk_script_fetch(struct bsk_buffer *out, uint64_t number, uint32_t wait_ms)
+void bsk_inject_fetch(struct bsk_buffer *out, uint64_t number, uint32_t wait_ms)
 {
     bsk_buffer_text_append(out, find_home);
     bsk_buffer_printf(out, "_answer(_home.fetch(%" PRIu64 ", %.3f))\n", number, wait_ms / 1e3);
 }
 
-void bsk_script_piece(struct bsk_buffer *out, uint64_t number, uint64_t offset, size_t size)
+void bsk_inject_piece(struct bsk_buffer *out, uint64_t number, uint64_t offset, size_t size)
 {
     bsk_buffer_text_append(out, find_home);
     bsk_buffer_printf(out, "_answer(_home.piece(%" PRIu64 ", %" PRIu64 ", %zu))\n", number, offset,
                       size);
 }
 
-void bsk_script_drop(struct bsk_buffer *out, uint64_t number)
+void bsk_inject_drop(struct bsk_buffer *out, uint64_t number)
 {
     bsk_buffer_text_append(out, find_home);
     bsk_buffer_printf(out, "_answer(_home.drop(%" PRIu64 ") or b'')\n", number);
+}
+
+void bsk_inject_leave(struct bsk_buffer *out)
+{
+    bsk_buffer_text_append(out, find_home);
+    bsk_buffer_text_append(out, "if hasattr(_home, 'start'):\n"
+                                "    _home.leave()\n"
+                                "_answer(b'')\n");
 }
 
 /* ---- What comes back ---------------------------------------------------------------------------

@@ -15,15 +15,17 @@
 
 /* Begins the job `number` and waits at most `wait_ms` for its end. Without the prelude it answers
  * BSK_JOB_NO_PRELUDE where that has never been: then send it once with it. */
-void bsk_script_start(struct bsk_buffer *out, uint64_t number, const struct bsk_job *job,
+void bsk_inject_start(struct bsk_buffer *out, uint64_t number, const struct bsk_job *job,
                       uint32_t wait_ms, bool with_prelude);
 /* The same on the thread that executes it, to its end. */
-void bsk_script_run(struct bsk_buffer *out, uint64_t number, const struct bsk_job *job,
+void bsk_inject_run(struct bsk_buffer *out, uint64_t number, const struct bsk_job *job,
                     bool with_prelude);
-void bsk_script_fetch(struct bsk_buffer *out, uint64_t number, uint32_t wait_ms);
+void bsk_inject_fetch(struct bsk_buffer *out, uint64_t number, uint32_t wait_ms);
 /* Answers up to `size` bytes of the dump from `offset` on. */
-void bsk_script_piece(struct bsk_buffer *out, uint64_t number, uint64_t offset, size_t size);
-void bsk_script_drop(struct bsk_buffer *out, uint64_t number);
+void bsk_inject_piece(struct bsk_buffer *out, uint64_t number, uint64_t offset, size_t size);
+void bsk_inject_drop(struct bsk_buffer *out, uint64_t number);
+/* Takes the prelude out of the target again, and the module with it when nothing else is there. */
+void bsk_inject_leave(struct bsk_buffer *out);
 
 enum bsk_job_stage {
     BSK_JOB_NO_PRELUDE,

@@ -3,6 +3,7 @@
 # Nothing here may call what the program could have replaced: modules of C are taken, not those around
 # them, and nothing that is not loaded already or part of the interpreter is imported.
 
+_before = set(globals()) - {'_sys', '_home', '__builtins__'}
 __builtins__ = dict(
     (name, value)
     for name, value in _sys.modules['builtins'].__dict__.items()
@@ -338,3 +339,17 @@ def drop(number):
     job = jobs.pop(number, None)
     if job is not None:
         job.close()
+
+
+def leave():
+    """Takes all this out again; a job that runs goes on to its end."""
+    for number in list(jobs):
+        drop(number)
+    home, modules = _home.__dict__, _sys.modules
+    for name in _prelude:
+        home.pop(name, None)
+    if not home.keys() - {'__name__', '__doc__', '__package__', '__loader__', '__spec__'}:
+        modules.pop('_basilisk', None)  # nobody else has anything there
+
+
+_prelude = set(globals()) - _before

@@ -286,12 +286,14 @@ static void on_stopped(void *state)
 {
     struct dap_commands *commands = state;
     dap_profiling_on_stopped(commands->profiling, commands->session);
+    dap_memory_on_stopped(commands->memory, commands->session);
 }
 
 static void on_continued(void *state)
 {
     struct dap_commands *commands = state;
     dap_profiling_on_continued(commands->profiling, commands->session);
+    dap_memory_on_continued(commands->memory, commands->session);
 }
 
 static bool on_ending(void *state)

@@ -32,13 +32,20 @@ static void on_snapshot(struct dap_session *session, const struct dap_memory_res
         dap_say_memory_table(session, result);
 }
 
+static void on_nothing(struct dap_session *session, const struct dap_memory_result *result,
+                       void *user)
+{
+    (void)session, (void)result, (void)user;
+}
+
 static void on_changed(struct dap_session *session, void *user)
 {
     dap_send_status(session, user);
 }
 
-const struct dap_memory_listener dap_memory_listener = { .snapshot = on_snapshot,
-                                                         .changed = on_changed };
+const struct dap_memory_listener dap_memory_listener = {
+    .snapshot = on_snapshot, .diff = on_nothing, .census = on_nothing, .changed = on_changed
+};
 
 /* ---- What was asked ----------------------------------------------------------------------------
  */

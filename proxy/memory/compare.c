@@ -138,7 +138,7 @@ static void ask_graph(struct op *op)
         return;
     }
     tracking->evidence_of = tracking->last_number;
-    struct bsk_job job = { .source = bsk_script_references,
+    struct bsk_job job = { .source = bsk_script_references.source,
                            .arguments = bsk_buffer_text(&arguments),
                            .timeout_ms = EVIDENCE_MS };
     member->channel->call(member->channel, &job, on_graph, op);

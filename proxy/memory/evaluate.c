@@ -130,7 +130,7 @@ static void on_dropped(void *user, int rc, const char *text, size_t bytes,
 static void drop(struct evaluate *evaluate, uint64_t number)
 {
     struct bsk_buffer script = { 0 };
-    bsk_script_drop(&script, number);
+    bsk_inject_drop(&script, number);
     if (evaluate->session && !script.failed) {
         evaluate->references++;
         dap_session_run(evaluate->session, bsk_buffer_text(&script), DROP_MS, on_dropped, evaluate);
@@ -148,7 +148,7 @@ static void begin(struct evaluate *evaluate, bool with_prelude)
                            .arguments = call->arguments,
                            .max_dump_bytes = call->max_dump_bytes };
     struct bsk_buffer script = { 0 };
-    bsk_script_start(&script, call->number, &job, FIRST_WAIT_MS, with_prelude);
+    bsk_inject_start(&script, call->number, &job, FIRST_WAIT_MS, with_prelude);
     run(evaluate, &script, on_report);
 }
 
@@ -158,7 +158,7 @@ static void on_timer(uv_timer_t *timer)
     struct bsk_buffer script = { 0 };
     if (!evaluate->busy)
         return;
-    bsk_script_fetch(&script, evaluate->calls->number, NEXT_WAIT_MS);
+    bsk_inject_fetch(&script, evaluate->calls->number, NEXT_WAIT_MS);
     run(evaluate, &script, on_report);
 }
 
@@ -205,7 +205,7 @@ static void next_piece(struct evaluate *evaluate)
         deliver(evaluate);
         return;
     }
-    bsk_script_piece(&script, evaluate->calls->number, have, PIECE_BYTES);
+    bsk_inject_piece(&script, evaluate->calls->number, have, PIECE_BYTES);
     run(evaluate, &script, on_piece);
 }
 

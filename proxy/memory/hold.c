@@ -68,7 +68,7 @@ static void ask_labels(struct op *op)
         dap_op_end(op);
         return;
     }
-    struct bsk_job job = { .source = bsk_script_labels,
+    struct bsk_job job = { .source = bsk_script_references.source,
                            .arguments = bsk_buffer_text(&arguments),
                            .timeout_ms = LABELS_MS };
     dap_op_run(op, &job, on_labels);
@@ -163,7 +163,7 @@ static void ask_graph(struct op *op)
         dap_op_end(op);
         return;
     }
-    struct bsk_job job = { .source = bsk_script_references,
+    struct bsk_job job = { .source = bsk_script_references.source,
                            .arguments = bsk_buffer_text(&arguments),
                            .timeout_ms = GRAPH_MS };
     dap_op_run(op, &job, on_dump);
@@ -382,7 +382,7 @@ void dap_begin_inspect(struct op *op)
         dap_op_end(op);
         return;
     }
-    struct bsk_job job = { .source = bsk_script_labels,
+    struct bsk_job job = { .source = bsk_script_references.source,
                            .arguments = bsk_buffer_text(&arguments),
                            .timeout_ms = LABELS_MS };
     dap_op_run(op, &job, inspected);

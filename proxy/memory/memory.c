@@ -344,6 +344,86 @@ void dap_memory_snapshot(struct dap_memory *memory, struct dap_session *session,
         submit(dap_op_new(tracking, session, dap_begin_snapshot, done, user));
 }
 
+void dap_memory_diff(struct dap_memory *memory, struct dap_session *session, const char *session_id,
+                     uint32_t from, uint32_t to, dap_memory_fn *done, void *user)
+{
+    struct tracking *tracking = dap_tracking_of(memory, session, session_id, done, user);
+    struct op *op = tracking ? dap_op_new(tracking, session, dap_begin_diff, done, user) : NULL;
+    if (!op)
+        return;
+    op->from = from;
+    op->to = to;
+    submit(op);
+}
+
+static char *copy_of(const char *text)
+{
+    return text ? strdup(text) : NULL;
+}
+
+void dap_memory_references(struct dap_memory *memory, struct dap_session *session,
+                           const char *session_id, const struct dap_memory_wish *wish,
+                           dap_memory_fn *done, void *user)
+{
+    struct tracking *tracking = dap_tracking_of(memory, session, session_id, done, user);
+    struct op *op =
+        tracking ? dap_op_new(tracking, session, dap_begin_references, done, user) : NULL;
+    if (!op)
+        return;
+    op->type = copy_of(wish->either ? wish->either : wish->type);
+    op->either = copy_of(wish->either);
+    op->expression = copy_of(wish->expression);
+    op->path = copy_of(wish->path);
+    op->line = wish->line;
+    submit(op);
+}
+
+void dap_memory_inspect(struct dap_memory *memory, struct dap_session *session,
+                        const char *session_id, uint32_t graph, uint64_t id, dap_memory_fn *done,
+                        void *user)
+{
+    struct tracking *tracking = dap_tracking_of(memory, session, session_id, done, user);
+    struct op *op = tracking ? dap_op_new(tracking, session, dap_begin_inspect, done, user) : NULL;
+    if (!op)
+        return;
+    op->graph_number = graph;
+    op->id = id;
+    submit(op);
+}
+
+void dap_memory_collect(struct dap_memory *memory, struct dap_session *session,
+                        const char *session_id, dap_memory_fn *done, void *user)
+{
+    struct tracking *tracking = dap_tracking_of(memory, session, session_id, done, user);
+    if (tracking)
+        submit(dap_op_new(tracking, session, dap_begin_collect, done, user));
+}
+
+void dap_memory_objects(struct dap_memory *memory, struct dap_session *session,
+                        const char *session_id, dap_memory_fn *done, void *user)
+{
+    struct tracking *tracking = dap_tracking_of(memory, session, session_id, done, user);
+    if (tracking)
+        submit(dap_op_new(tracking, session, dap_begin_objects, done, user));
+}
+
+static void turn(struct dap_memory *memory, struct dap_session *session)
+{
+    struct member *member = dap_member_of(memory, session);
+    if (member)
+        member->turns++;
+}
+
+void dap_memory_on_stopped(struct dap_memory *memory, struct dap_session *session)
+{
+    turn(memory, session);
+}
+
+void dap_memory_on_continued(struct dap_memory *memory, struct dap_session *session)
+{
+    turn(memory, session);
+}
+
 void dap_memory_stop(struct dap_memory *memory, struct dap_session *session, const char *session_id,
                      dap_memory_fn *done, void *user)
 {

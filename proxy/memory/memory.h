@@ -124,7 +124,7 @@ void dap_memory_stop(struct dap_memory *memory, struct dap_session *session, con
 
 /* What the session hears of the debuggee; see struct dap_extension. */
 void dap_memory_on_ready(struct dap_memory *memory, struct dap_session *session);
-void dap_memory_on_stopped(struct dap_memory *memory, struct dap_session *session, int64_t thread);
+void dap_memory_on_stopped(struct dap_memory *memory, struct dap_session *session);
 void dap_memory_on_continued(struct dap_memory *memory, struct dap_session *session);
 bool dap_memory_on_ending(struct dap_memory *memory, struct dap_session *session);
 

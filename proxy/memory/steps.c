@@ -11,6 +11,10 @@ void dap_tracking_release(struct tracking *tracking)
         return;
     struct dap_memory *memory = tracking->memory;
     bsk_memory_history_free(tracking->history);
+    dap_holds_free(tracking);
+    for (size_t i = 0; i < KEPT_GRAPHS; i++)
+        bsk_references_free(tracking->graphs[i].references);
+    free(tracking->visits);
     free(tracking);
     if (--memory->references == 0)
         free(memory);
@@ -71,6 +75,13 @@ void dap_op_end(struct op *op)
     bsk_buffer_free(&op->said);
     bsk_memory_diff_free(op->diff);
     bsk_memory_snapshot_free(op->snapshot);
+    bsk_graph_free(op->graph);
+    bsk_references_free(op->references);
+    bsk_buffer_free(&op->text);
+    free(op->type);
+    free(op->expression);
+    free(op->path);
+    free(op->either);
     free(op);
     dap_op_begin_next(tracking);
     dap_tracking_release(tracking);

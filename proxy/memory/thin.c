@@ -1,37 +1,63 @@
-/* Until the room engine/memory is whole. */
-#include "engine/memory/growth.h"
-#include <stdlib.h>
-struct bsk_memory_history {
-    uint32_t last;
-};
-struct bsk_memory_history *bsk_memory_history_new(void)
+/* Until the rooms below are whole. */
+#include "engine/export/heapprofile.h"
+#include "engine/memory/budget.h"
+#include "engine/memory/evidence.h"
+#include "engine/memory/references.h"
+
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+struct bsk_memory_budget bsk_memory_budget_for(pid_t pid, const struct bsk_memory_budget *asked)
 {
-    return calloc(1, sizeof(struct bsk_memory_history));
+    return (struct bsk_memory_budget){ BSK_BUDGET_MS, BSK_BUDGET_BYTES };
 }
-void bsk_memory_history_free(struct bsk_memory_history *history)
+int bsk_heapprofile_file(const struct bsk_memory_snapshot *snapshot,
+                         const struct bsk_profile *profile, const char *path, struct bsk_error *err)
 {
-    free(history);
+    return bsk_fail(err, BSK_E_UNSUPPORTED, NULL, "no heapprofile yet");
 }
-uint32_t bsk_memory_history_last(const struct bsk_memory_history *history)
+int bsk_hold_look(const struct bsk_graph *graph, const struct bsk_nodes *objects,
+                  struct bsk_hold *hold, struct bsk_evidence *out_evidence, struct bsk_error *err)
 {
-    return history->last;
+    return bsk_fail(err, BSK_E_UNSUPPORTED, NULL, "not yet");
 }
-bool bsk_memory_history_growth(const struct bsk_memory_history *history,
-                               const struct bsk_memory_snapshot *snapshot,
-                               const struct bsk_memory_site *site, int64_t *a, int64_t *b)
+const struct bsk_script bsk_script_references = { "references", "", "" };
+int bsk_references_arguments(const struct bsk_references_wish *wish, struct bsk_buffer *out,
+                             struct bsk_error *err)
 {
-    (void)history;
-    (void)snapshot;
-    (void)site;
-    (void)a;
-    (void)b;
-    return false;
+    return bsk_fail(err, BSK_E_UNSUPPORTED, NULL, "not yet");
 }
-void bsk_memory_diff_free(struct bsk_memory_diff *diff)
+int bsk_references_make(const struct bsk_graph *graph, const struct bsk_nodes *targets,
+                        const char *title, uint32_t max_nodes, struct bsk_references **out_refs,
+                        struct bsk_error *err)
 {
-    (void)diff;
+    return bsk_fail(err, BSK_E_UNSUPPORTED, NULL, "not yet");
 }
-void bsk_memory_snapshot_free(struct bsk_memory_snapshot *snapshot)
+void bsk_references_free(struct bsk_references *refs)
 {
-    (void)snapshot;
 }
+int bsk_references_label_arguments(const struct bsk_references *refs, bool repr,
+                                   struct bsk_buffer *out, struct bsk_error *err)
+{
+    return bsk_fail(err, BSK_E_UNSUPPORTED, NULL, "not yet");
+}
+int bsk_references_label(struct bsk_references *refs, const char *answer, size_t size,
+                         struct bsk_error *err)
+{
+    return bsk_fail(err, BSK_E_UNSUPPORTED, NULL, "not yet");
+}
+int bsk_references_inspect_arguments(const struct bsk_references *refs, uint64_t id, bool repr,
+                                     struct bsk_buffer *out, struct bsk_error *err)
+{
+    return bsk_fail(err, BSK_E_UNSUPPORTED, NULL, "not yet");
+}
+int bsk_references_inspect_json(const struct bsk_references *refs, uint64_t id, const char *answer,
+                                size_t size, struct bsk_json *json, struct bsk_error *err)
+{
+    return bsk_fail(err, BSK_E_UNSUPPORTED, NULL, "not yet");
+}
+void bsk_references_json(const struct bsk_references *refs, uint32_t number, struct bsk_json *json)
+{
+}
+void bsk_references_text(const struct bsk_references *refs, uint32_t width, struct bsk_buffer *out)
+{
+}
+void bsk_memory_snapshot_explain(struct bsk_memory_snapshot *snapshot, const char *root) { }
