@@ -18,6 +18,18 @@ const struct dap_command dap_command_table[] = {
       "track the program's memory, from now on", dap_ask_memory_start, dap_say_memory_start },
     { "basilisk.memory.snapshot", "/memsnap", "/memsnap", "take a numbered snapshot of it",
       dap_ask_memory_snapshot, dap_say_memory_snapshot },
+    { "basilisk.memory.diff", "/memdiff", "/memdiff [A B]",
+      "what grew between two snapshots, and how likely it leaks", dap_ask_memory_diff,
+      dap_say_memory_diff },
+    { "basilisk.memory.references", "/memrefs", "/memrefs [type or expression]",
+      "what holds it alive; alone: the likeliest leak", dap_ask_memory_references,
+      dap_say_memory_references },
+    { "basilisk.memory.inspect", NULL, NULL, "one node of a reference graph, at the same stop",
+      dap_ask_memory_inspect, NULL },
+    { "basilisk.memory.gcCollect", "/memgc", "/memgc", "collect garbage, say what was freed",
+      dap_ask_memory_collect, dap_say_memory_collect },
+    { "basilisk.memory.objects", "/memobjects", "/memobjects", "live objects by type",
+      dap_ask_memory_objects, dap_say_memory_objects },
     { "basilisk.memory.stop", "/memstop", "/memstop", "stop tracking memory", dap_ask_memory_stop,
       dap_say_memory_stop },
     { "basilisk.processes", "/processes", "/processes",
@@ -45,7 +57,7 @@ static const struct dap_command *command_of_text(const char *text, const char **
     size_t bytes = strcspn(text, spaces);
     for (size_t i = 0; i < dap_command_count; i++) {
         const char *console = dap_command_table[i].console;
-        if (strlen(console) == bytes && strncmp(console, text, bytes) == 0) {
+        if (console && strlen(console) == bytes && strncmp(console, text, bytes) == 0) {
             *out_rest = text + bytes + strspn(text + bytes, spaces);
             return &dap_command_table[i];
         }
@@ -253,7 +265,7 @@ static bool on_completions(void *state, const char *text, struct json_object *ta
     bool any = false;
     for (size_t i = 0; i < dap_command_count; i++) {
         const struct dap_command *command = &dap_command_table[i];
-        if (!bsk_starts_with(command->console, text))
+        if (!command->console || !bsk_starts_with(command->console, text))
             continue;
         struct json_object *target = json_object_new_object();
         json_object_object_add(target, "label", json_object_new_string(command->console));

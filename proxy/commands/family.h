@@ -34,7 +34,7 @@ struct dap_question {
 
 struct dap_command {
     const char *request; /* "basilisk.profiler.start" */
-    const char *console; /* "/profile" */
+    const char *console; /* "/profile"; NULL with the next two: not asked for in the console */
     const char *usage;   /* "/profile [preset or Hz]" */
     const char *does;    /* one line */
     /* `arguments` may be NULL; each takes over `question`. */
@@ -84,6 +84,21 @@ void dap_ask_memory_stop(struct dap_question *question, struct json_object *argu
 void dap_say_memory_start(struct dap_question *question, const char *rest);
 void dap_say_memory_snapshot(struct dap_question *question, const char *rest);
 void dap_say_memory_stop(struct dap_question *question, const char *rest);
+/* NULL when there is none; false, and refused, when it is no text. */
+bool dap_memory_session_of(struct dap_question *question, struct json_object *arguments,
+                           const char **out_id);
+
+/* memory_asks.c */
+void dap_ask_memory_diff(struct dap_question *question, struct json_object *arguments);
+void dap_ask_memory_references(struct dap_question *question, struct json_object *arguments);
+void dap_ask_memory_inspect(struct dap_question *question, struct json_object *arguments);
+void dap_ask_memory_collect(struct dap_question *question, struct json_object *arguments);
+void dap_ask_memory_objects(struct dap_question *question, struct json_object *arguments);
+void dap_say_memory_diff(struct dap_question *question, const char *rest);
+void dap_say_memory_references(struct dap_question *question, const char *rest);
+void dap_say_memory_collect(struct dap_question *question, const char *rest);
+void dap_say_memory_objects(struct dap_question *question, const char *rest);
+
 /* The key `memory` of the configuration: true, or the arguments of start. */
 void dap_configure_memory(struct dap_commands *commands, struct json_object *value);
 extern const struct dap_memory_listener dap_memory_listener;

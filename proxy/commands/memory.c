@@ -29,13 +29,22 @@ static void on_snapshot(struct dap_session *session, const struct dap_memory_res
     (void)user;
     send_event(session, "snapshot", dap_memory_snapshot_body(result));
     if (result->by_itself)
-        dap_say_memory_table(session, result);
+        dap_say_snapshot_table(session, result);
 }
 
-static void on_nothing(struct dap_session *session, const struct dap_memory_result *result,
-                       void *user)
+static void on_diff(struct dap_session *session, const struct dap_memory_result *result, void *user)
 {
-    (void)session, (void)result, (void)user;
+    (void)user;
+    send_event(session, "diff", dap_memory_diff_body(result));
+    if (result->by_itself)
+        dap_say_diff_table(session, result);
+}
+
+static void on_census(struct dap_session *session, const struct dap_memory_result *result,
+                      void *user)
+{
+    (void)user;
+    send_event(session, "census", dap_memory_objects_body(result));
 }
 
 static void on_changed(struct dap_session *session, void *user)
@@ -44,7 +53,7 @@ static void on_changed(struct dap_session *session, void *user)
 }
 
 const struct dap_memory_listener dap_memory_listener = {
-    .snapshot = on_snapshot, .diff = on_nothing, .census = on_nothing, .changed = on_changed
+    .snapshot = on_snapshot, .diff = on_diff, .census = on_census, .changed = on_changed
 };
 
 /* ---- What was asked ----------------------------------------------------------------------------
@@ -123,8 +132,8 @@ static int parse_options(struct json_object *arguments, struct dap_session *warn
 }
 
 /* NULL when there is none; false, and refused, when it is no text. */
-static bool session_of(struct dap_question *question, struct json_object *arguments,
-                       const char **out_id)
+bool dap_memory_session_of(struct dap_question *question, struct json_object *arguments,
+                           const char **out_id)
 {
     struct json_object *id = NULL;
     *out_id = NULL;
@@ -171,7 +180,7 @@ static void taken(void *user, int rc, const struct dap_memory_result *result,
         return;
     }
     if (session && question->from_console)
-        dap_say_memory_table(session, result);
+        dap_say_snapshot_table(session, result);
     snprintf(words, sizeof(words), "Snapshot %u", result->snapshot->number);
     dap_question_answer(question, dap_memory_snapshot_body(result), words);
 }
@@ -220,7 +229,7 @@ void dap_say_memory_start(struct dap_question *question, const char *rest)
 void dap_ask_memory_snapshot(struct dap_question *question, struct json_object *arguments)
 {
     const char *id;
-    if (session_of(question, arguments, &id))
+    if (dap_memory_session_of(question, arguments, &id))
         dap_memory_snapshot(question->commands->memory, question->commands->session, id, taken,
                             question);
 }
@@ -234,7 +243,7 @@ void dap_say_memory_snapshot(struct dap_question *question, const char *rest)
 void dap_ask_memory_stop(struct dap_question *question, struct json_object *arguments)
 {
     const char *id;
-    if (session_of(question, arguments, &id))
+    if (dap_memory_session_of(question, arguments, &id))
         dap_memory_stop(question->commands->memory, question->commands->session, id, stopped,
                         question);
 }

@@ -2,7 +2,10 @@
 #include "proxy/commands/family.h"
 #include "proxy/commands/memory_words.h"
 
+#include "engine/base/json.h"
+
 #include <stdio.h>
+#include <string.h>
 
 static void add_uint(struct json_object *object, const char *key, uint64_t value)
 {
@@ -122,5 +125,159 @@ struct json_object *dap_memory_snapshot_body(const struct dap_memory_result *res
         json_object_array_add(sites, site_object(result, &snapshot->sites[i]));
     json_object_object_add(body, "sites", sites);
     json_object_object_add(body, "types", types_array(snapshot));
+    return body;
+}
+
+static struct json_object *stack_array(const struct bsk_memory_frame *frames, uint32_t count)
+{
+    struct json_object *stack = json_object_new_array();
+    for (uint32_t i = 0; i < count; i++) {
+        struct json_object *frame = json_object_new_object();
+        dap_add_text(frame, "path", frames[i].path);
+        add_uint(frame, "line", frames[i].line);
+        dap_add_text(frame, "function", frames[i].function ? frames[i].function : "");
+        json_object_array_add(stack, frame);
+    }
+    return stack;
+}
+
+static struct json_object *leak_object(const struct bsk_leak *leak)
+{
+    struct json_object *row = json_object_new_object();
+    dap_add_text(row, "path", leak->path);
+    add_uint(row, "line", leak->line);
+    dap_add_text(row, "function", leak->function ? leak->function : "");
+    if (leak->text && leak->text[0])
+        dap_add_text(row, "text", leak->text);
+    add_int(row, "growthBytes", leak->growth_bytes);
+    add_int(row, "growthCount", leak->growth_count);
+    add_uint(row, "bytes", leak->bytes);
+    add_uint(row, "count", leak->count);
+    add_int(row, "confidence", leak->confidence);
+    dap_add_text(row, "band", bsk_leak_band_name(leak->band));
+    struct json_object *reasons = json_object_new_array();
+    for (int i = 0; i < 3; i++) {
+        struct json_object *holder = json_object_new_object();
+        if (!leak->reasons[i][0]) {
+            json_object_put(holder);
+            continue;
+        }
+        dap_add_text(holder, "text", leak->reasons[i]);
+        json_object_array_add(reasons, json_object_get(json_object_object_get(holder, "text")));
+        json_object_put(holder);
+    }
+    json_object_object_add(row, "reasons", reasons);
+    if (leak->user_path &&
+        (leak->user_line != leak->line || strcmp(leak->user_path, leak->path) != 0)) {
+        dap_add_text(row, "userPath", leak->user_path);
+        add_uint(row, "userLine", leak->user_line);
+    }
+    if (leak->stack_count > 1) {
+        json_object_object_add(row, "stack", stack_array(leak->stack, leak->stack_count));
+        dap_add_text(row, "stackFrom", "traced");
+    }
+    if (leak->evidence.holder[0])
+        dap_add_text(row, "holder", leak->evidence.holder);
+    return row;
+}
+
+struct json_object *dap_memory_diff_body(const struct dap_memory_result *result)
+{
+    const struct bsk_memory_diff *diff = result->diff;
+    struct json_object *body = json_object_new_object();
+    dap_add_text(body, "sessionId", result->session_id);
+    add_uint(body, "from", diff->from);
+    add_uint(body, "to", diff->to);
+    add_int(body, "tracedGrowthBytes", diff->traced_growth);
+    add_int(body, "rssGrowthBytes", diff->rss_growth);
+    add_seconds(body, "workSeconds", diff->work_s);
+    struct json_object *leaks = json_object_new_array();
+    for (size_t i = 0; i < diff->leak_count && i < BSK_DIFF_LEAKS; i++)
+        json_object_array_add(leaks, leak_object(&diff->leaks[i]));
+    json_object_object_add(body, "leaks", leaks);
+    struct json_object *types = json_object_new_array();
+    for (size_t i = 0; i < diff->type_count; i++) {
+        struct json_object *row = json_object_new_object();
+        dap_add_text(row, "type", diff->types[i].name);
+        add_int(row, "growthCount", diff->types[i].growth_count);
+        add_int(row, "growthBytes", diff->types[i].growth_bytes);
+        add_uint(row, "count", diff->types[i].count);
+        add_uint(row, "bytes", diff->types[i].bytes);
+        json_object_array_add(types, row);
+    }
+    json_object_object_add(body, "types", types);
+    if (diff->native_note[0])
+        dap_add_text(body, "native", diff->native_note);
+    if (diff->missing[0])
+        dap_add_text(body, "missing", diff->missing);
+    if (result->diff_note && result->diff_note[0])
+        dap_add_text(body, "note", result->diff_note);
+    if (result->place) {
+        struct json_object *place = json_object_new_object();
+        dap_add_text(place, "path", result->place->path);
+        add_uint(place, "line", result->place->line);
+        json_object_object_add(body, "place", place);
+    }
+    return body;
+}
+
+struct json_object *dap_memory_collect_body(const struct dap_memory_result *result)
+{
+    const struct dap_memory_collected *collected = result->collected;
+    struct json_object *body = json_object_new_object();
+    dap_add_text(body, "sessionId", result->session_id);
+    add_uint(body, "collected", collected->collected);
+    add_uint(body, "uncollectable", collected->uncollectable);
+    add_int(body, "freedTracedBytes", collected->freed_traced_bytes);
+    add_int(body, "freedRssBytes", collected->freed_rss_bytes);
+    return body;
+}
+
+struct json_object *dap_memory_objects_body(const struct dap_memory_result *result)
+{
+    const struct bsk_memory_snapshot *snapshot = result->snapshot;
+    struct json_object *body = json_object_new_object();
+    dap_add_text(body, "sessionId", result->session_id);
+    add_seconds(body, "t", (double)snapshot->unix_ns / 1e9);
+    add_uint(body, "objects", snapshot->object_count);
+    add_uint(body, "rssBytes", snapshot->rss_bytes);
+    json_object_object_add(body, "types", types_array(snapshot));
+    if (snapshot->missing[0])
+        dap_add_text(body, "missing", snapshot->missing);
+    return body;
+}
+
+/* What engine/memory writes, taken over as a tree; NULL when out of memory. */
+static struct json_object *parsed(struct bsk_buffer *text)
+{
+    struct json_tokener *tokener = json_tokener_new_ex(256);
+    struct json_object *body = tokener && !text->failed
+                                   ? json_tokener_parse_ex(tokener, text->data, (int)text->size)
+                                   : NULL;
+    json_tokener_free(tokener);
+    bsk_buffer_free(text);
+    return body;
+}
+
+struct json_object *dap_memory_references_body(const struct dap_memory_result *result)
+{
+    struct bsk_buffer text = { 0 };
+    struct bsk_json json = { .out = &text };
+    bsk_json_begin(&json, '{');
+    bsk_json_field_text(&json, "sessionId", result->session_id);
+    bsk_references_json(result->references, result->graph, &json);
+    bsk_json_end(&json, '}');
+    return parsed(&text);
+}
+
+struct json_object *dap_memory_inspect_body(const struct dap_memory_result *result)
+{
+    struct bsk_buffer text = { 0 };
+    bsk_buffer_text_append(&text, result->inspected);
+    struct json_object *body = parsed(&text);
+    if (body && json_object_is_type(body, json_type_object)) {
+        dap_add_text(body, "sessionId", result->session_id);
+        add_uint(body, "graph", result->graph);
+    }
     return body;
 }

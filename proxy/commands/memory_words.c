@@ -1,10 +1,10 @@
 /* The family basilisk.memory.* in the console. */
 #include "proxy/commands/memory_words.h"
 
+#include "engine/memory/words.h"
 #include "proxy/commands/family.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,15 +12,9 @@ enum { SHOWN_SITES = 10, SHOWN_TYPES = 5 };
 
 void dap_size_text(char *out, size_t out_bytes, int64_t bytes, bool sign)
 {
-    static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };
-    double size = fabs((double)bytes);
-    size_t unit = 0;
-    while (size >= 999.95 && unit < 4) {
-        size /= 1000;
-        unit++;
-    }
-    const char *mark = bytes < 0 ? "-" : sign ? "+" : "";
-    snprintf(out, out_bytes, unit == 0 ? "%s%.0f %s" : "%s%.1f %s", mark, size, units[unit]);
+    char size[32];
+    bsk_bytes_text(bytes < 0 ? 0 - (uint64_t)bytes : (uint64_t)bytes, size, sizeof(size));
+    snprintf(out, out_bytes, "%s%s", bytes < 0 ? "-" : sign && bytes ? "+" : "", size);
 }
 
 void dap_count_text(char *out, size_t out_bytes, uint64_t count)
@@ -72,7 +66,7 @@ static void say_types(struct dap_session *session, const struct bsk_memory_snaps
     bsk_buffer_free(&text);
 }
 
-void dap_say_memory_table(struct dap_session *session, const struct dap_memory_result *result)
+void dap_say_snapshot_table(struct dap_session *session, const struct dap_memory_result *result)
 {
     const struct bsk_memory_snapshot *snapshot = result->snapshot;
     struct bsk_buffer text = { 0 };
@@ -104,5 +98,104 @@ void dap_say_memory_table(struct dap_session *session, const struct dap_memory_r
         bsk_buffer_printf(&text, "%s\n", result->warning);
     if (text.size > 0)
         dap_session_output(session, "console", bsk_buffer_text(&text), NULL, 0);
+    bsk_buffer_free(&text);
+}
+
+/* ---- Diff --------------------------------------------------------------------------------------
+ */
+
+static void say_leak(struct dap_session *session, const struct bsk_leak *leak)
+{
+    char growth[32], size[32], text[1200];
+    dap_size_text(growth, sizeof(growth), leak->growth_bytes, true);
+    dap_size_text(size, sizeof(size), (int64_t)leak->bytes, false);
+    const char *path = leak->user_path ? leak->user_path : leak->path;
+    uint32_t line = leak->user_path ? leak->user_line : leak->line;
+    snprintf(text, sizeof(text), "%3d %-8s %10s %10s  %.200s:%" PRIu32 "  %.200s\n",
+             leak->confidence, bsk_leak_band_name(leak->band), growth, size,
+             dap_short_path(session, path), line, leak->text ? leak->text : "");
+    dap_session_output(session, "console", text, path[0] == '/' ? path : NULL, line);
+    for (int i = 0; i < 3; i++) {
+        if (!leak->reasons[i][0])
+            continue;
+        snprintf(text, sizeof(text), "%36s%s\n", "", leak->reasons[i]);
+        dap_session_output(session, "console", text, NULL, 0);
+    }
+}
+
+void dap_say_diff_table(struct dap_session *session, const struct dap_memory_result *result)
+{
+    const struct bsk_memory_diff *diff = result->diff;
+    struct bsk_buffer text = { 0 };
+    char traced[32], rss[32];
+    dap_size_text(traced, sizeof(traced), diff->traced_growth, true);
+    dap_size_text(rss, sizeof(rss), diff->rss_growth, true);
+    bsk_buffer_printf(&text, "Memory from snapshot %" PRIu32 " to %" PRIu32, diff->from, diff->to);
+    if (result->place)
+        bsk_buffer_printf(&text, ", both at %.200s:%" PRIu32,
+                          dap_short_path(session, result->place->path), result->place->line);
+    bsk_buffer_printf(&text, ": %s traced, %s of the process, in %.2f s of CPU time\n", traced, rss,
+                      diff->work_s);
+    if (diff->leak_count == 0)
+        bsk_buffer_text_append(&text, "No line has grown.\n");
+    else
+        bsk_buffer_text_append(&text, "leak? (0 to 100)  growth       size  allocated at\n");
+    dap_session_output(session, "console", bsk_buffer_text(&text), NULL, 0);
+    bsk_buffer_clear(&text);
+    for (size_t i = 0; i < diff->leak_count && i < SHOWN_SITES; i++)
+        say_leak(session, &diff->leaks[i]);
+    if (diff->type_count > 0)
+        bsk_buffer_text_append(&text, "More objects of: ");
+    for (size_t i = 0; i < diff->type_count && i < SHOWN_TYPES; i++)
+        bsk_buffer_printf(&text, "%s%.80s (%+" PRId64 ")", i ? ", " : "", diff->types[i].name,
+                          diff->types[i].growth_count);
+    if (diff->type_count > 0)
+        bsk_buffer_text_append(&text, "\n");
+    if (diff->native_note[0])
+        bsk_buffer_printf(&text, "%s\n", diff->native_note);
+    if (diff->missing[0])
+        bsk_buffer_printf(&text, "%s\n", diff->missing);
+    if (result->diff_note && result->diff_note[0])
+        bsk_buffer_printf(&text, "%s\n", result->diff_note);
+    if (text.size > 0)
+        dap_session_output(session, "console", bsk_buffer_text(&text), NULL, 0);
+    bsk_buffer_free(&text);
+}
+
+/* ---- Objects and references --------------------------------------------------------------------
+ */
+
+void dap_say_objects_table(struct dap_session *session, const struct dap_memory_result *result)
+{
+    const struct bsk_memory_snapshot *snapshot = result->snapshot;
+    struct bsk_buffer text = { 0 };
+    char count[32], size[32];
+    enum { SHOWN = 20 };
+    dap_count_text(count, sizeof(count), snapshot->object_count);
+    bsk_buffer_printf(&text, "%s objects that the collector tracks (no str, bytes, int, float)\n",
+                      count);
+    bsk_buffer_printf(&text, "%12s %10s  type\n", "objects", "size");
+    for (size_t i = 0; i < snapshot->type_count && i < SHOWN; i++) {
+        const struct bsk_memory_type *type = &snapshot->types[i];
+        dap_count_text(count, sizeof(count), type->count);
+        dap_size_text(size, sizeof(size), (int64_t)type->bytes, false);
+        bsk_buffer_printf(&text, "%12s %10s  %.200s\n", count, snapshot->has_type_bytes ? size : "",
+                          type->name);
+    }
+    if (snapshot->type_count > SHOWN)
+        bsk_buffer_printf(&text, "and %zu types more\n", snapshot->type_count - SHOWN);
+    if (snapshot->missing[0])
+        bsk_buffer_printf(&text, "%s\n", snapshot->missing);
+    dap_session_output(session, "console", bsk_buffer_text(&text), NULL, 0);
+    bsk_buffer_free(&text);
+}
+
+void dap_say_references_tree(struct dap_session *session, const struct dap_memory_result *result)
+{
+    struct bsk_buffer text = { 0 };
+    bsk_references_text(result->references, 0, &text);
+    if (text.size > 0 && text.data[text.size - 1] != '\n')
+        bsk_buffer_text_append(&text, "\n");
+    dap_session_output(session, "console", bsk_buffer_text(&text), NULL, 0);
     bsk_buffer_free(&text);
 }

@@ -11,9 +11,17 @@
 /* Bodies as docs/protocol has them; the caller owns them. */
 struct json_object *dap_memory_start_body(const struct dap_memory_result *result);
 struct json_object *dap_memory_snapshot_body(const struct dap_memory_result *result);
+struct json_object *dap_memory_diff_body(const struct dap_memory_result *result);
+struct json_object *dap_memory_references_body(const struct dap_memory_result *result);
+struct json_object *dap_memory_inspect_body(const struct dap_memory_result *result);
+struct json_object *dap_memory_collect_body(const struct dap_memory_result *result);
+struct json_object *dap_memory_objects_body(const struct dap_memory_result *result);
 
 /* Tables, as output events that can be clicked. */
-void dap_say_memory_table(struct dap_session *session, const struct dap_memory_result *result);
+void dap_say_snapshot_table(struct dap_session *session, const struct dap_memory_result *result);
+void dap_say_diff_table(struct dap_session *session, const struct dap_memory_result *result);
+void dap_say_objects_table(struct dap_session *session, const struct dap_memory_result *result);
+void dap_say_references_tree(struct dap_session *session, const struct dap_memory_result *result);
 
 /* "1.2 MB"; with a sign: "+1.2 MB". */
 void dap_size_text(char *out, size_t out_bytes, int64_t bytes, bool sign);

@@ -67,8 +67,10 @@ static struct json_object *status_body(struct dap_session *session, const struct
     for (size_t i = 0; i < dap_command_count; i++) {
         struct json_object *row = json_object_new_object();
         dap_add_text(row, "request", dap_command_table[i].request);
-        dap_add_text(row, "console", dap_command_table[i].console);
-        dap_add_text(row, "usage", dap_command_table[i].usage);
+        if (dap_command_table[i].console) {
+            dap_add_text(row, "console", dap_command_table[i].console);
+            dap_add_text(row, "usage", dap_command_table[i].usage);
+        }
         dap_add_text(row, "description", dap_command_table[i].does);
         json_object_array_add(commands, row);
     }
@@ -92,9 +94,11 @@ static void status_words(struct bsk_buffer *out, const struct dap_commands *comm
     if (dap_memory_running(commands->memory, commands->session, &facts))
         bsk_buffer_printf(out, "Memory of process %d is tracked, %u snapshots\n", (int)facts.pid,
                           bsk_memory_history_last(facts.history));
-    for (size_t i = 0; i < dap_command_count; i++)
-        bsk_buffer_printf(out, "  %-26s %s\n", dap_command_table[i].usage,
-                          dap_command_table[i].does);
+    for (size_t i = 0; i < dap_command_count; i++) {
+        if (dap_command_table[i].console)
+            bsk_buffer_printf(out, "  %-29s %s\n", dap_command_table[i].usage,
+                              dap_command_table[i].does);
+    }
 }
 
 static void answer_status(struct dap_question *question)

@@ -60,4 +60,6 @@ void bsk_references_json(const struct bsk_references *refs, uint32_t number, str
 void bsk_references_text(const struct bsk_references *refs, uint32_t width, struct bsk_buffer *out)
 {
 }
-void bsk_memory_snapshot_explain(struct bsk_memory_snapshot *snapshot, const char *root) { }
+void bsk_memory_snapshot_explain(struct bsk_memory_snapshot *snapshot, const char *root)
+{
+}
