@@ -5,15 +5,6 @@
 #include "engine/memory/references.h"
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
-struct bsk_memory_budget bsk_memory_budget_for(pid_t pid, const struct bsk_memory_budget *asked)
-{
-    return (struct bsk_memory_budget){ BSK_BUDGET_MS, BSK_BUDGET_BYTES };
-}
-int bsk_heapprofile_file(const struct bsk_memory_snapshot *snapshot,
-                         const struct bsk_profile *profile, const char *path, struct bsk_error *err)
-{
-    return bsk_fail(err, BSK_E_UNSUPPORTED, NULL, "no heapprofile yet");
-}
 int bsk_hold_look(const struct bsk_graph *graph, const struct bsk_nodes *objects,
                   struct bsk_hold *hold, struct bsk_evidence *out_evidence, struct bsk_error *err)
 {
@@ -58,8 +49,5 @@ void bsk_references_json(const struct bsk_references *refs, uint32_t number, str
 {
 }
 void bsk_references_text(const struct bsk_references *refs, uint32_t width, struct bsk_buffer *out)
-{
-}
-void bsk_memory_snapshot_explain(struct bsk_memory_snapshot *snapshot, const char *root)
 {
 }

@@ -278,6 +278,14 @@ def remove():
 
 def call(here):
     """One of the five calls (scripts.h); answers marshalled bytes."""
+    began = time.clock_gettime(time.CLOCK_THREAD_CPUTIME_ID)
+    try:
+        return _call(here)
+    finally:
+        modules['cpu'] = modules.get('cpu', 0.0) - began + time.clock_gettime(time.CLOCK_THREAD_CPUTIME_ID)
+
+
+def _call(here):
     op = here['_op']
     if op == 'begin':
         return _begin(here)
