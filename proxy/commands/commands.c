@@ -168,11 +168,13 @@ static struct dap_group *new_group(uv_loop_t *loop)
     if (!group)
         return NULL;
     group->profiling = dap_profiling_new(loop, &dap_profiler_listener, group);
-    group->memory = dap_memory_new(loop, &dap_memory_listener, group);
-    if (group->profiling && group->memory)
+    group->memory = group->profiling
+                        ? dap_memory_new(loop, &dap_memory_listener,
+                                         dap_profiling_diagnostics(group->profiling), group)
+                        : NULL;
+    if (group->memory)
         return group;
-    free(group->profiling);
-    free(group->memory);
+    dap_profiling_free(group->profiling);
     free(group);
     return NULL;
 }
@@ -207,8 +209,8 @@ static void on_close(void *state)
     struct dap_session *session = commands->session;
     struct dap_group *group = commands->group;
     commands->session = NULL;
-    dap_profiling_leave(commands->profiling, session);
     dap_memory_leave(commands->memory, session);
+    dap_profiling_leave(commands->profiling, session);
     commands->profiling = NULL;
     commands->memory = NULL;
     commands->group = NULL;

@@ -1,6 +1,9 @@
 /* A diff: what grew, and, where it can be asked, what the reference graph says to that. */
 #include "proxy/memory/inside.h"
 
+#include "engine/base/json.h"
+#include "engine/findings/memory.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,14 +54,42 @@ static size_t suspects_of(const struct bsk_memory_diff *diff, struct bsk_site ou
 /* ---- The end -----------------------------------------------------------------------------------
  */
 
+static void say_diagnostics(struct op *op, struct dap_session *session)
+{
+    struct dap_memory *memory = op->tracking->memory;
+    const char **paths = calloc(op->diff->leak_count + 1, sizeof(*paths));
+    /* Only while it is tracked: afterwards nobody would take them away again. */
+    if (!paths || op->tracking->state != TRACKING_RUNS || op->is_last) {
+        free(paths);
+        return;
+    }
+    if (!memory->sources)
+        memory->sources = bsk_source_cache_new();
+    size_t count = bsk_memory_finding_paths(op->diff, paths);
+    dap_diagnostics_begin(memory->diagnostics, op->tracking);
+    for (size_t i = 0; i < count; i++) {
+        struct bsk_buffer list = { 0 };
+        struct bsk_json json = { .out = &list };
+        bsk_memory_findings_write(memory->sources, op->diff, paths[i], &json);
+        if (!list.failed && paths[i][0] == '/')
+            dap_diagnostics_say(memory->diagnostics, session, op->tracking, paths[i], list.data,
+                                list.size);
+        bsk_buffer_free(&list);
+    }
+    dap_diagnostics_end(memory->diagnostics, session, op->tracking);
+    free(paths);
+}
+
 static void tell(struct op *op)
 {
     const struct dap_memory *memory = op->tracking->memory;
     struct dap_session *session = dap_memory_audience(op->tracking);
     op->result.diff = op->diff;
     op->result.diff_note = op->diff_note;
-    if (session)
+    if (session) {
+        say_diagnostics(op, session);
         memory->listener->diff(session, dap_op_result(op), memory->user);
+    }
     dap_op_end(op);
 }
 

@@ -2,6 +2,7 @@
 #ifndef DAP_MEMORY_INSIDE_H
 #define DAP_MEMORY_INSIDE_H
 
+#include "engine/findings/source.h"
 #include "engine/inject/channel.h"
 #include "engine/memory/evidence.h"
 #include "engine/memory/job.h"
@@ -67,6 +68,8 @@ struct dap_memory {
     uv_loop_t *loop;
     const struct dap_memory_listener *listener;
     void *user;
+    struct dap_diagnostics *diagnostics;
+    struct bsk_source_cache *sources; /* NULL until it is needed; a worker's while a diff runs */
     struct member *members;
     struct tracking *trackings; /* oldest first */
     unsigned references;        /* members, trackings */
@@ -120,6 +123,7 @@ struct op {
 };
 
 /* memory.c */
+void dap_memory_release(struct dap_memory *memory);
 struct member *dap_member_of(struct dap_memory *memory, const struct dap_session *session);
 /* NULL, and `done` told, when there is none such. */
 struct tracking *dap_tracking_of(struct dap_memory *memory, struct dap_session *session,

@@ -26,7 +26,7 @@ void dap_memory_fail_at_once(dap_memory_fn *done, void *user, enum bsk_code code
  */
 
 struct dap_memory *dap_memory_new(uv_loop_t *loop, const struct dap_memory_listener *listener,
-                                  void *user)
+                                  struct dap_diagnostics *diagnostics, void *user)
 {
     struct dap_memory *memory = calloc(1, sizeof(*memory));
     if (!memory)
@@ -34,7 +34,16 @@ struct dap_memory *dap_memory_new(uv_loop_t *loop, const struct dap_memory_liste
     memory->loop = loop;
     memory->listener = listener;
     memory->user = user;
+    memory->diagnostics = diagnostics;
     return memory;
+}
+
+void dap_memory_release(struct dap_memory *memory)
+{
+    if (--memory->references > 0)
+        return;
+    bsk_source_cache_free(memory->sources);
+    free(memory);
 }
 
 struct member *dap_member_of(struct dap_memory *memory, const struct dap_session *session)
@@ -90,6 +99,8 @@ void dap_tracking_ended(struct tracking *tracking)
     tracking->state = TRACKING_ENDED;
     struct dap_session *session = dap_memory_audience(tracking);
     if (session)
+        dap_diagnostics_clear(tracking->memory->diagnostics, session, tracking);
+    if (session)
         tracking->memory->listener->changed(session, tracking->memory->user);
 }
 
@@ -107,6 +118,7 @@ void dap_memory_leave(struct dap_memory *memory, struct dap_session *session)
                 op->session = op->session == session ? NULL : op->session;
             if (tracking->member != member)
                 continue;
+            dap_diagnostics_clear(memory->diagnostics, session, tracking);
             tracking->state = TRACKING_ENDED;
             tracking->member = NULL;
         }
@@ -122,8 +134,7 @@ void dap_memory_leave(struct dap_memory *memory, struct dap_session *session)
             drop_tracking(memory, memory->trackings);
         memory->references--;
     }
-    if (--memory->references == 0)
-        free(memory);
+    dap_memory_release(memory);
 }
 
 /* ---- Which one ---------------------------------------------------------------------------------

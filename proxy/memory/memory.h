@@ -20,6 +20,7 @@
 #include "engine/memory/growth.h"
 #include "engine/memory/references.h"
 #include "engine/memory/snapshot.h"
+#include "proxy/profiling/diagnostics.h"
 #include "proxy/session/session.h"
 
 #include <uv.h>
@@ -84,9 +85,10 @@ struct dap_memory_listener {
     void (*changed)(struct dap_session *session, void *user);
 };
 
-/* `listener` must outlive it. NULL when out of memory. */
+/* `listener` must outlive it; `diagnostics` is not used once the last session has left. NULL when
+ * out of memory. */
 struct dap_memory *dap_memory_new(uv_loop_t *loop, const struct dap_memory_listener *listener,
-                                  void *user);
+                                  struct dap_diagnostics *diagnostics, void *user);
 void dap_memory_join(struct dap_memory *memory, struct dap_session *session);
 void dap_memory_leave(struct dap_memory *memory, struct dap_session *session);
 

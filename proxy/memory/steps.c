@@ -16,8 +16,7 @@ void dap_tracking_release(struct tracking *tracking)
         bsk_references_free(tracking->graphs[i].references);
     free(tracking->visits);
     free(tracking);
-    if (--memory->references == 0)
-        free(memory);
+    dap_memory_release(memory);
 }
 
 void dap_op_begin_next(struct tracking *tracking)
