@@ -234,7 +234,8 @@ void dap_op_script(struct op *op, const struct bsk_script *script,
     struct bsk_memory_job_how how = { .pid = op->tracking->pid,
                                       .wait_ms = CALL_WAIT_MS,
                                       .give_up_ms = GIVE_UP_MS,
-                                      .max_dump_bytes = BSK_DUMP_MAX_BYTES };
+                                      .max_dump_bytes = BSK_DUMP_MAX_BYTES,
+                                      .stopped = op_is_stopped(op) };
     bsk_memory_job_free(op->job);
     op->job = NULL;
     op->job_result = NULL;

@@ -3,7 +3,8 @@
 # It runs jobs (snapshot.py and so on), one at a time, each on a thread of its own, and keeps what a
 # job has dumped until it is fetched. It touches nothing of the program's and runs none of its code:
 # no import statement, no print, no class (which would be garbage), no lock of the program's.
-# `self` (this module), `home` (that of sys.modules), `lib` (importlib's globals), `sys` and `version` are there before this text runs.
+# `self` (this module), `home` (that of sys.modules), `lib` (importlib's globals), `sys` and `version`
+# are there before this text runs.
 
 _builtin = type(len)
 
@@ -193,6 +194,8 @@ def _run(job, code, options, later):
         job['result'] = None
         e = None
     names = code = options = None
+    if job['quiet']:
+        gc.enable()
     del _of_thread[thread.get_ident()]
     job['seconds'] = now() - job['began']
     try:
@@ -221,8 +224,10 @@ def _begin(here):
     job = _job = {
         'nonce': nonce, 'state': 'running', 'result': None, 'error': '', 'fd': -1, 'opened': False,
         'dump': 0, 'kept': [], 'began': now(), 'seconds': 0.0, 'cpu': 0.0, 'dropped': False,
+        'quiet': here['_quiet'],
         'lock': _new_lock() if _new_lock is not None else None,
     }
+    here['_quiet'] = False  # the job's thread puts the collector on again
     code = compile(here['_source'], '<basilisk>', 'exec')
     later = here.get('_later')
     arguments = (job, code, here['_options'], later)
