@@ -255,8 +255,6 @@ class _Job:
 
 def _execute(job, source, arguments):
     begun, used = _time.monotonic_ns(), _time.thread_time_ns()
-    job.gc_enabled = gc.isenabled()
-    gc.disable()
     names = None
     try:
         try:
@@ -304,18 +302,28 @@ def _execute(job, source, arguments):
 exec(compile('def _bootstrap(execute, *rest):\n    execute(*rest)\n', '<basilisk>/threading.py', 'exec'))
 
 
+def _begin(max_bytes):
+    """The collector is off from here on: what it calls is the program's, and at a breakpoint that would
+    wait for ever for a lock of a thread that stands."""
+    enabled = gc.isenabled()
+    gc.disable()
+    job = _Job(max_bytes)
+    job.gc_enabled = enabled
+    return job
+
+
 def start(number, source, arguments, max_bytes, wait):
     """Begins a job, waits for at most `wait` seconds, and says how it stands; what was not fetched is dropped."""
     for other in [other for other in jobs if jobs[other].state != 'running']:
         drop(other)
-    job = jobs[number] = _Job(max_bytes)
+    job = jobs[number] = _begin(max_bytes)
     _start_thread(_bootstrap, (_execute, job, source, arguments))
     return fetch(number, wait)
 
 
 def run(number, source, arguments, max_bytes):
     """The same on this thread, where nothing waits for it."""
-    job = jobs[number] = _Job(max_bytes)
+    job = jobs[number] = _begin(max_bytes)
     _bootstrap(_execute, job, source, arguments)
     return fetch(number, 0)
 

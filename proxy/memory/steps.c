@@ -228,6 +228,12 @@ static void pump(struct op *op)
         dap_op_end(op);
 }
 
+static bool op_is_stopped(const struct op *op)
+{
+    const struct member *member = op->tracking->member;
+    return member && dap_session_debuggee(member->session)->stopped;
+}
+
 void dap_op_script(struct op *op, const struct bsk_script *script,
                    struct bsk_script_options *options, void (*next)(struct op *op))
 {
