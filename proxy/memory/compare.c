@@ -161,7 +161,7 @@ static void ask_graph(struct op *op)
     struct bsk_buffer arguments = { 0 };
     wish.site_count = suspects_of(op->diff, sites);
     /* It can only speak of now: of the newest snapshot, once. */
-    if (wish.site_count == 0 || !member || tracking->state != TRACKING_RUNS ||
+    if (wish.site_count == 0 || op->is_last || !member || tracking->state != TRACKING_RUNS ||
         op->diff->to != tracking->last_number || tracking->evidence_of == tracking->last_number ||
         bsk_references_arguments(&wish, &arguments, NULL) != BSK_OK) {
         bsk_buffer_free(&arguments);

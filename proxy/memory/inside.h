@@ -60,8 +60,10 @@ struct tracking {
     uint32_t next_graph;
     struct place_visit *visits; /* where it stopped with autopilot, and the snapshot of then */
     size_t visit_count;
-    struct op *ops; /* the first one is under way */
-    bool ending;    /* its last snapshot is asked for */
+    struct op *ops;   /* the first one is under way */
+    int last_fd;      /* where it leaves a last snapshot; -1 */
+    bool leaves_last; /* it will, unless it is killed */
+    bool ending;      /* its last snapshot is asked for */
 };
 
 struct dap_memory {
@@ -115,6 +117,7 @@ struct op {
     uint64_t id, turn;
     bool has_repr;
     struct dap_stop_place place;
+    unsigned looks;
     void (*after_snapshot)(struct op *op);
     struct dap_memory_collected collected;
     char heapprofile[4096 + 256], warning[512];
@@ -162,6 +165,16 @@ void dap_begin_objects(struct op *op);
 /* A snapshot: goes into the history and out as a file, then `next`. */
 void dap_take_snapshot(struct op *op, void (*next)(struct op *op));
 void dap_tell_snapshot(struct op *op);
+
+/* On a worker: what came of the snapshot script goes into the history and out as a file. */
+void dap_understand_snapshot(struct op *op, const struct bsk_memory_job_result *result);
+void dap_snapshot_options(const struct tracking *tracking, struct bsk_script_options *options);
+
+/* last.c */
+void dap_last_open(struct tracking *tracking);
+void dap_last_close(struct tracking *tracking);
+void dap_last_options(const struct tracking *tracking, struct bsk_script_options *options);
+void dap_begin_last(struct op *op);
 
 /* compare.c */
 void dap_begin_diff(struct op *op);

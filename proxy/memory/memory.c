@@ -222,6 +222,7 @@ static struct tracking *new_tracking(struct dap_memory *memory, struct member *m
     snprintf(tracking->session_id, sizeof(tracking->session_id), "mem-%u", ++memory->next_id);
     name_files(tracking, dap_session_debuggee(member->session));
     memory->references++;
+    dap_last_open(tracking);
 
     unsigned kept = 1;
     struct tracking **last = &memory->trackings;
@@ -293,8 +294,24 @@ void dap_memory_on_ready(struct dap_memory *memory, struct dap_session *session)
         submit(op);
 }
 
-/* The last snapshot, while there is still somebody to take it of. */
-static void after_last(struct op *op)
+static void end_of_program(struct op *op);
+
+/* What grew till then. */
+static void after_last_snapshot(struct op *op)
+{
+    struct tracking *tracking = op->tracking;
+    struct op *diff = op->rc == BSK_OK && tracking->last_number > 1
+                          ? dap_op_new(tracking, NULL, dap_begin_diff, NULL, NULL)
+                          : NULL;
+    if (!diff) {
+        end_of_program(op);
+        return;
+    }
+    diff->by_itself = diff->is_last = true;
+    diff->after = end_of_program;
+}
+
+static void end_of_program(struct op *op)
 {
     struct tracking *tracking = op->tracking;
     struct member *member = tracking->member;
@@ -318,11 +335,11 @@ bool dap_memory_on_ending(struct dap_memory *memory, struct dap_session *session
                     "The program ended before its memory could be tracked");
         return false;
     }
-    struct op *op = dap_op_new(tracking, session, dap_begin_snapshot, NULL, NULL);
+    struct op *op = dap_op_new(tracking, session, dap_begin_last, NULL, NULL);
     if (!op)
         return false;
     op->by_itself = op->is_last = true;
-    op->after = after_last;
+    op->after = after_last_snapshot;
     submit(op);
     member->must_release = tracking->state != TRACKING_ENDED; /* else it is over already */
     return member->must_release;

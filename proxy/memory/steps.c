@@ -12,6 +12,7 @@ void dap_tracking_release(struct tracking *tracking)
     struct dap_memory *memory = tracking->memory;
     bsk_memory_history_free(tracking->history);
     dap_holds_free(tracking);
+    dap_last_close(tracking);
     for (size_t i = 0; i < KEPT_GRAPHS; i++)
         bsk_references_free(tracking->graphs[i].references);
     free(tracking->visits);

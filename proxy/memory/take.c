@@ -20,6 +20,7 @@ static void started(struct op *op)
     const struct bsk_value *value = op->job_result->value;
     const struct bsk_value *python = bsk_value_field(value, "python");
     tracking->foreign = bsk_value_is_true(value, "foreign");
+    tracking->leaves_last = bsk_value_is_true(value, "last");
     tracking->pid = (pid_t)bsk_value_integer(value, "pid", 0);
     tracking->options.frames = (uint32_t)bsk_value_integer(value, "frames", 1);
     if (python && python->kind == BSK_VALUE_LIST && python->count == 3)
@@ -44,7 +45,9 @@ void dap_begin_start(struct op *op)
     struct bsk_script_options options = { 0 };
     op->after = after_start;
     bsk_script_option_int(&options, "frames", op->tracking->options.frames);
-    dap_op_script(op, &bsk_script_start, &options, started);
+    dap_snapshot_options(op->tracking, &options);
+    dap_last_options(op->tracking, &options);
+    dap_op_script(op, &bsk_script_start_to_end, &options, started);
 }
 
 /* ---- Snapshot ----------------------------------------------------------------------------------
@@ -67,16 +70,16 @@ static int write_heapprofile(struct op *op)
     return BSK_OK; /* the snapshot is there all the same */
 }
 
-static void understand_snapshot(struct op *op)
+void dap_understand_snapshot(struct op *op, const struct bsk_memory_job_result *result)
 {
     struct tracking *tracking = op->tracking;
-    if (!bsk_value_is_true(op->job_result->value, "tracing")) {
+    if (!bsk_value_is_true(result->value, "tracing")) {
         op->rc =
             bsk_fail(&op->err, BSK_E_STATE, "start it again with basilisk.memory.start or /memleak",
                      "Memory is not tracked any more: the program has stopped tracemalloc");
         return;
     }
-    op->rc = bsk_memory_snapshot_new(op->job_result, &op->snapshot, &op->err);
+    op->rc = bsk_memory_snapshot_new(result, &op->snapshot, &op->err);
     if (op->rc != BSK_OK)
         return;
     op->snapshot->at_exit = op->is_last;
@@ -89,6 +92,11 @@ static void understand_snapshot(struct op *op)
         op->result.snapshot = bsk_memory_history_get(tracking->history, 0);
 }
 
+static void understand_dump(struct op *op)
+{
+    dap_understand_snapshot(op, op->job_result);
+}
+
 static void understood_snapshot(struct op *op)
 {
     op->tracking->last_number = op->result.snapshot->number;
@@ -97,17 +105,22 @@ static void understood_snapshot(struct op *op)
 
 static void dumped(struct op *op)
 {
-    dap_op_work(op, understand_snapshot, understood_snapshot);
+    dap_op_work(op, understand_dump, understood_snapshot);
+}
+
+void dap_snapshot_options(const struct tracking *tracking, struct bsk_script_options *options)
+{
+    struct bsk_memory_budget budget = bsk_memory_budget_for(tracking->pid, NULL);
+    bsk_script_option_raw(options, "census", "True");
+    bsk_script_option_int(options, "budget_ms", budget.ms);
+    bsk_script_option_int(options, "budget_bytes", (int64_t)budget.bytes);
 }
 
 void dap_take_snapshot(struct op *op, void (*next)(struct op *op))
 {
     struct bsk_script_options options = { 0 };
-    struct bsk_memory_budget budget = bsk_memory_budget_for(op->tracking->pid, NULL);
     op->after_snapshot = next;
-    bsk_script_option_raw(&options, "census", "True");
-    bsk_script_option_int(&options, "budget_ms", budget.ms);
-    bsk_script_option_int(&options, "budget_bytes", (int64_t)budget.bytes);
+    dap_snapshot_options(op->tracking, &options);
     dap_op_script(op, &bsk_script_snapshot, &options, dumped);
 }
 
