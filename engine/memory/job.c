@@ -263,7 +263,8 @@ void bsk_memory_job_answer(struct bsk_memory_job *job, int rc, const void *bytes
             job->err = *err;
         end_now(job, rc);
     } else if (job->step == STEP_DROP) {
-        if (job->asked == STEP_DROP) /* else it was cancelled meanwhile: the drop is still to come */
+        if (job->asked ==
+            STEP_DROP) /* else it was cancelled meanwhile: the drop is still to come */
             job->step = STEP_ENDED;
     } else if (job->step == STEP_PIECE) {
         on_piece(job, bytes, size);

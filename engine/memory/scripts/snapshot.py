@@ -56,6 +56,17 @@ def _dump(a, about, keeps_peak):
     return lists
 
 
+def _debugger(a):
+    """The folders that the debugger's own files lie in."""
+    folders = []
+    for name in ('debugpy', 'pydevd'):
+        module = a.sys.modules.get(name)
+        path = getattr(module, '__dict__', {}).get('__file__') if module is not None else None
+        if type(path) is str and '/' in path:
+            folders.append(path.rpartition('/')[0])
+    return folders
+
+
 def run(a, options):
     tracing = a.tracemalloc.is_tracing()
     mine = a.modules.get('tracing')
@@ -82,6 +93,7 @@ def run(a, options):
         'pid': a.posix.getpid(),
         'gc': [[g['collections'], g['collected'], g['uncollectable']] for g in a.gc.get_stats()],
         'missing': [],
+        'debugger': _debugger(a),
     }
     # How many blocks there are, at most: a block takes tracemalloc 48 bytes and more; those of up to
     # 512 bytes are pymalloc's, which counts them. 0.5 us and 160 bytes each are what a dump takes,
