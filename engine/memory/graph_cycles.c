@@ -14,10 +14,11 @@ struct search {
     uint32_t count, met, way_size, stack_size;
 };
 
-/* Modules and frames hold nearly everything and are held by it: through them all is one. */
+/* Modules, classes and frames hold nearly everything and are held by it: through them all is one.
+ */
 static bool goes(const struct bsk_graph *graph, uint32_t node)
 {
-    return (graph->flags[node] & (BSK_NODE_NAMESPACE | BSK_NODE_HIDDEN)) == 0;
+    return (graph->flags[node] & (BSK_NODE_NAMESPACE | BSK_NODE_CLASS | BSK_NODE_HIDDEN)) == 0;
 }
 
 static void enter(struct search *search, uint32_t node)

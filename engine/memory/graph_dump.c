@@ -196,7 +196,9 @@ static int read_types(struct bsk_graph *graph, const struct dump *dump, struct b
         struct bsk_graph_type *type = &graph->type_table[graph->type_count];
         type->id = record_word(&records);
         type->nominal_bytes = record_word(&records);
-        type->hidden = record_word(&records) & 1;
+        uint64_t flags = record_word(&records);
+        type->hidden = flags & 1;
+        type->of_classes = flags & 2;
         type->module = record_text(&records);
         type->name = record_text(&records);
         graph->type_count++;
@@ -338,6 +340,8 @@ static void fill(struct bsk_graph *graph, uint64_t id, uint32_t type, uint64_t b
     graph->flags[node] = (uint8_t)(flags | BSK_NODE_FILLED);
     if (graph->type_table[type].hidden)
         graph->flags[node] |= BSK_NODE_HIDDEN;
+    if (graph->type_table[type].of_classes)
+        graph->flags[node] |= BSK_NODE_CLASS;
 }
 
 static void fill_nodes(struct bsk_graph *graph, const struct dump *dump)

@@ -10,14 +10,15 @@ enum bsk_node_flag {
     BSK_NODE_LEFT_OUT = 4,
     BSK_NODE_NAMESPACE = 8, /* a module, its dictionary, a frame: holds everything, so that a cycle
                                through it says nothing */
+    BSK_NODE_CLASS = 32,    /* the same: every object refers to its class */
     BSK_NODE_FILLED = 16,   /* while the dump is read */
 };
 
 struct bsk_graph_type {
     uint64_t id;
-    uint64_t nominal_bytes; /* of an object of a fixed size */
-    uint32_t nodes;         /* that are not left out */
-    bool hidden;
+    uint64_t nominal_bytes;  /* of an object of a fixed size */
+    uint32_t nodes;          /* that are not left out */
+    bool hidden, of_classes; /* its objects are classes */
     char *module, *name;
 };
 

@@ -96,7 +96,8 @@ static int number_cycles(struct bsk_graph *graph, uint32_t *components, uint32_t
         if (numbers[component] < 2 && bsk_graph_visible(graph, node))
             numbers[component]++;
         for (uint32_t i = graph->out_start[node]; i < graph->out_start[node + 1]; i++)
-            if (graph->out[i] == node && !(graph->flags[node] & BSK_NODE_NAMESPACE))
+            if (graph->out[i] == node &&
+                !(graph->flags[node] & (BSK_NODE_NAMESPACE | BSK_NODE_CLASS)))
                 numbers[component] = 2;
     }
     for (uint32_t component = 0; component < component_count; component++)

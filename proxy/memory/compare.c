@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SUSPECTS_MAX = 32, EVIDENCE_MS = 15000 };
+enum { SUSPECTS_MAX = 32 };
 
 static struct bsk_hold *hold_of(struct tracking *tracking, const char *path, uint32_t line)
 {
@@ -40,13 +40,14 @@ void dap_holds_free(struct tracking *tracking)
 }
 
 /* The leaks that the graph is asked about: those that growth alone calls medium or more. */
-static size_t suspects_of(const struct bsk_memory_diff *diff, struct bsk_site out[SUSPECTS_MAX])
+static size_t suspects_of(const struct bsk_memory_diff *diff,
+                          struct bsk_references_site out[SUSPECTS_MAX])
 {
     size_t count = 0;
     for (size_t i = 0; i < diff->leak_count && count < SUSPECTS_MAX; i++) {
         if (diff->leaks[i].band >= BSK_LEAK_MEDIUM)
-            out[count++] =
-                (struct bsk_site){ .path = diff->leaks[i].path, .line = diff->leaks[i].line };
+            out[count++] = (struct bsk_references_site){ .path = diff->leaks[i].path,
+                                                         .line = diff->leaks[i].line };
     }
     return count;
 }
@@ -96,8 +97,8 @@ static void tell(struct op *op)
 /* ---- The graph ---------------------------------------------------------------------------------
  */
 
-static int look_at(struct op *op, const struct bsk_graph *graph, const struct bsk_site *site,
-                   uint32_t group)
+static int look_at(struct op *op, const struct bsk_graph *graph,
+                   const struct bsk_references_site *site, uint32_t group)
 {
     struct bsk_nodes objects = { 0 };
     struct bsk_evidence evidence = { 0 };
@@ -116,20 +117,17 @@ static int look_at(struct op *op, const struct bsk_graph *graph, const struct bs
 
 static void weigh(struct op *op)
 {
-    const unsigned char *dump = NULL;
-    size_t size = 0;
     struct bsk_error err = { 0 };
-    struct bsk_site sites[SUSPECTS_MAX];
+    struct bsk_references_site sites[SUSPECTS_MAX];
     size_t count = suspects_of(op->diff, sites);
-    int rc = bsk_answer_dump(op->answer, &dump, &size, &err);
-    if (rc == BSK_OK)
-        rc = bsk_graph_read(dump, size, &op->graph, &err);
+    int rc = bsk_graph_read(op->job_result->dump, op->job_result->dump_bytes, &op->graph, &err);
     for (size_t i = 0; rc == BSK_OK && i < count; i++)
         look_at(op, op->graph, &sites[i], (uint32_t)i); /* one that fails is without evidence */
     bsk_graph_free(op->graph);
     op->graph = NULL;
     if (rc != BSK_OK) {
-        snprintf(op->diff_note, sizeof(op->diff_note), "%s", err.message);
+        snprintf(op->diff_note, sizeof(op->diff_note), "what holds it is not known: %.400s",
+                 err.message);
         return;
     }
     bsk_memory_diff_free(op->diff);
@@ -137,43 +135,40 @@ static void weigh(struct op *op)
     op->rc = bsk_memory_history_diff(op->tracking->history, op->from, op->to, &op->diff, &op->err);
 }
 
-static void on_graph(void *user, int rc, struct bsk_answer *answer, const struct bsk_error *err)
+static void have_graph(struct op *op)
 {
-    struct op *op = user;
-    bsk_answer_free(op->answer);
-    op->answer = answer;
-    if (rc == BSK_OK) {
-        dap_op_work(op, weigh, tell);
-        return;
-    }
-    /* The diff stands without it. */
-    snprintf(op->diff_note, sizeof(op->diff_note), "what holds it was not looked at: %.400s",
-             err->message);
+    dap_op_work(op, weigh, tell);
+}
+
+/* The diff stands without it. */
+static void no_graph(struct op *op)
+{
+    snprintf(op->diff_note, sizeof(op->diff_note), "what holds it is not known: %.400s",
+             op->err.message);
+    op->rc = BSK_OK;
+    op->on_failure = NULL;
     tell(op);
 }
 
 static void ask_graph(struct op *op)
 {
     struct tracking *tracking = op->tracking;
-    struct member *member = tracking->member;
-    struct bsk_site sites[SUSPECTS_MAX];
+    struct bsk_references_site sites[SUSPECTS_MAX];
     struct bsk_references_wish wish = { .sites = sites };
-    struct bsk_buffer arguments = { 0 };
+    struct bsk_script_options options = { 0 };
     wish.site_count = suspects_of(op->diff, sites);
     /* It can only speak of now: of the newest snapshot, once. */
-    if (wish.site_count == 0 || op->is_last || !member || tracking->state != TRACKING_RUNS ||
-        op->diff->to != tracking->last_number || tracking->evidence_of == tracking->last_number ||
-        bsk_references_arguments(&wish, &arguments, NULL) != BSK_OK) {
-        bsk_buffer_free(&arguments);
+    if (wish.site_count == 0 || op->is_last || !tracking->member ||
+        tracking->state != TRACKING_RUNS || op->diff->to != tracking->last_number ||
+        tracking->evidence_of == tracking->last_number ||
+        bsk_references_options(&wish, &options, NULL) != BSK_OK) {
+        bsk_buffer_free(&options.text);
         tell(op);
         return;
     }
     tracking->evidence_of = tracking->last_number;
-    struct bsk_job job = { .source = bsk_script_references.source,
-                           .arguments = bsk_buffer_text(&arguments),
-                           .timeout_ms = EVIDENCE_MS };
-    member->channel->call(member->channel, &job, on_graph, op);
-    bsk_buffer_free(&arguments);
+    op->on_failure = no_graph;
+    dap_op_script(op, &bsk_script_references, &options, have_graph);
 }
 
 /* ---- Growth ------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GRAPH_MS = 30000, LABELS_MS = 15000, FRAME_MS = 5000, EXPRESSION_MS = 10000 };
+enum { FRAME_MS = 5000, EXPRESSION_MS = 10000 };
 
 static struct dap_session *session_of(const struct op *op)
 {
@@ -41,8 +41,7 @@ static void keep_graph(struct op *op)
 
 static void label(struct op *op)
 {
-    op->rc =
-        bsk_references_label(op->references, op->answer->text, op->answer->text_bytes, &op->err);
+    op->rc = bsk_references_label(op->references, op->job_result->value, &op->err);
 }
 
 static void labelled(struct op *op)
@@ -58,32 +57,24 @@ static void on_labels(struct op *op)
 
 static void ask_labels(struct op *op)
 {
-    struct bsk_buffer arguments = { 0 };
+    struct bsk_script_options options = { 0 };
     /* repr() runs the program's code: only where it stands, and still the same stop. */
     struct member *member = op->tracking->member;
     op->has_repr = op->has_repr && is_stopped(op) && member->turns == op->turn;
-    op->rc = bsk_references_label_arguments(op->references, op->has_repr, &arguments, &op->err);
-    if (op->rc != BSK_OK) {
-        bsk_buffer_free(&arguments);
-        dap_op_end(op);
+    op->rc = bsk_references_label_options(op->references, op->has_repr, &options, &op->err);
+    if (op->rc == BSK_OK) {
+        dap_op_script(op, &bsk_script_references, &options, on_labels);
         return;
     }
-    struct bsk_job job = { .source = bsk_script_references.source,
-                           .arguments = bsk_buffer_text(&arguments),
-                           .timeout_ms = LABELS_MS };
-    dap_op_run(op, &job, on_labels);
-    bsk_buffer_free(&arguments);
+    bsk_buffer_free(&options.text);
+    dap_op_end(op);
 }
 
 static void make_graph(struct op *op)
 {
-    const unsigned char *dump = NULL;
-    size_t size = 0;
     struct bsk_nodes targets = { 0 };
     char title[300];
-    op->rc = bsk_answer_dump(op->answer, &dump, &size, &op->err);
-    if (op->rc == BSK_OK)
-        op->rc = bsk_graph_read(dump, size, &op->graph, &op->err);
+    op->rc = bsk_graph_read(op->job_result->dump, op->job_result->dump_bytes, &op->graph, &op->err);
     if (op->rc != BSK_OK)
         return;
     if (op->type) {
@@ -152,22 +143,18 @@ static void on_dump(struct op *op)
 
 static void ask_graph(struct op *op)
 {
-    struct bsk_site site = { .path = op->path, .line = op->line };
+    struct bsk_references_site site = { .path = op->path, .line = op->line };
     struct bsk_references_wish wish = { .sites = &site,
                                         .site_count = op->path ? 1 : 0,
                                         .expression = op->expression != NULL };
-    struct bsk_buffer arguments = { 0 };
-    op->rc = bsk_references_arguments(&wish, &arguments, &op->err);
-    if (op->rc != BSK_OK) {
-        bsk_buffer_free(&arguments);
-        dap_op_end(op);
+    struct bsk_script_options options = { 0 };
+    op->rc = bsk_references_options(&wish, &options, &op->err);
+    if (op->rc == BSK_OK) {
+        dap_op_script(op, &bsk_script_references, &options, on_dump);
         return;
     }
-    struct bsk_job job = { .source = bsk_script_references.source,
-                           .arguments = bsk_buffer_text(&arguments),
-                           .timeout_ms = GRAPH_MS };
-    dap_op_run(op, &job, on_dump);
-    bsk_buffer_free(&arguments);
+    bsk_buffer_free(&options.text);
+    dap_op_end(op);
 }
 
 /* ---- An expression -----------------------------------------------------------------------------
@@ -258,9 +245,9 @@ static void on_frame(void *user, int rc, const char *text, size_t bytes,
     struct json_object *arguments = json_object_new_object();
     struct bsk_buffer expression = { 0 };
     bsk_buffer_printf(&expression,
-                      "(__import__('sys').modules.setdefault('_basilisk', "
-                      "type(__import__('sys'))('_basilisk')).__dict__.__setitem__('graph_target', "
-                      "[(%s\n)]) or 'basilisk')",
+                      "(setattr(__import__('sys').modules['_basilisk'].agent, 'graph_target', "
+                      "[(%s
+)]) or 'basilisk')",
                       op->expression);
     json_object_object_add(arguments, "expression",
                            json_object_new_string(bsk_buffer_text(&expression)));
@@ -344,8 +331,8 @@ static void inspected(struct op *op)
     struct kept_graph *kept = graph_of(op);
     struct bsk_json json = { .out = &op->text };
     bsk_json_begin(&json, '{');
-    op->rc = bsk_references_inspect_json(kept->references, op->id, op->answer->text,
-                                         op->answer->text_bytes, &json, &op->err);
+    op->rc = bsk_references_inspect_json(kept->references, op->id, op->job_result->value, &json,
+                                         &op->err);
     bsk_json_end(&json, '}');
     op->result.inspected = bsk_buffer_text(&op->text);
     op->result.graph = op->graph_number;
@@ -356,7 +343,7 @@ void dap_begin_inspect(struct op *op)
 {
     struct kept_graph *kept = graph_of(op);
     struct member *member = op->tracking->member;
-    struct bsk_buffer arguments = { 0 };
+    struct bsk_script_options options = { 0 };
     if (!kept) {
         dap_op_fail(op, BSK_E_STATE,
                     "basilisk.memory.references makes one, and answers with its number",
@@ -376,15 +363,11 @@ void dap_begin_inspect(struct op *op)
                         : "Not paused");
         return;
     }
-    op->rc = bsk_references_inspect_arguments(kept->references, op->id, true, &arguments, &op->err);
-    if (op->rc != BSK_OK) {
-        bsk_buffer_free(&arguments);
-        dap_op_end(op);
+    op->rc = bsk_references_inspect_options(kept->references, op->id, true, &options, &op->err);
+    if (op->rc == BSK_OK) {
+        dap_op_script(op, &bsk_script_references, &options, inspected);
         return;
     }
-    struct bsk_job job = { .source = bsk_script_references.source,
-                           .arguments = bsk_buffer_text(&arguments),
-                           .timeout_ms = LABELS_MS };
-    dap_op_run(op, &job, inspected);
-    bsk_buffer_free(&arguments);
+    bsk_buffer_free(&options.text);
+    dap_op_end(op);
 }

@@ -97,13 +97,13 @@ struct op {
     void (*work_step)(
         struct op *op); /* on a worker: touches nothing but this op and the tracking's history */
     uv_work_t work;
-    struct bsk_answer *answer;  /* of the last job; freed with the op or at the next one */
     struct bsk_memory_job *job; /* the last script of engine/memory */
     const struct bsk_memory_job_result *job_result;
     struct bsk_buffer said; /* what the debuggee answered to the job's last text */
     bool is_running;        /* which was that it is not done yet */
     uint32_t pause_ms;
     void (*after_script)(struct op *op);
+    void (*on_failure)(struct op *op); /* instead of its end; op->rc and op->err say why */
 
     /* what the kinds need */
     struct bsk_memory_snapshot *snapshot; /* until the history has it */
@@ -141,8 +141,8 @@ void dap_memory_fail_at_once(dap_memory_fn *done, void *user, enum bsk_code code
 /* NULL, and `done` told, when out of memory. It is begun when those before it have ended. */
 struct op *dap_op_new(struct tracking *tracking, struct dap_session *session,
                       void (*begin)(struct op *op), dap_memory_fn *done, void *user);
-void dap_op_run(struct op *op, const struct bsk_job *job, void (*next)(struct op *op));
-/* A script of engine/memory; `options` is freed. op->job_result is what came of it. */
+/* A script of engine/memory; `options` is freed. op->job_result is what came of it. A failure ends
+ * the operation, unless it has `on_failure`. */
 void dap_op_script(struct op *op, const struct bsk_script *script,
                    struct bsk_script_options *options, void (*next)(struct op *op));
 /* `after_ms` later, on the loop. */

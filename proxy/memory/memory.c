@@ -265,7 +265,7 @@ void dap_memory_start(struct dap_memory *memory, struct dap_session *session,
         return;
     }
     if (!member->channel)
-        member->channel = dap_evaluate_open(session, memory->loop);
+        member->channel = dap_evaluate_open(session);
     struct tracking *tracking = member->channel ? new_tracking(memory, member, options) : NULL;
     if (!tracking) {
         dap_memory_fail_at_once(done, user, BSK_E_MEMORY, NULL, "out of memory");

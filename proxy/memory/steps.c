@@ -70,7 +70,6 @@ void dap_op_end(struct op *op)
     if (op->done)
         op->done(op->user, op->rc, op->rc == BSK_OK ? dap_op_result(op) : NULL, &op->err);
     tracking->ops = op->next;
-    bsk_answer_free(op->answer);
     bsk_memory_job_free(op->job);
     bsk_buffer_free(&op->said);
     bsk_memory_diff_free(op->diff);
@@ -96,40 +95,13 @@ void dap_op_fail(struct op *op, enum bsk_code code, const char *hint, const char
 /* ---- Scripts -----------------------------------------------------------------------------------
  */
 
-static void on_answer(void *user, int rc, struct bsk_answer *answer, const struct bsk_error *err)
-{
-    struct op *op = user;
-    bsk_answer_free(op->answer);
-    op->answer = answer;
-    op->rc = rc;
-    if (rc != BSK_OK) {
-        op->err = *err;
-        dap_op_end(op);
-        return;
-    }
-    op->next_step(op);
-}
-
-void dap_op_run(struct op *op, const struct bsk_job *job, void (*next)(struct op *op))
-{
-    struct member *member = op->tracking->member;
-    if (!member || !member->channel) {
-        dap_op_fail(op, BSK_E_GONE, "start it again", "The program has ended");
-        return;
-    }
-    op->next_step = next;
-    member->channel->call(member->channel, job, on_answer, op);
-}
-
-/* ---- Scripts of engine/memory ------------------------------------------------------------------
- */
-
 enum {
     CALL_WAIT_MS =
         15,        /* debugpy's thread is kept that long at most, and most jobs are done by then */
     PAUSE_MS = 10, /* between two looks at one that is not; doubles up to */
     PAUSE_MAX_MS = 100,
     GIVE_UP_MS = 20000,
+    DUMP_MAX_BYTES = 512 << 20, /* the scripts keep to budgets well below */
 };
 
 static void pump(struct op *op);
@@ -214,7 +186,7 @@ static void pump(struct op *op)
     const char *text = bsk_memory_job_next(op->job, &timeout_ms);
     op->is_running = false;
     if (text && member) {
-        dap_session_run(member->session, text, timeout_ms, on_text, op);
+        member->channel->call(member->channel, text, timeout_ms, on_text, op);
         return;
     }
     if (text) {
@@ -225,6 +197,8 @@ static void pump(struct op *op)
     op->rc = op->job_result ? BSK_OK : op->err.code;
     if (op->job_result)
         op->after_script(op);
+    else if (op->on_failure)
+        op->on_failure(op);
     else
         dap_op_end(op);
 }
@@ -241,7 +215,7 @@ void dap_op_script(struct op *op, const struct bsk_script *script,
     struct bsk_memory_job_how how = { .pid = op->tracking->pid,
                                       .wait_ms = CALL_WAIT_MS,
                                       .give_up_ms = GIVE_UP_MS,
-                                      .max_dump_bytes = BSK_DUMP_MAX_BYTES,
+                                      .max_dump_bytes = DUMP_MAX_BYTES,
                                       .stopped = op_is_stopped(op) };
     bsk_memory_job_free(op->job);
     op->job = NULL;

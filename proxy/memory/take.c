@@ -3,7 +3,6 @@
 
 #include "engine/export/export.h"
 #include "engine/export/heapprofile.h"
-#include "engine/inject/prelude.h"
 #include "engine/memory/budget.h"
 #include "proxy/profiling/write.h"
 
@@ -218,9 +217,8 @@ static void stopped(struct op *op)
     struct member *member = op->tracking->member;
     enum { REMOVE_MS = 5000 };
     bsk_script_remove(&text);
-    bsk_inject_leave(&text);
     if (member && !text.failed)
-        dap_session_run(member->session, bsk_buffer_text(&text), REMOVE_MS, removed, op);
+        member->channel->call(member->channel, bsk_buffer_text(&text), REMOVE_MS, removed, op);
     else
         removed(op, BSK_OK, NULL, 0, NULL);
     bsk_buffer_free(&text);

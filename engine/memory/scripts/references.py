@@ -1,34 +1,31 @@
 # The program's objects and who refers to whom, for engine/memory/graph.h, and afterwards the words for the few that are
-# shown (labels, repr, one node's inside). What this script finds in its globals: engine/inject/channel.h.
+# shown (labels, repr, one node's inside). A job as engine/memory/scripts.h has them.
 #
 # Nothing here runs the program's own code: no __repr__, __eq__, __hash__, __getattr__, __sizeof__ or property of a
-# class that it has written; repr() only where the arguments say so. All that is long is one call into C each, made on
+# class that it has written; repr() only where the options say so. All that is long is one call into C each, made on
 # lists that hold the objects: whatever other threads do meanwhile, no address is used twice.
-import gc
-import sys
-from itertools import chain, compress, count, filterfalse, repeat
 
-_is_array_ours = 'array' not in sys.modules
-from array import array
 
-if _is_array_ours:
-    sys.modules.pop('array', None)
-del _is_array_ours
+def _setup(a):
+    """The names that all functions here share; run() takes them away again."""
+    struct = a.modules.get('_struct')
+    if struct is None:
+        struct = a.modules['_struct'] = a.load('_struct')
+    tools, operator = a.itertools, a.operator
+    globals().update(gc=a.gc, sys=a.sys, posix=a.posix, pack=struct.pack, agent=a,
+                     chain=tools.chain, compress=tools.compress, count=tools.count,
+                     filterfalse=tools.filterfalse, repeat=tools.repeat,
+                     is_=operator.is_, is_not=operator.is_not, not_=operator.not_,
+                     _MINOR=a.sys.version_info[1], _Module=type(a.sys), _Frame=type(a.sys._getframe()),
+                     _dict_of_module=type(a.sys).__dict__['__dict__'].__get__)
 
-import posix
-from _operator import is_, is_not, not_
 
-_Module = type(sys)
-_Function = type(lambda: 0)
+_Function = type(_setup)
 _Getset = type(_Function.__dict__['__code__'])
 _Member = type(_Function.__dict__['__closure__'])
 _Method = type(object.__dict__['__sizeof__'])
-_Wrapper = type(object.__dict__['__init__'])
-_Frame = type(sys._getframe())
 _mro_of = type.__dict__['__mro__'].__get__
 _dict_of_type = type.__dict__['__dict__'].__get__
-_dict_of_module = _Module.__dict__['__dict__'].__get__
-_MINOR = sys.version_info[1]
 _DEBUGGERS = ('pydevd', '_pydev', 'pydev_ipython', 'pydevconsole')  # how names of its modules begin
 
 
@@ -49,53 +46,47 @@ def _text(value):
 # --- addresses ----------------------------------------------------------------------------------------------------------
 
 
-class _Memory:
+def _open_memory():
     """Our own memory as a file: a list's addresses come out of it 20 times faster than through id()."""
-
-    def __init__(self):
-        self.fd = -1
-        try:
-            self.fd = posix.open('/proc/self/mem', posix.O_RDONLY | posix.O_CLOEXEC)
-        except OSError:
-            pass
-
-    def words(self, address, number):
-        """`number` words, or None. A wrong address is an error of the read, never of the program."""
-        if self.fd < 0 or number <= 0:
-            return None
-        try:
-            found = posix.pread(self.fd, number * 8, address)
-        except (OSError, OverflowError):
-            return None
-        return memoryview(found).cast('Q') if len(found) == number * 8 else None
-
-    def close(self):
-        if self.fd >= 0:
-            posix.close(self.fd)
-            self.fd = -1
+    try:
+        return posix.open('/proc/self/mem', posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return -1
 
 
-def _write_ids(out, memory, values):
+def _words(memory, address, number):
+    """`number` words at an address, or None. A wrong address is an error of the read, never of the program."""
+    if memory < 0 or number <= 0:
+        return None
+    try:
+        found = posix.pread(memory, number * 8, address)
+    except (OSError, OverflowError):
+        return None
+    return memoryview(found).cast('Q') if len(found) == number * 8 else None
+
+
+def _write_ids(memory, values):
     """The addresses of all objects in a list, in its order."""
     number = len(values)
     if not number:
         return
-    place = memory.words(id(values) + list.__basicsize__ - 16, 1)  # ob_item
+    place = _words(memory, id(values) + list.__basicsize__ - 16, 1)  # ob_item
     if place is not None:
         place = place[0]
-        first, last = memory.words(place, 1), memory.words(place + (number - 1) * 8, 1)
+        first, last = _words(memory, place, 1), _words(memory, place + (number - 1) * 8, 1)
         if first is not None and last is not None and first[0] == id(values[0]) and last[0] == id(values[-1]):
             done, end = 0, number * 8
             buffer = memoryview(bytearray(1 << 18))
             while done < end:
-                got = posix.preadv(memory.fd, [buffer[:end - done]], place + done)
+                got = posix.preadv(memory, [buffer[:end - done]], place + done)
                 if got <= 0:
                     raise OSError('/proc/self/mem')
-                out.write(buffer[:got])
+                agent.write(buffer[:got])
                 done += got
             return
     for start in range(0, number, 1 << 16):
-        out.write(array('Q', map(id, values[start:start + (1 << 16)])))
+        part = values[start:start + (1 << 16)]
+        agent.write(pack('<%dQ' % len(part), *map(id, part)))
 
 
 # --- sizes --------------------------------------------------------------------------------------------------------------
@@ -114,28 +105,30 @@ def _sizer(kind):
     return object.__sizeof__, False
 
 
-def _sizes(values):
-    try:
-        return array('Q', map(sys.getsizeof, values))
-    except Exception:  # one of them has a broken size
-        answer = array('Q')
-        for value in values:
-            try:
-                answer.append(sys.getsizeof(value))
-            except Exception:
-                answer.append(0)
-        return answer
-
-
-def _foreign_sizes(values):
-    """Of objects whose type has a __sizeof__ of its own, written in Python: their memory all the same."""
-    answer = array('Q')
-    for value in values:
+def _sizes(values, ask=None):
+    """In pieces of packed words."""
+    ask = ask or sys.getsizeof
+    pieces = []
+    for start in range(0, len(values), 1 << 16):
+        part = values[start:start + (1 << 16)]
         try:
-            answer.append(_sizer(type(value))[0](value) + (16 if gc.is_tracked(value) else 0))
-        except Exception:
-            answer.append(0)
-    return answer
+            sizes = pack('<%dQ' % len(part), *map(ask, part))
+        except Exception:  # one of them has a broken size
+            sizes = b''.join(_size_or_none(ask, value) for value in part)
+        pieces.append(sizes)
+    return pieces
+
+
+def _size_or_none(ask, value):
+    try:
+        return pack('<Q', ask(value))
+    except Exception:
+        return bytes(8)
+
+
+def _foreign_size(value):
+    """Of an object whose type has a __sizeof__ of its own, written in Python: its memory all the same."""
+    return _sizer(type(value))[0](value) + (16 if gc.is_tracked(value) else 0)
 
 
 # --- types, modules, frames ---------------------------------------------------------------------------------------------
@@ -156,7 +149,7 @@ def _measured(values):
     behind = list(compress(values, flags))
     values = list(compress(values, map(not_, flags)))
     sizes = _sizes(values)
-    sizes.extend(_foreign_sizes(behind))
+    sizes += _sizes(behind, _foreign_size)
     return values + behind, sizes
 
 
@@ -171,7 +164,7 @@ def _type_records(types):
     for key, kind in types.items():
         module, name = _type_names(kind)
         nominal = type.__dict__['__basicsize__'].__get__(kind) + type.__dict__['__itemsize__'].__get__(kind)
-        flags = 1 if _is_debugger(module) else 0
+        flags = (1 if _is_debugger(module) else 0) | (2 if issubclass(kind, type) else 0)
         parts.append(_word(key) + _word(max(nominal, 0)) + _word(flags) + _text(module) + _text(name))
     return b''.join(parts)
 
@@ -207,11 +200,11 @@ def _raw_locals(memory, frame):
     code = frame.f_code
     names = code.co_varnames
     if _MINOR >= 11:
-        start = memory.words(id(frame) + 24, 1)  # f_frame
+        start = _words(memory, id(frame) + 24, 1)  # f_frame
         if start is None:
             return
         start = start[0]
-        proof = memory.words(start + (32 if _MINOR == 11 else 0), 1)
+        proof = _words(memory, start + (32 if _MINOR == 11 else 0), 1)
         if proof is None or proof[0] != id(code):
             return
         names += tuple(name for name in code.co_cellvars if name not in names)
@@ -220,7 +213,7 @@ def _raw_locals(memory, frame):
         names += code.co_cellvars
         start = id(frame) + _Frame.__basicsize__ - 8
     names += code.co_freevars
-    found = memory.words(start, len(names))
+    found = _words(memory, start, len(names))
     if found is not None:
         yield from ((name, value) for name, value in zip(names, found) if value)
 
@@ -240,7 +233,12 @@ def _locals(memory, frame):
 def _frames(hidden, limit=4000):
     """The user's frames of all threads: (thread, frame), innermost first."""
     number = 0
+    threads = sys.modules.get('threading')
+    active = _dict_of_module(threads).get('_active') if type(threads) is _Module else None
     for thread, frame in list(sys._current_frames().items()):
+        kind = type(active.get(thread)) if type(active) is dict else object
+        if any(_is_debugger(_type_names(base)[0]) for base in _mro_of(kind)):
+            continue
         while frame is not None and number < limit:
             if id(frame.f_globals) not in hidden and frame.f_globals is not globals():
                 number += 1
@@ -308,25 +306,17 @@ def _limits(types, kinds, values):
 
 
 def _take_targets():
-    home = sys.modules.get('_basilisk')
-    return home.__dict__.pop('graph_target', None) if home is not None else None
-
-
-def _take_targets():
-    home = sys.modules.get('_basilisk')
-    found = home.__dict__.pop('graph_target', None) if home is not None else None
+    found = agent.__dict__.pop('graph_target', None)
     return found if type(found) is list else []
 
 
-def _dump_graph(memory):
-    most = _arguments.get('max_objects') or 5000000
-    sites = _arguments.get('sites') or []
-    targets = _take_targets() if _arguments.get('expression') else []
+def _dump_graph(memory, options):
+    most = options.get('max_objects') or 5000000
+    sites = [(options['path%d' % number], line) for number, line in enumerate(options.get('lines') or [])]
+    targets = _take_targets() if options.get('expression') else []
     values = gc.get_objects()
     truncated = 0
-    room = _room() // 96  # about what an object takes in the dump, with its references
-    if room < 1000:
-        raise _Refused('No room for a dump of %d objects' % len(values), 'free space where temporary files are kept')
+    room = (options.get('budget_bytes') or 256 << 20) // 96  # about what an object takes, with its references
     if len(values) > min(most, room):
         truncated = len(values) - min(most, room)
         del values[:truncated]  # the youngest: what holds the others is old
@@ -338,7 +328,7 @@ def _dump_graph(memory):
     leaves = list(filterfalse(gc.is_tracked, flat))
     leaf_kinds = list(map(type, leaves))
     texts = list(compress(leaves, map(is_, leaf_kinds, repeat(str))))
-    text_sizes = array('Q', map(str.__sizeof__, texts))
+    text_sizes = _sizes(texts, str.__sizeof__)
     rest = list(compress(leaves, map(is_not, leaf_kinds, repeat(str))))
     leaf_count = len(leaves)
     del leaves, leaf_kinds
@@ -352,31 +342,33 @@ def _dump_graph(memory):
     types[id(str)] = str
     types[id(_Frame)] = _Frame
 
-    modules, hidden = _module_records(map(id, _ours))
+    ours = [agent.__dict__, globals(), options, agent._job, targets]
+    modules, hidden = _module_records(map(id, ours))
     frames = _frame_records(memory, hidden)
     names = _type_records(types)
     limits = _limits(types, kinds, values)
     groups = [targets] if targets else _groups(sites, values + texts + rest) if sites else []
-    small = len(names) + len(modules) + len(frames) + len(limits) + 8 * len(_ours) + 4096
-    out = _dump(small + 8 * (len(flat) + 3 * len(values) + 2 * len(texts) + 2 * len(plains) + 3 * len(rest) +
-                             sum(map(len, groups)) + 4 * len(groups)) + len(targets) * 24)
+    small = len(names) + len(modules) + len(frames) + len(limits) + 8 * len(ours) + 4096
+    agent.expect(small + 8 * (len(flat) + 3 * len(values) + 2 * len(texts) + 2 * len(plains) + 3 * len(rest) +
+                        sum(map(len, groups)) + 4 * len(groups)) + len(targets) * 24)
 
     def section(tag, number):
-        out.write(tag + b'\0\0\0\0' + _word(number))
+        agent.write(tag + b'\0\0\0\0' + _word(number))
 
     def ids(tag, found):
         section(tag, len(found) * 8)
-        _write_ids(out, memory, found)
+        _write_ids(memory, found)
 
-    def numbers(tag, found):
-        section(tag, len(found) * 8)
-        out.write(found)
+    def numbers(tag, pieces):
+        section(tag, sum(map(len, pieces)))
+        for piece in pieces:
+            agent.write(piece)
 
     def records(tag, found):
         section(tag, len(found))
-        out.write(found)
+        agent.write(found)
 
-    out.write(b'bskrefs1')
+    agent.write(b'bskrefs1')
     records(b'fact', _word(truncated) + _word(_MINOR) + _word(id(mark)) + _word(id(str)) + _word(leaf_count) +
             _word(0 if getattr(sys, '_is_gil_enabled', lambda: True)() else 1))
     records(b'type', names)
@@ -398,13 +390,13 @@ def _dump_graph(memory):
     records(b'modu', modules)
     records(b'fram', frames)
     records(b'limi', limits)
-    ids(b'ours', _ours)
+    ids(b'ours', ours)
     for number, found in enumerate(groups):
         section(b'grou', 8 + 8 * len(found))
-        out.write(_word(number))
-        _write_ids(out, memory, found)
+        agent.write(_word(number))
+        _write_ids(memory, found)
     section(b'end!', 0)
-    _answer({'objects': len(values), 'references': len(flat) - len(values), 'truncated': truncated})
+    return {'objects': len(values), 'references': len(flat) - len(values), 'truncated': truncated}
 
 
 # --- words for what is shown --------------------------------------------------------------------------------------------
@@ -613,8 +605,8 @@ def _repr_of(value):
         return '<repr() failed: %s>' % type(error).__name__
 
 
-def _label_nodes(memory):
-    nodes, edges, may_repr = _arguments['nodes'], _arguments['edges'], _arguments.get('repr')
+def _label_nodes(memory, options):
+    nodes, edges, may_repr = options['nodes'], options['edges'], options.get('repr')
     found = _find(memory, {key for key, _ in nodes}, [nodes[start][0] for start, _ in edges])
     for key, kind in nodes:
         if key in found and id(type(found[key])) != kind:
@@ -640,18 +632,24 @@ def _label_nodes(memory):
         start, end = found.get(nodes[start][0]), found.get(nodes[end][0])
         if start is not None and end is not None:
             lines.append(_line('edge', number, *_edge_words(memory, start, end, closures)))
-    _answer(''.join(lines))
+    return {'text': ''.join(lines)}
 
 
-def _inspect(memory, limit=200):
-    key, kind = _arguments['node']
-    found = _find(memory, {key}, _arguments.get('around') or []).get(key)
+def _size(value):
+    try:
+        return sys.getsizeof(value) if _sizer(type(value))[1] else _foreign_size(value)
+    except Exception:
+        return 0
+
+
+def _inspect(memory, options, limit=200):
+    key, kind = options['node']
+    found = _find(memory, {key}, options.get('around') or []).get(key)
     if found is None or id(type(found)) != kind:
-        _answer(_line('gone'))
-        return
+        return {'text': _line('gone')}
     module, name = _type_names(type(found))
-    lines = [_line('node', module, name, _measured([found])[1][0])]
-    if _arguments.get('repr'):
+    lines = [_line('node', module, name, _size(found))]
+    if options.get('repr'):
         lines.append(_line('repr', _repr_of(found)))
     elif type(found) in _SAFE:
         lines.append(_line('repr', _safe_repr(found)))
@@ -664,19 +662,26 @@ def _inspect(memory, limit=200):
     for part, words, _, value in _parts(memory, found):
         if value is not None and len(shown) < 2 * limit:
             shown.append((part, words, value))
-    sizes = {id(value): size for value, size in zip(*_measured([value for _, _, value in shown]))}
     for part, words, value in shown:
-        lines.append(_line('part', part, words, _type_names(type(value))[1], sizes.get(id(value), 0), id(value),
+        lines.append(_line('part', part, words, _type_names(type(value))[1], _size(value), id(value),
                            _safe_repr(value) if type(value) in _SAFE else ''))
-    _answer(''.join(lines))
+    return {'text': ''.join(lines)}
 
 
-def _work():
-    memory = _Memory()
+def run(a, options):
+    _setup(a)
+    memory = _open_memory()
     try:
-        {'dump': _dump_graph, 'label': _label_nodes, 'inspect': _inspect}[_arguments.get('do') or 'dump'](memory)
+        work = {'dump': _dump_graph, 'label': _label_nodes, 'inspect': _inspect}[options.get('do') or 'dump']
+        was_enabled = gc.isenabled()
+        gc.disable()
+        try:
+            return work(memory, options)
+        finally:
+            if was_enabled:
+                gc.enable()
     finally:
-        memory.close()
-
-
-_work()
+        work = None
+        if memory >= 0:
+            posix.close(memory)
+        globals().clear()  # functions and their globals hold each other: nothing is left for the collector

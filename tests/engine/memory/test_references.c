@@ -1,0 +1,191 @@
+/* The graph of real programs: what holds the objects that a test has planted, in every CPython. */
+#include "engine/memory/references.h"
+#include "tests/engine/memory/debuggee.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Runs code as the module "app" of the file "/app/program.py". */
+static void app_does(struct debuggee *debuggee, const char *code)
+{
+    struct bsk_script_options literal = { { 0 } };
+    struct bsk_buffer text = { 0 };
+    bsk_script_option_text(&literal, "code", code);
+    bsk_buffer_printf(&text,
+                      "import sys\n"
+                      "app = sys.modules.setdefault('app', type(sys)('app'))\n"
+                      "exec(compile({%s}['code'], '/app/program.py', 'exec'), app.__dict__)\n"
+                      "del app\n",
+                      bsk_buffer_text(&literal.text));
+    debuggee_does(debuggee, bsk_buffer_text(&text));
+    bsk_buffer_free(&literal.text);
+    bsk_buffer_free(&text);
+}
+
+/* A graph and what is shown of it for a type, as a console would. The caller frees all three. */
+struct look {
+    struct bsk_graph *graph;
+    struct bsk_references *refs;
+    struct bsk_buffer text;
+};
+
+static struct bsk_graph *graph_of(struct debuggee *debuggee, const struct bsk_references_wish *wish)
+{
+    struct bsk_script_options options = { { 0 } };
+    struct bsk_error err = { 0 };
+    struct bsk_graph *graph = NULL;
+    assert_int_equal(bsk_references_options(wish, &options, NULL), BSK_OK);
+    struct bsk_memory_job *job = debuggee_job(debuggee, &bsk_script_references, &options, NULL);
+    bsk_buffer_free(&options.text);
+    const struct bsk_memory_job_result *result = result_of(job);
+    bsk_graph_read(result->dump, result->dump_bytes, &graph, &err);
+    assert_string_equal(err.message, "");
+    bsk_memory_job_free(job);
+    return graph;
+}
+
+static void label(struct debuggee *debuggee, struct bsk_references *refs, bool repr)
+{
+    struct bsk_script_options options = { { 0 } };
+    struct bsk_error err = { 0 };
+    assert_int_equal(bsk_references_label_options(refs, repr, &options, NULL), BSK_OK);
+    struct bsk_memory_job *job = debuggee_job(debuggee, &bsk_script_references, &options, NULL);
+    bsk_buffer_free(&options.text);
+    bsk_references_label(refs, result_of(job)->value, &err);
+    assert_string_equal(err.message, "");
+    bsk_memory_job_free(job);
+}
+
+static struct look look_at(struct debuggee *debuggee, const char *type, bool repr)
+{
+    struct look look = { NULL, NULL, { 0 } };
+    struct bsk_nodes nodes = { NULL, 0 };
+    struct bsk_error err = { 0 };
+    look.graph = graph_of(debuggee, &(struct bsk_references_wish){ 0 });
+    bsk_graph_of_type(look.graph, type, &nodes, &err);
+    assert_string_equal(err.message, "");
+    bsk_references_make(look.graph, &nodes, type, 0, &look.refs, &err);
+    assert_string_equal(err.message, "");
+    bsk_nodes_free(&nodes);
+    label(debuggee, look.refs, repr);
+    bsk_references_text(look.refs, 200, &look.text);
+    return look;
+}
+
+static void end_look(struct look *look)
+{
+    bsk_graph_free(look->graph);
+    bsk_references_free(look->refs);
+    bsk_buffer_free(&look->text);
+}
+
+static const struct {
+    const char *why, *code, *first_way[4];
+} holders[] = {
+    { "a list of a module",
+      "cache = [Leak() for i in range(500)]",
+      { "module app", "global cache -> list, 500 entries", "[", NULL } },
+    { "a dict of a module",
+      "cache = {'k%d' % i: Leak() for i in range(500)}",
+      { "module app", "global cache -> dict", "['k", NULL } },
+    { "an attribute of an instance",
+      "class Registry:\n    def __init__(self): self.items = []\n"
+      "registry = Registry()\nregistry.items.extend(Leak() for i in range(500))",
+      { "global registry -> app.Registry", ".items -> list", "[", NULL } },
+    { "a slot",
+      "class Slotted:\n    __slots__ = ('held',)\n"
+      "one = Slotted()\none.held = [Leak() for i in range(50)]",
+      { "global one -> app.Slotted", ".held -> list", "[", NULL } },
+    { "a class's attribute",
+      "class Base:\n    seen = [Leak() for i in range(50)]",
+      { "global Base -> type", ".seen -> list", "[", NULL } },
+    { "a closure",
+      "def make():\n    kept = [Leak() for i in range(50)]\n    def use(): return kept\n"
+      "    return use\nuse = make()",
+      { "global use -> function", "closure kept -> list", "[", NULL } },
+    { "a set",
+      "cache = set(Leak() for i in range(50))",
+      { "global cache -> set, 50 entries", "in the set -> app.Leak", NULL } },
+    { "a deque",
+      "import collections\nqueue = collections.deque(Leak() for i in range(50))",
+      { "global queue -> collections.deque", "[", NULL } },
+    { "callbacks: bound methods",
+      "callbacks = []\nclass Leaky(Leak):\n    def on(self): pass\n"
+      "for i in range(50): callbacks.append(Leaky().on)",
+      { "global callbacks -> list", "[", ".__self__ -> app.Leaky", NULL } },
+    { "a default argument",
+      "def f(seen=[Leak() for i in range(50)]): pass",
+      { "global f -> function", ".__defaults__ -> tuple", "[0] -> list", "[" } },
+    { "a linked list",
+      "head = None\nfor i in range(300):\n    one = Leak()\n    one.next = head\n    head = one\n"
+      "del one",
+      { "global head -> app.Leak", NULL } },
+    { "a thread's local",
+      "import threading\nlocal = threading.local()\nlocal.items = [Leak() for i in range(50)]",
+      { "items", "[", NULL } },
+    { "a running function's variable",
+      "import threading\nready, stop = threading.Event(), threading.Event()\n"
+      "def work():\n    batch = [Leak() for i in range(50)]\n    ready.set()\n    stop.wait()\n"
+      "threading.Thread(target=work, daemon=True).start()\nready.wait()",
+      { "running function work (/app/program.py:", "local batch -> list", "[", NULL } },
+    { "a generator that waits",
+      "def gen():\n    kept = [Leak() for i in range(50)]\n    yield 1\n    yield kept\n"
+      "g = gen()\nnext(g)",
+      { "global g -> generator", "local kept -> list", "[", NULL } },
+    { "held from C alone",
+      "import ctypes\none = Leak()\nctypes.pythonapi.Py_IncRef(ctypes.py_object(one))\ndel one",
+      { "held by C code, by no object: app.Leak", NULL } },
+    { "lru_cache",
+      "import functools\n@functools.lru_cache(maxsize=None)\ndef get(key): return Leak()\n"
+      "for i in range(50): get(i)",
+      { "global get -> functools._lru_cache_wrapper", "[", NULL } },
+};
+
+static void the_planted_holder_and_its_label_lie_on_the_first_way(void **state)
+{
+    (void)state;
+    for (const char *const *python = all_pythons(); *python; python++) {
+        print_message("  %s\n", *python);
+        for (size_t i = 0; i < sizeof(holders) / sizeof(holders[0]); i++) {
+            struct debuggee debuggee = start_debuggee(*python);
+            if (getenv("VERBOSE"))
+                print_message("    %s\n", holders[i].why);
+            app_does(&debuggee, "class Leak:\n    def __init__(self): self.x = 1\n");
+            app_does(&debuggee, holders[i].code);
+            struct look look = look_at(&debuggee, i == 8 ? "Leaky" : "Leak", false);
+            char *text = strdup(bsk_buffer_text(&look.text));
+            if (getenv("VERBOSE"))
+                print_message("%s\n", text);
+            assert_non_null(text);
+            char *end = strstr(text, "<== here");
+            if (end)
+                *end = '\0';
+            const char *at = text;
+            for (int j = 0; j < 4 && holders[i].first_way[j]; j++) {
+                const char *found = at ? strstr(at, holders[i].first_way[j]) : NULL;
+                if (!found)
+                    print_error("%s: no \"%s\" in\n%s\n", holders[i].why, holders[i].first_way[j],
+                                bsk_buffer_text(&look.text));
+                assert_non_null(found);
+                at = found;
+            }
+            free(text);
+            end_look(&look);
+            stop_debuggee(&debuggee);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_planted_holder_and_its_label_lie_on_the_first_way),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
