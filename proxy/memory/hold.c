@@ -246,8 +246,7 @@ static void on_frame(void *user, int rc, const char *text, size_t bytes,
     struct bsk_buffer expression = { 0 };
     bsk_buffer_printf(&expression,
                       "(setattr(__import__('sys').modules['_basilisk'].agent, 'graph_target', "
-                      "[(%s
-)]) or 'basilisk')",
+                      "[(%s\n)]) or 'basilisk')",
                       op->expression);
     json_object_object_add(arguments, "expression",
                            json_object_new_string(bsk_buffer_text(&expression)));
