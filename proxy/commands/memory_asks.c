@@ -21,10 +21,8 @@ static bool number_of(struct dap_question *question, struct json_object *argumen
     if (!arguments || !json_object_object_get_ex(arguments, key, &value))
         return true;
     int64_t number = json_object_get_int64(value);
-    uint64_t unsigned_number = json_object_get_uint64(value);
-    if (json_object_is_type(value, json_type_int) && number != 0 &&
-        (number > 0 || unsigned_number > INT64_MAX) && unsigned_number <= most) {
-        *out_number = unsigned_number;
+    if (json_object_is_type(value, json_type_int) && number > 0 && (uint64_t)number <= most) {
+        *out_number = (uint64_t)number;
         return true;
     }
     char message[200];
@@ -181,6 +179,27 @@ void dap_say_memory_references(struct dap_question *question, const char *rest)
                           held, question);
 }
 
+/* "0x7fce78cd9bc0", as references has it. False, and refused, when it is none. */
+static bool node_of(struct dap_question *question, struct json_object *arguments, uint64_t *out_id)
+{
+    struct json_object *value = NULL;
+    *out_id = 0;
+    if (arguments && json_object_object_get_ex(arguments, "id", &value) &&
+        json_object_is_type(value, json_type_string)) {
+        const char *text = json_object_get_string(value);
+        char *end = NULL;
+        errno = 0;
+        *out_id = strncmp(text, "0x", 2) == 0 ? strtoull(text, &end, 16) : 0;
+        if (*out_id && !errno && *end == '\0')
+            return true;
+    }
+    dap_question_refuse_with(question, BSK_E_FORMAT,
+                             "it is in the answer to basilisk.memory.references, such as "
+                             "\"0x7fce78cd9bc0\"",
+                             "id must be that of a node");
+    return false;
+}
+
 static void inspected(void *user, int rc, const struct dap_memory_result *result,
                       const struct bsk_error *err)
 {
@@ -197,12 +216,12 @@ void dap_ask_memory_inspect(struct dap_question *question, struct json_object *a
     uint64_t graph, node;
     if (!dap_memory_session_of(question, arguments, &id) ||
         !number_of(question, arguments, "graph", UINT32_MAX, &graph) ||
-        !number_of(question, arguments, "id", UINT64_MAX, &node))
+        !node_of(question, arguments, &node))
         return;
-    if (!graph || !node)
+    if (!graph)
         dap_question_refuse_with(question, BSK_E_FORMAT,
-                                 "both are in the answer to basilisk.memory.references",
-                                 "graph and id are needed");
+                                 "it is in the answer to basilisk.memory.references",
+                                 "graph is needed");
     else
         dap_memory_inspect(question->commands->memory, question->commands->session, id,
                            (uint32_t)graph, node, inspected, question);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SHOWN_SITES = 10, SHOWN_TYPES = 5 };
+enum { SHOWN_SITES = 10, SHOWN_TYPES = 5, SHOWN_UNLIKELY = 3 };
 
 void dap_size_text(char *out, size_t out_bytes, int64_t bytes, bool sign)
 {
@@ -115,7 +115,7 @@ static void say_leak(struct dap_session *session, const struct bsk_leak *leak)
              leak->confidence, bsk_leak_band_name(leak->band), growth, size,
              dap_short_path(session, path), line, leak->text ? leak->text : "");
     dap_session_output(session, "console", text, path[0] == '/' ? path : NULL, line);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3 && leak->band >= BSK_LEAK_MEDIUM; i++) {
         if (!leak->reasons[i][0])
             continue;
         snprintf(text, sizeof(text), "%36s%s\n", "", leak->reasons[i]);
@@ -142,8 +142,13 @@ void dap_say_diff_table(struct dap_session *session, const struct dap_memory_res
         bsk_buffer_text_append(&text, "leak? (0 to 100)  growth       size  allocated at\n");
     dap_session_output(session, "console", bsk_buffer_text(&text), NULL, 0);
     bsk_buffer_clear(&text);
-    for (size_t i = 0; i < diff->leak_count && i < SHOWN_SITES; i++)
-        say_leak(session, &diff->leaks[i]);
+    size_t shown = 0, unlikely = 0;
+    for (; shown < diff->leak_count && shown < SHOWN_SITES && unlikely < SHOWN_UNLIKELY; shown++) {
+        say_leak(session, &diff->leaks[shown]);
+        unlikely += diff->leaks[shown].band == BSK_LEAK_LOW;
+    }
+    if (shown < diff->leak_count)
+        bsk_buffer_printf(&text, "and %zu lines that are less likely\n", diff->leak_count - shown);
     if (diff->type_count > 0)
         bsk_buffer_text_append(&text, "More objects of: ");
     for (size_t i = 0; i < diff->type_count && i < SHOWN_TYPES; i++)

@@ -70,30 +70,43 @@ static void ask_labels(struct op *op)
     dap_op_end(op);
 }
 
+static void title_of(const struct op *op, const struct bsk_references_site *site, char *out,
+                     size_t size)
+{
+    if (site) {
+        const char *slash = strrchr(site->path, '/');
+        snprintf(out, size, "%.250s:%" PRIu32, slash ? slash + 1 : site->path, site->line);
+    } else {
+        snprintf(out, size, "%.290s", op->type ? op->type : op->expression);
+    }
+}
+
 static void make_graph(struct op *op)
 {
     struct bsk_nodes targets = { 0 };
     char title[300];
+    struct bsk_references_site one = { .path = op->path, .line = op->line };
+    const struct bsk_references_site *sites = op->path ? &one : op->leaks;
+    size_t site_count = op->path ? 1 : op->leak_count;
     op->rc = bsk_graph_read(op->job_result->dump, op->job_result->dump_bytes, &op->graph, &op->err);
     if (op->rc != BSK_OK)
         return;
-    if (op->type) {
-        snprintf(title, sizeof(title), "%.290s", op->type);
+    title_of(op, site_count ? sites : NULL, title, sizeof(title));
+    if (op->type)
         op->rc = bsk_graph_of_type(op->graph, op->type, &targets, &op->err);
-    } else {
-        const char *slash = op->path ? strrchr(op->path, '/') : NULL;
-        if (op->path)
-            snprintf(title, sizeof(title), "%.250s:%" PRIu32, slash ? slash + 1 : op->path,
-                     op->line);
-        else
-            snprintf(title, sizeof(title), "%.290s", op->expression);
+    else
         op->rc = bsk_graph_of_group(op->graph, 0, &targets, &op->err);
+    /* A leak may be of text alone, which nothing tracks: then the next one tells more. */
+    for (size_t i = 1; op->rc == BSK_OK && targets.count == 0 && i < site_count; i++) {
+        bsk_nodes_free(&targets);
+        title_of(op, &sites[i], title, sizeof(title));
+        op->rc = bsk_graph_of_group(op->graph, (uint32_t)i, &targets, &op->err);
     }
     if (op->rc == BSK_OK && targets.count == 0)
         op->rc = bsk_fail(&op->err, BSK_E_STATE,
-                          op->path ? "what it allocated may be text or buffers: ask for the type "
-                                     "that holds them"
-                                   : "it may be a number or a text, which nothing tracks",
+                          site_count ? "what it allocated may be text or buffers: ask for the type "
+                                       "that holds them"
+                                     : "it may be a number or a text, which nothing tracks",
                           "No object of %s is in the graph", title);
     if (op->rc == BSK_OK)
         op->rc = bsk_references_make(op->graph, &targets, title, BSK_REFERENCES_MAX_NODES,
@@ -144,8 +157,8 @@ static void on_dump(struct op *op)
 static void ask_graph(struct op *op)
 {
     struct bsk_references_site site = { .path = op->path, .line = op->line };
-    struct bsk_references_wish wish = { .sites = &site,
-                                        .site_count = op->path ? 1 : 0,
+    struct bsk_references_wish wish = { .sites = op->path ? &site : op->leaks,
+                                        .site_count = op->path ? 1 : op->leak_count,
                                         .expression = op->expression != NULL };
     struct bsk_script_options options = { 0 };
     op->rc = bsk_references_options(&wish, &options, &op->err);
@@ -282,11 +295,13 @@ static void find_top_leak(struct op *op)
     if (op->rc == BSK_OK && diff->leak_count == 0)
         op->rc = bsk_fail(&op->err, BSK_E_STATE, "name a type: /memrefs TYPE",
                           "Nothing has grown between the last two snapshots");
-    if (op->rc == BSK_OK) {
-        op->path = strdup(diff->leaks[0].path);
-        op->line = diff->leaks[0].line;
-        if (!op->path)
+    for (size_t i = 0; op->rc == BSK_OK && i < diff->leak_count && i < LIKELY_LEAKS; i++) {
+        char *path = strdup(diff->leaks[i].path);
+        if (!path)
             op->rc = bsk_fail(&op->err, BSK_E_MEMORY, NULL, "out of memory");
+        else
+            op->leaks[op->leak_count++] =
+                (struct bsk_references_site){ .path = path, .line = diff->leaks[i].line };
     }
     bsk_memory_diff_free(diff);
 }

@@ -18,7 +18,7 @@ struct member { /* a session of the group */
     struct op *waiting; /* a start that waits for the debuggee */
 };
 
-enum { KEPT_GRAPHS = 4, HOLDS_MAX = 4096, VISITS_MAX = 1024 };
+enum { LIKELY_LEAKS = 8, KEPT_GRAPHS = 4, HOLDS_MAX = 4096, VISITS_MAX = 1024 };
 
 struct hold_entry {
     char *path;
@@ -60,10 +60,13 @@ struct tracking {
     uint32_t next_graph;
     struct place_visit *visits; /* where it stopped with autopilot, and the snapshot of then */
     size_t visit_count;
-    struct op *ops;   /* the first one is under way */
-    int last_fd;      /* where it leaves a last snapshot; -1 */
-    bool leaves_last; /* it will, unless it is killed */
-    bool ending;      /* its last snapshot is asked for */
+    struct op *ops;     /* the first one is under way */
+    uv_timer_t *census; /* NULL: none is wanted */
+    bool census_due;    /* one is asked for and not answered yet */
+    bool piloted;       /* a stop's snapshot is asked for and not answered yet */
+    int last_fd;        /* where it leaves a last snapshot; -1 */
+    bool leaves_last;   /* it will, unless it is killed */
+    bool ending;        /* its last snapshot is asked for */
 };
 
 struct dap_memory {
@@ -113,6 +116,9 @@ struct op {
     struct bsk_buffer text; /* of an inspected node */
     char diff_note[512];
     char *type, *expression, *path, *either;
+    struct bsk_references_site
+        leaks[LIKELY_LEAKS]; /* when nothing is named; their paths are owned */
+    size_t leak_count;
     uint32_t line, graph_number;
     uint64_t id, turn;
     bool has_repr;
@@ -154,6 +160,7 @@ const struct dap_memory_result *dap_op_result(struct op *op);
 void dap_op_end(struct op *op);
 void dap_op_fail(struct op *op, enum bsk_code code, const char *hint, const char *message);
 void dap_op_begin_next(struct tracking *tracking);
+void dap_op_submit(struct op *op); /* begins it when it is the first; NULL is fine */
 void dap_tracking_release(struct tracking *tracking);
 
 /* take.c */
@@ -169,6 +176,11 @@ void dap_tell_snapshot(struct op *op);
 /* On a worker: what came of the snapshot script goes into the history and out as a file. */
 void dap_understand_snapshot(struct op *op, const struct bsk_memory_job_result *result);
 void dap_snapshot_options(const struct tracking *tracking, struct bsk_script_options *options);
+
+/* by_itself.c */
+void dap_autopilot(struct tracking *tracking);
+void dap_census_begin(struct tracking *tracking);
+void dap_census_end(struct tracking *tracking);
 
 /* last.c */
 void dap_last_open(struct tracking *tracking);

@@ -97,6 +97,7 @@ void dap_tracking_ended(struct tracking *tracking)
     if (tracking->state == TRACKING_ENDED)
         return;
     tracking->state = TRACKING_ENDED;
+    dap_census_end(tracking);
     struct dap_session *session = dap_memory_audience(tracking);
     if (session)
         dap_diagnostics_clear(tracking->memory->diagnostics, session, tracking);
@@ -119,6 +120,7 @@ void dap_memory_leave(struct dap_memory *memory, struct dap_session *session)
             if (tracking->member != member)
                 continue;
             dap_diagnostics_clear(memory->diagnostics, session, tracking);
+            dap_census_end(tracking);
             tracking->state = TRACKING_ENDED;
             tracking->member = NULL;
         }
@@ -181,12 +183,6 @@ struct tracking *dap_tracking_of(struct dap_memory *memory, struct dap_session *
                                 "start it with basilisk.memory.start or /memleak",
                                 "Memory is not tracked in this session");
     return tracking;
-}
-
-static void submit(struct op *op)
-{
-    if (op && op->tracking->ops == op)
-        dap_op_begin_next(op->tracking);
 }
 
 /* ---- Start -------------------------------------------------------------------------------------
@@ -275,7 +271,7 @@ void dap_memory_start(struct dap_memory *memory, struct dap_session *session,
     if (!op)
         drop_tracking(memory, tracking);
     else if (member->ready)
-        submit(op);
+        dap_op_submit(op);
     else
         member->waiting = op;
 }
@@ -291,7 +287,7 @@ void dap_memory_on_ready(struct dap_memory *memory, struct dap_session *session)
     if (op && !dap_session_debuggee(session)->has_channel)
         dap_op_fail(op, BSK_E_STATE, no_debugger_hint, "No debugger in this session");
     else
-        submit(op);
+        dap_op_submit(op);
 }
 
 static void end_of_program(struct op *op);
@@ -340,7 +336,7 @@ bool dap_memory_on_ending(struct dap_memory *memory, struct dap_session *session
         return false;
     op->by_itself = op->is_last = true;
     op->after = after_last_snapshot;
-    submit(op);
+    dap_op_submit(op);
     member->must_release = tracking->state != TRACKING_ENDED; /* else it is over already */
     return member->must_release;
 }
@@ -369,7 +365,7 @@ void dap_memory_snapshot(struct dap_memory *memory, struct dap_session *session,
 {
     struct tracking *tracking = dap_tracking_of(memory, session, session_id, done, user);
     if (tracking)
-        submit(dap_op_new(tracking, session, dap_begin_snapshot, done, user));
+        dap_op_submit(dap_op_new(tracking, session, dap_begin_snapshot, done, user));
 }
 
 void dap_memory_diff(struct dap_memory *memory, struct dap_session *session, const char *session_id,
@@ -381,7 +377,7 @@ void dap_memory_diff(struct dap_memory *memory, struct dap_session *session, con
         return;
     op->from = from;
     op->to = to;
-    submit(op);
+    dap_op_submit(op);
 }
 
 static char *copy_of(const char *text)
@@ -403,7 +399,7 @@ void dap_memory_references(struct dap_memory *memory, struct dap_session *sessio
     op->expression = copy_of(wish->expression);
     op->path = copy_of(wish->path);
     op->line = wish->line;
-    submit(op);
+    dap_op_submit(op);
 }
 
 void dap_memory_inspect(struct dap_memory *memory, struct dap_session *session,
@@ -416,7 +412,7 @@ void dap_memory_inspect(struct dap_memory *memory, struct dap_session *session,
         return;
     op->graph_number = graph;
     op->id = id;
-    submit(op);
+    dap_op_submit(op);
 }
 
 void dap_memory_collect(struct dap_memory *memory, struct dap_session *session,
@@ -424,7 +420,7 @@ void dap_memory_collect(struct dap_memory *memory, struct dap_session *session,
 {
     struct tracking *tracking = dap_tracking_of(memory, session, session_id, done, user);
     if (tracking)
-        submit(dap_op_new(tracking, session, dap_begin_collect, done, user));
+        dap_op_submit(dap_op_new(tracking, session, dap_begin_collect, done, user));
 }
 
 void dap_memory_objects(struct dap_memory *memory, struct dap_session *session,
@@ -432,7 +428,7 @@ void dap_memory_objects(struct dap_memory *memory, struct dap_session *session,
 {
     struct tracking *tracking = dap_tracking_of(memory, session, session_id, done, user);
     if (tracking)
-        submit(dap_op_new(tracking, session, dap_begin_objects, done, user));
+        dap_op_submit(dap_op_new(tracking, session, dap_begin_objects, done, user));
 }
 
 static void turn(struct dap_memory *memory, struct dap_session *session)
@@ -445,6 +441,9 @@ static void turn(struct dap_memory *memory, struct dap_session *session)
 void dap_memory_on_stopped(struct dap_memory *memory, struct dap_session *session)
 {
     turn(memory, session);
+    struct tracking *tracking = running_of(memory, session);
+    if (tracking)
+        dap_autopilot(tracking);
 }
 
 void dap_memory_on_continued(struct dap_memory *memory, struct dap_session *session)
@@ -457,5 +456,5 @@ void dap_memory_stop(struct dap_memory *memory, struct dap_session *session, con
 {
     struct tracking *tracking = dap_tracking_of(memory, session, session_id, done, user);
     if (tracking)
-        submit(dap_op_new(tracking, session, dap_begin_stop, done, user));
+        dap_op_submit(dap_op_new(tracking, session, dap_begin_stop, done, user));
 }

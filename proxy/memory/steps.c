@@ -13,6 +13,7 @@ void dap_tracking_release(struct tracking *tracking)
     bsk_memory_history_free(tracking->history);
     dap_holds_free(tracking);
     dap_last_close(tracking);
+    dap_census_end(tracking);
     for (size_t i = 0; i < KEPT_GRAPHS; i++)
         bsk_references_free(tracking->graphs[i].references);
     free(tracking->visits);
@@ -24,6 +25,12 @@ void dap_op_begin_next(struct tracking *tracking)
 {
     if (tracking->ops)
         tracking->ops->begin(tracking->ops);
+}
+
+void dap_op_submit(struct op *op)
+{
+    if (op && op->tracking->ops == op)
+        dap_op_begin_next(op->tracking);
 }
 
 struct op *dap_op_new(struct tracking *tracking, struct dap_session *session,
@@ -77,6 +84,8 @@ void dap_op_end(struct op *op)
     bsk_graph_free(op->graph);
     bsk_references_free(op->references);
     bsk_buffer_free(&op->text);
+    for (size_t i = 0; i < op->leak_count; i++)
+        free((char *)op->leaks[i].path);
     free(op->type);
     free(op->expression);
     free(op->path);

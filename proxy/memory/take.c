@@ -27,6 +27,7 @@ static void started(struct op *op)
                  (int)python->items[0]->integer, (int)python->items[1]->integer,
                  (int)python->items[2]->integer);
     tracking->state = TRACKING_RUNS;
+    dap_census_begin(tracking);
     dap_op_end(op);
 }
 
