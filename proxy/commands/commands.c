@@ -296,6 +296,12 @@ static void on_ready(void *state, bool has_channel)
     dap_memory_on_ready(commands->memory, commands->session);
 }
 
+static bool on_starting(void *state)
+{
+    struct dap_commands *commands = state;
+    return dap_memory_on_starting(commands->memory, commands->session);
+}
+
 static void on_stopped(void *state)
 {
     struct dap_commands *commands = state;
@@ -330,6 +336,7 @@ const struct dap_extension dap_basilisk = {
     .on_completions = on_completions,
     .on_configuration = on_configuration,
     .on_ready = on_ready,
+    .on_starting = on_starting,
     .on_stopped = on_stopped,
     .on_continued = on_continued,
     .on_ending = on_ending,

@@ -101,6 +101,8 @@ void dap_say_memory_objects(struct dap_question *question, const char *rest);
 
 /* The key `memory` of the configuration: true, or the arguments of start. */
 void dap_configure_memory(struct dap_commands *commands, struct json_object *value);
+/* Where it is not tracked yet; why it cannot be is said in the console. */
+void dap_track_memory_too(struct dap_commands *commands);
 extern const struct dap_memory_listener dap_memory_listener;
 
 /* status.c */

@@ -289,3 +289,12 @@ void dap_configure_memory(struct dap_commands *commands, struct json_object *val
     if (question)
         dap_memory_start(commands->memory, commands->session, &options, configured, question);
 }
+
+void dap_track_memory_too(struct dap_commands *commands)
+{
+    struct dap_memory_result facts;
+    struct json_object *on = json_object_new_boolean(1);
+    if (!dap_memory_running(commands->memory, commands->session, &facts))
+        dap_configure_memory(commands, on);
+    json_object_put(on);
+}

@@ -65,6 +65,7 @@ struct tracking {
     bool census_due;    /* one is asked for and not answered yet */
     bool piloted;       /* a stop's snapshot is asked for and not answered yet */
     int last_fd;        /* where it leaves a last snapshot; -1 */
+    bool program_waits; /* for it to have begun: see dap_session_let_run() */
     bool leaves_last;   /* it will, unless it is killed */
     bool ending;        /* its last snapshot is asked for */
 };

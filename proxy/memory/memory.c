@@ -353,7 +353,7 @@ bool dap_memory_running(const struct dap_memory *memory, const struct dap_sessio
         .python = tracking->python,
         .frames = tracking->options.frames,
         .foreign = tracking->foreign,
-        .history = tracking->history,
+        .snapshots = tracking->last_number,
         .heapprofile = "",
         .warning = "",
     };
@@ -429,6 +429,15 @@ void dap_memory_objects(struct dap_memory *memory, struct dap_session *session,
     struct tracking *tracking = dap_tracking_of(memory, session, session_id, done, user);
     if (tracking)
         dap_op_submit(dap_op_new(tracking, session, dap_begin_objects, done, user));
+}
+
+bool dap_memory_on_starting(struct dap_memory *memory, struct dap_session *session)
+{
+    struct tracking *tracking = running_of(memory, session);
+    if (!tracking || tracking->state != TRACKING_STARTING)
+        return false;
+    tracking->program_waits = true;
+    return true;
 }
 
 static void turn(struct dap_memory *memory, struct dap_session *session)

@@ -68,6 +68,7 @@ struct dap_memory_result {
     uint32_t graph;                     /* its number, for inspect */
     const char *inspected;              /* JSON text of one node */
     const struct dap_stop_place *place; /* of the stop that led to it; or NULL */
+    uint32_t snapshots;                 /* taken so far */
     bool by_itself; /* nobody asked: autopilot, census, the last one at the end */
 };
 
@@ -125,6 +126,9 @@ void dap_memory_stop(struct dap_memory *memory, struct dap_session *session, con
                      dap_memory_fn *done, void *user);
 
 /* What the session hears of the debuggee; see struct dap_extension. */
+/* Is tracking being started, so that the program should wait? dap_session_let_run() is called then.
+ */
+bool dap_memory_on_starting(struct dap_memory *memory, struct dap_session *session);
 void dap_memory_on_ready(struct dap_memory *memory, struct dap_session *session);
 void dap_memory_on_stopped(struct dap_memory *memory, struct dap_session *session);
 void dap_memory_on_continued(struct dap_memory *memory, struct dap_session *session);

@@ -33,7 +33,10 @@ static void started(struct op *op)
 
 static void after_start(struct op *op)
 {
-    struct dap_session *session = dap_memory_audience(op->tracking);
+    struct tracking *tracking = op->tracking;
+    struct dap_session *session = dap_memory_audience(tracking);
+    if (tracking->member && tracking->program_waits)
+        dap_session_let_run(tracking->member->session);
     if (op->rc != BSK_OK)
         dap_tracking_forget(op->tracking);
     else if (session)
