@@ -230,6 +230,20 @@ static struct tracking *new_tracking(struct dap_memory *memory, struct member *m
     return tracking;
 }
 
+struct tracking *dap_tracking_for_payloads(struct dap_memory *memory, struct dap_session *session,
+                                           bool *out_is_new)
+{
+    static const struct dap_memory_options none = { 0 };
+    struct tracking *tracking = running_of(memory, session);
+    struct member *member = dap_member_of(memory, session);
+    if (!tracking)
+        tracking = last_of(memory);
+    *out_is_new = !tracking && member;
+    if (*out_is_new && (tracking = new_tracking(memory, member, &none)))
+        tracking->state = TRACKING_ENDED;
+    return tracking;
+}
+
 void dap_memory_start(struct dap_memory *memory, struct dap_session *session,
                       const struct dap_memory_options *options, dap_memory_fn *done, void *user)
 {

@@ -48,9 +48,19 @@ struct dap_memory_collected {
     int64_t freed_traced_bytes, freed_rss_bytes; /* negative: it grew meanwhile */
 };
 
+enum dap_memory_kind { /* of a payload */
+                       DAP_MEMORY_SNAPSHOT,
+                       DAP_MEMORY_DIFF,
+                       DAP_MEMORY_COLLECTED,
+                       DAP_MEMORY_REFERENCES,
+                       DAP_MEMORY_OBJECTS,
+};
+
 /* What came of a request; each holds what its kind of request has, the rest is NULL or 0. Lives
  * until the callback returns. */
 struct dap_memory_result {
+    enum dap_memory_kind kind; /* of a payload that was handed in */
+    const char *graph_json;    /* one that was handed in */
     const char *session_id;
     pid_t pid; /* as the debuggee sees itself */
     const char *python;
@@ -82,6 +92,9 @@ struct dap_memory_listener {
                      void *user);
     void (*diff)(struct dap_session *session, const struct dap_memory_result *result, void *user);
     void (*census)(struct dap_session *session, const struct dap_memory_result *result, void *user);
+    /* A payload was handed in or printed. */
+    void (*handed_in)(struct dap_session *session, const struct dap_memory_result *result,
+                      void *user);
     /* It began or ended to track. */
     void (*changed)(struct dap_session *session, void *user);
 };
@@ -122,6 +135,17 @@ void dap_memory_collect(struct dap_memory *memory, struct dap_session *session,
 /* Works without tracking, too. */
 void dap_memory_objects(struct dap_memory *memory, struct dap_session *session,
                         const char *session_id, dap_memory_fn *done, void *user);
+/*
+ * Text with a marker and its payload in it ("__BASILISK_MEM__{...}"), as if the request whose
+ * marker it is had had that answer. Without a tracking one is made that holds nothing else. Fails
+ * with BSK_E_FORMAT "No marker in payload", or when the payload is not what its marker promises;
+ * with BSK_E_LIMIT when it is over 1 MiB. Nothing has changed then.
+ */
+enum { DAP_PAYLOAD_MAX_BYTES = 1 << 20 };
+void dap_memory_ingest(struct dap_memory *memory, struct dap_session *session,
+                       const char *session_id, const char *output, size_t bytes, bool by_itself,
+                       dap_memory_fn *done, void *user);
+
 void dap_memory_stop(struct dap_memory *memory, struct dap_session *session, const char *session_id,
                      dap_memory_fn *done, void *user);
 
