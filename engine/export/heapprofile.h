@@ -1,10 +1,11 @@
 /*
  * V8's SamplingHeapProfile, which VS Code and Chrome's DevTools open by themselves.
  *
- * The selfSize of all nodes add up to the snapshot's sited bytes. The top 100 sites are nodes, the
- * rest is one node "(other lines)", what the debugger and Basilisk hold is "(debugger)"; a snapshot
- * without sites has no children. With stacks (traced, or joined from a profile) the callers are
- * nodes above.
+ * The selfSize of all nodes add up to the snapshot's traced bytes. The top 100 sites are nodes,
+ * what is beyond them is one node "(other lines)", what the debugger and Basilisk hold is
+ * "(debugger)"; a snapshot whose lines are missing has one node "(lines not measured)", and one
+ * that holds nothing has no children. With stacks (traced, or joined from a profile) the callers
+ * are nodes above.
  */
 #ifndef BSK_EXPORT_HEAPPROFILE_H
 #define BSK_EXPORT_HEAPPROFILE_H

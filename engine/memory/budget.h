@@ -22,4 +22,9 @@ struct bsk_memory_budget {
  * at (the script looks at its own file system all the same). */
 struct bsk_memory_budget bsk_memory_budget_for(pid_t pid, const struct bsk_memory_budget *asked);
 
+/* Bytes that the groups of a process (`membership`: its /proc/PID/cgroup) may still take, by the
+ * tightest limit on the way up from each; `groups`: where the hierarchy is mounted. UINT64_MAX: no
+ * limit. */
+uint64_t bsk_memory_left_in_groups(const char *membership, const char *groups);
+
 #endif

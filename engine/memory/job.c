@@ -109,23 +109,24 @@ const char *bsk_memory_job_next(struct bsk_memory_job *job, uint32_t *out_timeou
     if (job->awaiting || job->awaiting_more || job->step == STEP_ENDED)
         return NULL;
     struct bsk_buffer *text = &job->text;
+    struct bsk_script_how how = { job->how.wait_ms, job->how.stopped };
     bsk_buffer_clear(text);
     switch (job->step) {
     case STEP_BEGIN:
-        bsk_script_begin(text, &job->script, job->nonce, &job->options, job->how.wait_ms);
+        bsk_script_begin(text, &job->script, job->nonce, &job->options, how);
         job->begun = true;
         break;
     case STEP_POLL:
-        bsk_script_poll(text, job->nonce, job->how.wait_ms);
+        bsk_script_poll(text, job->nonce, how);
         break;
     case STEP_PIECE: {
         uint64_t left = job->dump_bytes - job->dump.size;
         bsk_script_piece(text, job->nonce, job->dump.size,
-                         left < job->how.piece_bytes ? (uint32_t)left : job->how.piece_bytes);
+                         left < job->how.piece_bytes ? (uint32_t)left : job->how.piece_bytes, how);
         break;
     }
     default:
-        bsk_script_drop(text, job->nonce);
+        bsk_script_drop(text, job->nonce, how);
         break;
     }
     const char *plain = bsk_buffer_text(text);

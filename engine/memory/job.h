@@ -32,8 +32,9 @@ struct bsk_memory_job_how {
     uint32_t give_up_ms;     /* since the first text; 0 means 60,000. For the caller's clock: */
     uint64_t max_dump_bytes; /* more is an error; 0 means 1 GiB */
     uint32_t piece_bytes;    /* through the channel; 0 means 4 MiB */
-    bool later; /* the runner defines `_later`: after begin's answer ("running") the next text is
-                   not given until bsk_memory_job_answer() was called a second time */
+    bool stopped; /* the program's threads stand at a breakpoint (struct bsk_script_how) */
+    bool later;   /* the runner defines `_later`: after begin's answer ("running") the next text is
+                     not given until bsk_memory_job_answer() was called a second time */
 };
 
 struct bsk_memory_job_result {

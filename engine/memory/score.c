@@ -29,9 +29,12 @@ void bsk_score_interval(struct bsk_score *score, uint64_t before, uint64_t after
 {
     double delta = (double)after - (double)before, evidence;
     double flat = fmax(FLAT_BYTES, 0.01 * (double)(before > after ? before : after));
-    /* An interval in which the program hardly worked says hardly anything. */
-    double weight = usual_work_s > 0 ? fmin(1, work_s / usual_work_s) : 1;
-    double rate = usual_work_s > 0 && work_s > 0 ? delta * usual_work_s / work_s : delta;
+    double worked = usual_work_s > 0 ? fmax(0, work_s) / usual_work_s : 1;
+    /* An interval in which the program hardly worked says hardly anything. Up to a factor of two
+     * work is no measure: it also counts what has nothing to do with the growth. */
+    double weight = fmin(1, 2 * worked);
+    double share = worked < 0.5 ? 2 * worked : worked > 2 ? worked / 2 : 1;
+    double rate = share > 0 ? delta / share : delta;
     if (fabs(delta) <= flat) {
         evidence = -1;
         score->flat++;

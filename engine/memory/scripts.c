@@ -84,9 +84,10 @@ static uint64_t version_of(const char *text)
 }
 
 static void call(struct bsk_buffer *out, const char *op, const unsigned char nonce[BSK_NONCE_BYTES],
-                 uint32_t wait_ms)
+                 struct bsk_script_how how)
 {
-    bsk_buffer_printf(out, "_op = '%s'\n_wait_ms = %" PRIu32 "\n", op, wait_ms);
+    bsk_buffer_printf(out, "_op = '%s'\n_wait_ms = %" PRIu32 "\n_stopped = %s\n", op, how.wait_ms,
+                      how.stopped ? "True" : "False");
     bsk_buffer_text_append(out, "_nonce = ");
     literal(out, "b", nonce ? (const char *)nonce : "", nonce ? BSK_NONCE_BYTES : 0);
     bsk_buffer_text_append(out, "\n");
@@ -94,9 +95,9 @@ static void call(struct bsk_buffer *out, const char *op, const unsigned char non
 
 void bsk_script_begin(struct bsk_buffer *out, const struct bsk_script *script,
                       const unsigned char nonce[BSK_NONCE_BYTES],
-                      const struct bsk_script_options *options, uint32_t wait_ms)
+                      const struct bsk_script_options *options, struct bsk_script_how how)
 {
-    call(out, "begin", nonce, wait_ms);
+    call(out, "begin", nonce, how);
     bsk_buffer_printf(out, "_name = '%s'\n_version = %" PRIu64 "\n_options = {", script->name,
                       version_of(bsk_embedded_agent));
     if (options) {
@@ -116,31 +117,32 @@ void bsk_script_begin(struct bsk_buffer *out, const struct bsk_script *script,
 }
 
 static void short_call(struct bsk_buffer *out, const char *op,
-                       const unsigned char nonce[BSK_NONCE_BYTES], uint32_t wait_ms)
+                       const unsigned char nonce[BSK_NONCE_BYTES], struct bsk_script_how how)
 {
-    call(out, op, nonce, wait_ms);
+    call(out, op, nonce, how);
     bsk_buffer_text_append(out, bsk_embedded_call);
 }
 
 void bsk_script_poll(struct bsk_buffer *out, const unsigned char nonce[BSK_NONCE_BYTES],
-                     uint32_t wait_ms)
+                     struct bsk_script_how how)
 {
-    short_call(out, "poll", nonce, wait_ms);
+    short_call(out, "poll", nonce, how);
 }
 
 void bsk_script_piece(struct bsk_buffer *out, const unsigned char nonce[BSK_NONCE_BYTES],
-                      uint64_t at, uint32_t size)
+                      uint64_t at, uint32_t size, struct bsk_script_how how)
 {
     bsk_buffer_printf(out, "_at = %" PRIu64 "\n_size = %" PRIu32 "\n", at, size);
-    short_call(out, "piece", nonce, 0);
+    short_call(out, "piece", nonce, how);
 }
 
-void bsk_script_drop(struct bsk_buffer *out, const unsigned char nonce[BSK_NONCE_BYTES])
+void bsk_script_drop(struct bsk_buffer *out, const unsigned char nonce[BSK_NONCE_BYTES],
+                     struct bsk_script_how how)
 {
-    short_call(out, "drop", nonce, 0);
+    short_call(out, "drop", nonce, how);
 }
 
 void bsk_script_remove(struct bsk_buffer *out)
 {
-    short_call(out, "remove", NULL, 0);
+    short_call(out, "remove", NULL, (struct bsk_script_how){ 0 });
 }

@@ -87,14 +87,24 @@ void bsk_script_option_raw(struct bsk_script_options *options, const char *key, 
  * remove: drops all, stops nothing, takes the agent out of sys.modules; answers None.
  */
 enum { BSK_NONCE_BYTES = 16 };
+
+struct bsk_script_how {
+    uint32_t wait_ms;
+    /* All threads of the program stand still: no collection may start on ours, since a __del__
+     * could want a lock of theirs. The collector is off for as long as the call or its job takes.
+     */
+    bool stopped;
+};
+
 void bsk_script_begin(struct bsk_buffer *out, const struct bsk_script *script,
                       const unsigned char nonce[BSK_NONCE_BYTES],
-                      const struct bsk_script_options *options, uint32_t wait_ms);
+                      const struct bsk_script_options *options, struct bsk_script_how how);
 void bsk_script_poll(struct bsk_buffer *out, const unsigned char nonce[BSK_NONCE_BYTES],
-                     uint32_t wait_ms);
+                     struct bsk_script_how how);
 void bsk_script_piece(struct bsk_buffer *out, const unsigned char nonce[BSK_NONCE_BYTES],
-                      uint64_t at, uint32_t size);
-void bsk_script_drop(struct bsk_buffer *out, const unsigned char nonce[BSK_NONCE_BYTES]);
+                      uint64_t at, uint32_t size, struct bsk_script_how how);
+void bsk_script_drop(struct bsk_buffer *out, const unsigned char nonce[BSK_NONCE_BYTES],
+                     struct bsk_script_how how);
 void bsk_script_remove(struct bsk_buffer *out);
 
 #endif

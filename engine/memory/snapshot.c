@@ -196,7 +196,7 @@ static int fill_sites(struct filling *f)
         }
         rc = kept ? BSK_OK : no_memory(f->err);
     }
-    s->sited_bytes = t->bytes;
+    s->traced_bytes = t->bytes; /* as of the dump, a moment later than what tracemalloc said */
     s->blocks = t->blocks;
     s->has_sites = rc == BSK_OK;
     free(tallies);

@@ -81,9 +81,7 @@ struct bsk_memory_snapshot {
     size_t site_count;
     size_t top_count;                /* the first min(100, site_count): what is shown */
     uint64_t rest_bytes, rest_count; /* of sites that are not kept at all */
-    /* Σ sites' bytes + rest_bytes + debugger_bytes = sited_bytes: what the dump held. It may differ
-     * from traced_bytes by what other threads did in the microseconds between. */
-    uint64_t sited_bytes;
+    /* Σ sites' bytes + rest_bytes + debugger_bytes = traced_bytes, where there are sites. */
     bool has_sites; /* false: over the budget, see `missing`; then no diff is made of sites */
 
     const struct bsk_memory_type *types; /* by bytes, then count, largest first */

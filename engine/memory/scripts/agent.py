@@ -1,9 +1,10 @@
-# The agent: what stays in the debuggee between two calls, as sys.modules['_basilisk'].
+# The agent: what stays in the debuggee between two calls, as `agent` of sys.modules['_basilisk'].
 #
 # It runs jobs (snapshot.py and so on), one at a time, each on a thread of its own, and keeps what a
 # job has dumped until it is fetched. It touches nothing of the program's and runs none of its code:
 # no import statement, no print, no class (which would be garbage), no lock of the program's.
-# `self` (this module), `lib` (importlib's globals), `sys` and `version` are there before this text runs.
+# `self` (this module), `home` (that of sys.modules), `lib` (importlib's globals), `sys` and `version`
+# are there before this text runs.
 
 _builtin = type(len)
 
@@ -193,6 +194,8 @@ def _run(job, code, options, later):
         job['result'] = None
         e = None
     names = code = options = None
+    if job['quiet']:
+        gc.enable()
     del _of_thread[thread.get_ident()]
     job['seconds'] = now() - job['began']
     try:
@@ -209,6 +212,11 @@ def _run(job, code, options, later):
         job['lock'].release()
 
 
+# A debugger that watches every thread of the program takes one that begins so for one that has not
+# begun yet: it goes by this file's name and this function's.
+exec(compile('def _bootstrap(run, *rest):\n    run(*rest)\n', '<basilisk>/threading.py', 'exec'))
+
+
 def _begin(here):
     global _job
     _drop()
@@ -216,15 +224,17 @@ def _begin(here):
     job = _job = {
         'nonce': nonce, 'state': 'running', 'result': None, 'error': '', 'fd': -1, 'opened': False,
         'dump': 0, 'kept': [], 'began': now(), 'seconds': 0.0, 'cpu': 0.0, 'dropped': False,
+        'quiet': here['_quiet'],
         'lock': _new_lock() if _new_lock is not None else None,
     }
+    here['_quiet'] = False  # the job's thread puts the collector on again
     code = compile(here['_source'], '<basilisk>', 'exec')
     later = here.get('_later')
     arguments = (job, code, here['_options'], later)
     if job['lock'] is not None:
         job['lock'].acquire()
     if _start_thread is not None:
-        _start_thread(_run, arguments)
+        _start_thread(_bootstrap, (_run,) + arguments)
     else:
         _run(*arguments)  # in the caller's time: no thread can be had
     return _poll(nonce, 0 if later is not None else here['_wait_ms'])
@@ -266,11 +276,21 @@ def _drop():
 
 def remove():
     _drop()
-    sys.modules.pop('_basilisk', None)
+    home.__dict__.pop('agent', None)
+    if not home.__dict__.keys() - {'__name__', '__doc__', '__package__', '__loader__', '__spec__'}:
+        sys.modules.pop('_basilisk', None)  # nobody else has anything there
 
 
 def call(here):
     """One of the five calls (scripts.h); answers marshalled bytes."""
+    began = time.clock_gettime(time.CLOCK_THREAD_CPUTIME_ID)
+    try:
+        return _call(here)
+    finally:
+        modules['cpu'] = modules.get('cpu', 0.0) - began + time.clock_gettime(time.CLOCK_THREAD_CPUTIME_ID)
+
+
+def _call(here):
     op = here['_op']
     if op == 'begin':
         return _begin(here)

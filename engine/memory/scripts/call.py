@@ -1,28 +1,54 @@
-# One call into the agent, as C composes it (engine/memory/scripts.c): the names _op, _nonce, _wait_ms
-# and, for `begin`, _agent, _version, _name, _source and _options stand before this text.
+# One call into the agent, as C composes it (engine/memory/scripts.c): the names _op, _nonce, _wait_ms,
+# _stopped and, for `begin`, _agent, _version, _name, _source and _options stand before this text.
 #
 # Nothing here may run the program's code: it may have patched builtins.__import__, so modules come
 # from importlib's own globals, which hang on the builtins' module spec.
 
 
-def _call(here):
-    lib = type(__build_class__.__self__.__spec__).__init__.__globals__
+#
+# While the program's threads stand at a breakpoint a collection on our threads could run a __del__ that
+# waits for a lock of theirs, and would wait for ever: so then (_stopped) the collector is off until we
+# are done. While they run it stays as it is: the program may switch it itself.
+
+
+def _call(here, lib):
     modules = lib['sys'].modules
-    agent = modules.get('_basilisk')
+    home = modules.get('_basilisk')
+    agent = getattr(home, 'agent', None)
     if _op == 'begin' and (agent is None or agent.version != _version):
         if agent is not None:
             agent.remove()
+        if modules.get('_basilisk') is None:
+            modules['_basilisk'] = type(lib['sys'])('_basilisk')
+        home = modules['_basilisk']
         agent = type(lib['sys'])('_basilisk')
         names = agent.__dict__
         clean = dict(__build_class__.__self__.__dict__)
         for name in ('__import__', 'open', 'print', 'input', 'breakpoint'):
             clean.pop(name, None)
-        names.update(__builtins__=clean, self=agent, lib=lib, sys=lib['sys'], version=_version)
+        names.update(__builtins__=clean, self=agent, home=home, lib=lib, sys=lib['sys'], version=_version)
         exec(compile(_agent, '<basilisk>', 'exec'), names)
-        modules['_basilisk'] = agent
+        home.agent = agent
     if agent is None:
         return b'N'  # None, marshalled: there is no agent, so no such job
     return agent.call(here)
 
 
-_answer(_call(globals()))
+def _quietly(here):
+    lib = type(__build_class__.__self__.__spec__).__init__.__globals__
+    modules = lib['sys'].modules
+    gc = modules.get('gc')
+    if gc is None:
+        gc = lib['_builtin_from_name']('gc')
+        del modules['gc']
+    here['_quiet'] = _stopped and gc.isenabled()
+    if here['_quiet']:
+        gc.disable()
+    try:
+        return _call(here, lib)
+    finally:
+        if here['_quiet']:  # else it was not wanted, or a job's thread has taken it over
+            gc.enable()
+
+
+_answer(_quietly(globals()))
