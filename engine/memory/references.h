@@ -46,8 +46,8 @@ struct bsk_references_wish {
         *sites; /* group n is of sites[n]; at most BSK_GRAPH_MAX_GROUPS */
     size_t site_count;
     /* Group 0 is what the caller has put just before into the agent, by a hidden evaluate in the
-     * frame where the program stands: `sys.modules['_basilisk'].graph_target = [EXPRESSION]`. The
-     * job takes it away from there. */
+     * frame where the program stands: `sys.modules['_basilisk'].agent.graph_target = [EXPRESSION]`.
+     * The job takes it away from there. */
     bool expression;
     uint64_t max_objects;  /* tracked objects dumped at most; 0: 5 million */
     uint64_t budget_bytes; /* of the dump: what does not fit is left out, facts.truncated says how

@@ -7,13 +7,16 @@
 extern const char bsk_embedded_call[], bsk_embedded_agent[];
 extern const char bsk_embedded_start[], bsk_embedded_snapshot[], bsk_embedded_census[];
 extern const char bsk_embedded_collect[], bsk_embedded_stop[];
+extern const char bsk_embedded_at_exit[], bsk_embedded_no_exit[];
 
 const struct bsk_script bsk_script_start = { "start", bsk_embedded_start, NULL };
 const struct bsk_script bsk_script_snapshot = { "snapshot", bsk_embedded_snapshot,
                                                 bsk_embedded_census };
 const struct bsk_script bsk_script_census = { "census", bsk_embedded_census, NULL };
 const struct bsk_script bsk_script_collect = { "collect", bsk_embedded_collect, NULL };
-const struct bsk_script bsk_script_stop = { "stop", bsk_embedded_stop, NULL };
+const struct bsk_script bsk_script_start_to_end = { "start", bsk_embedded_at_exit,
+                                                    bsk_embedded_start };
+const struct bsk_script bsk_script_stop = { "stop", bsk_embedded_no_exit, bsk_embedded_stop };
 
 /* A Python literal: `prefix` is "" for text in UTF-8, "b" for bytes. */
 static void literal(struct bsk_buffer *out, const char *prefix, const char *bytes, size_t size)

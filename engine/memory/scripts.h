@@ -58,7 +58,11 @@ extern const struct bsk_script bsk_script_snapshot;
 /* Types alone, without tracemalloc; options: sizes, budget_ms, budget_bytes. */
 extern const struct bsk_script bsk_script_census;
 extern const struct bsk_script bsk_script_collect; /* gc.collect(): runs the user's __del__ */
-extern const struct bsk_script bsk_script_stop;    /* stops tracemalloc where we have started it */
+/* start, and a last snapshot when the program ends: options: frames, those of snapshot, source (its
+ * text), path, device and inode of the file that it goes into (scripts/at_exit.py). stop takes that
+ * back. */
+extern const struct bsk_script bsk_script_start_to_end;
+extern const struct bsk_script bsk_script_stop; /* stops tracemalloc where we have started it */
 
 /* Options are a Python dict literal, made by these: "{'frames': 1}". Text is escaped. */
 struct bsk_script_options {

@@ -15,6 +15,7 @@
 #include "engine/findings/heat.h"
 #include "engine/profile/totals.h"
 #include "engine/recording/recording.h"
+#include "proxy/profiling/diagnostics.h"
 #include "proxy/session/session.h"
 
 #include <uv.h>
@@ -70,6 +71,7 @@ struct dap_profiling_listener {
 /* `listener` must outlive it. Returns NULL when out of memory. */
 struct dap_profiling *dap_profiling_new(uv_loop_t *loop,
                                         const struct dap_profiling_listener *listener, void *user);
+void dap_profiling_free(struct dap_profiling *profiling); /* one that nobody has joined; or NULL */
 void dap_profiling_join(struct dap_profiling *profiling, struct dap_session *session);
 /* `session` is not used afterwards; what it waits for comes back as BSK_E_GONE, or with its result
  * once its files are written. When the last one leaves, a running profile is ended and written,
@@ -90,6 +92,9 @@ void dap_profiling_on_ready(struct dap_profiling *profiling, struct dap_session 
 void dap_profiling_on_stopped(struct dap_profiling *profiling, struct dap_session *session);
 void dap_profiling_on_continued(struct dap_profiling *profiling, struct dap_session *session);
 bool dap_profiling_on_ending(struct dap_profiling *profiling, struct dap_session *session);
+
+/* Where all of the group say their diagnostics; lives as long as `profiling`. */
+struct dap_diagnostics *dap_profiling_diagnostics(struct dap_profiling *profiling);
 
 /* Running now? `out_status` may be NULL. */
 bool dap_profiling_running(const struct dap_profiling *profiling,

@@ -197,40 +197,31 @@ static bool base64_decode(struct bsk_buffer *out, const char *text, size_t size)
  * debugpy (facts: an expression's value is printed into the user's output before 1.8.21). It must
  * not be a SystemExit, which debugpy never answers, so nothing of the script's own gets out.
  * Everything lives in the dictionary of this one exec; the exception has no class of ours, which
- * would be garbage. The collector is off meanwhile: what it calls is the program's, and on this
- * thread nothing else would be answered while that waits for a lock. An `import` or `open` that the
- * program has put in the place of the real one is not called.
+ * would be garbage. An `import` or `open` that the program has put in the place of the real one is
+ * not called.
  */
 static const char wrapper[] =
     "def _run(source, modules):\n"
-    "    gc = modules.get('gc')\n"
-    "    collects = gc is not None and gc.isenabled()\n"
-    "    if collects:\n"
-    "        gc.disable()\n"
+    "    names = dict(modules['builtins'].__dict__)\n"
+    "    if type(names['__import__']) is not type(len):\n"
+    "        names['__import__'] = modules['_frozen_importlib'].__import__\n"
+    "    names['open'] = modules['_io'].open\n"
+    "    got = []\n"
+    "    def _answer(text=''):\n"
+    "        got[:] = [text]\n"
+    "    kind = 'BSK'\n"
     "    try:\n"
-    "        names = dict(modules['builtins'].__dict__)\n"
-    "        if type(names['__import__']) is not type(len):\n"
-    "            names['__import__'] = modules['_frozen_importlib'].__import__\n"
-    "        names['open'] = modules['_io'].open\n"
-    "        got = []\n"
-    "        def _answer(text=''):\n"
-    "            got[:] = [text]\n"
-    "        kind = 'BSK'\n"
-    "        try:\n"
-    "            exec(compile(source, '<basilisk>', 'exec'), {'__name__': '__basilisk__',\n"
-    "                 '__builtins__': names, '_answer': _answer, '_sys': modules['sys']})\n"
-    "        except BaseException as e:\n"
-    "            if not got:\n"
-    "                kind = 'BSKERR'\n"
-    "                got.append('%s: %s' % (type(e).__name__, e))\n"
-    "        data = got[0] if got else ''\n"
-    "        if not isinstance(data, (bytes, bytearray, memoryview)):\n"
-    "            data = str(data).encode('utf-8', 'surrogatepass')\n"
-    "        binascii = modules.get('binascii') or names['__import__']('binascii')\n"
-    "        return kind + '<' + binascii.b2a_base64(data, newline=False).decode('ascii') + '>'\n"
-    "    finally:\n"
-    "        if collects:\n"
-    "            gc.enable()\n"
+    "        exec(compile(source, '<basilisk>', 'exec'), {'__name__': '__basilisk__',\n"
+    "             '__builtins__': names, '_answer': _answer, '_sys': modules['sys']})\n"
+    "    except BaseException as e:\n"
+    "        if not got:\n"
+    "            kind = 'BSKERR'\n"
+    "            got.append('%s: %s' % (type(e).__name__, e))\n"
+    "    data = got[0] if got else ''\n"
+    "    if not isinstance(data, (bytes, bytearray, memoryview)):\n"
+    "        data = str(data).encode('utf-8', 'surrogatepass')\n"
+    "    binascii = modules.get('binascii') or names['__import__']('binascii')\n"
+    "    return kind + '<' + binascii.b2a_base64(data, newline=False).decode('ascii') + '>'\n"
     "raise Exception(_run(_source, _sys.modules))\n";
 
 void dap_run(struct dap_session *session, const char *source, uint32_t timeout_ms,

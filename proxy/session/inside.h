@@ -222,6 +222,7 @@ struct dap_session {
     bool disconnect_answered;
     bool letting_go;        /* the debuggee is to go on without us: it is being prepared */
     bool waits_for_release; /* on_ending() said true */
+    unsigned more_releases; /* dap_session_hold(): that many more than one are awaited */
     uint64_t release_deadline_ns;
     bool adapter_gone, editor_gone, death_told, finished;
     uint64_t linger_deadline_ns; /* after the adapter's death: wait for a disconnect till then */

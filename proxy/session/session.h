@@ -107,6 +107,8 @@ struct dap_debuggee {
     bool attached; /* by attach, not launch */
     bool ended;
     bool started;             /* launch or attach was sent */
+    bool stopped;             /* all its threads stand, and this one is why: */
+    int64_t stopped_thread;   /* as the protocol numbers them */
     char adapter_version[32]; /* debugpy's, of its telemetry */
     char program[4096]; /* the configuration's program or module, or the process event's name */
     char cwd[4096];     /* the configuration's cwd */
@@ -164,7 +166,9 @@ void dap_session_ask(struct dap_session *session, const char *command, const cha
  * BSK_E_STATE. */
 void dap_session_find_pid(struct dap_session *session, dap_answer_fn *done, void *user);
 
-/* Lets the adapter's bytes go on after on_ending() returned true. */
+/* Lets the adapter's bytes go on after on_ending() returned true. Inside on_ending(), hold() asks
+ * for one more release before they do. */
+void dap_session_hold(struct dap_session *session);
 void dap_session_release(struct dap_session *session);
 
 /* The session has opted in: from now on we may speak. Done by the session itself for the three ways

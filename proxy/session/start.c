@@ -185,6 +185,8 @@ enum dap_verdict on_stopped(struct dap_session *session, struct dap_message *mes
     struct json_object *body = json_member(message_json(session, message), "body");
     if (json_flag(body, "allThreadsStopped", false) && !session->stopped_told) {
         session->stopped_told = true;
+        session->debuggee.stopped = true;
+        session->debuggee.stopped_thread = json_object_get_int64(json_member(body, "threadId"));
         if (session->ext->on_stopped)
             session->ext->on_stopped(session->ext_state);
     }
@@ -196,6 +198,7 @@ enum dap_verdict on_continued(struct dap_session *session, struct dap_message *m
     (void)message;
     if (session->stopped_told) {
         session->stopped_told = false;
+        session->debuggee.stopped = false;
         if (session->ext->on_continued)
             session->ext->on_continued(session->ext_state);
     }
