@@ -24,10 +24,11 @@
 struct bsk_hold {
     uint64_t holder_id; /* 0: none, or never looked */
     uint64_t holder_type_id;
-    uint32_t held;    /* of the site's objects, on the holder */
-    uint32_t objects; /* of the site, in the graph */
-    uint32_t grown;   /* looks in a row at which the same holder held more than before */
-    uint32_t looks;   /* at the same holder */
+    uint32_t held;      /* of the site's objects, on the holder */
+    uint32_t objects;   /* of the site, in the graph */
+    uint32_t grown;     /* looks in a row at which the same holder held more than before */
+    uint32_t looks;     /* at the same holder */
+    uint32_t best_step; /* the most by which it has grown from one look to the next, of late */
 };
 
 /* `objects` are the site's: bsk_graph_of_group(). Where there are none (the site's blocks are

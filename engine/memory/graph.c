@@ -26,11 +26,13 @@ void bsk_graph_free(struct bsk_graph *graph)
     }
     for (uint32_t i = 0; i < graph->group_count; i++)
         free(graph->groups[i].nodes);
-    void *const all[] = { graph->ids,      graph->bytes,  graph->types,      graph->flags,
-                          graph->roots,    graph->out,    graph->out_start,  graph->in,
-                          graph->in_start, graph->parent, graph->distance,   graph->dominator,
-                          graph->retained, graph->cycle,  graph->type_table, graph->places,
-                          graph->pages,    graph->groups, graph->limits,     graph };
+    void *const all[] = { graph->ids,       graph->bytes,    graph->types,
+                          graph->flags,     graph->roots,    graph->out,
+                          graph->out_start, graph->in,       graph->in_start,
+                          graph->parent,    graph->distance, graph->dominator,
+                          graph->retained,  graph->cycle,    graph->type_table,
+                          graph->places,    graph->pages,    graph->groups,
+                          graph->limits,    graph->walk,     graph };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         free(all[i]);
 }

@@ -139,6 +139,10 @@ int bsk_graph_dominate(struct bsk_graph *graph, struct bsk_error *err)
         graph->dominator[node] = work.node[above];
         graph->retained[work.node[above]] += graph->retained[node];
     }
+    graph->walk_count = work.count;
+    graph->walk = work.node;
+    memmove(graph->walk, graph->walk + 1, (size_t)work.count * sizeof(*graph->walk));
+    work.node = NULL;
 out:
     free(work.number);
     free(work.node);

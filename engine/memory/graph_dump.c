@@ -601,7 +601,8 @@ static int read_dump(struct bsk_graph *graph, const struct dump *dump, struct bs
     if (rc == BSK_OK)
         rc = read_groups(graph, dump, err);
     graph->facts.nodes = graph->count;
-    graph->facts.tracked = (uint32_t)dump->objects.count;
+    uint64_t tracked = word(&dump->facts, 4);
+    graph->facts.tracked = tracked < graph->count ? (uint32_t)tracked : graph->count;
     graph->facts.truncated = word(&dump->facts, 0);
     graph->facts.free_threaded = word(&dump->facts, 5) & 1;
     return rc;

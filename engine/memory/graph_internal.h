@@ -58,6 +58,8 @@ struct bsk_graph {
     uint32_t *in_start, *in;
     uint32_t *parent, *distance;
     uint32_t *dominator;
+    uint32_t *walk; /* the nodes that are not left out, dominators before what they dominate */
+    uint32_t walk_count;
     uint64_t *retained;
     uint32_t *cycle;
 

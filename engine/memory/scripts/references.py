@@ -24,8 +24,16 @@ _Function = type(_setup)
 _Getset = type(_Function.__dict__['__code__'])
 _Member = type(_Function.__dict__['__closure__'])
 _Method = type(object.__dict__['__sizeof__'])
-_mro_of = type.__dict__['__mro__'].__get__
-_dict_of_type = type.__dict__['__dict__'].__get__
+_mro_getter = type.__dict__['__mro__'].__get__
+_dict_getter = type.__dict__['__dict__'].__get__
+
+
+def _mro_of(kind):  # a type of C may not be finished, and has none
+    return _mro_getter(kind) or ()
+
+
+def _dict_of_type(kind):
+    return _dict_getter(kind) or {}
 _DEBUGGERS = ('pydevd', '_pydev', 'pydev_ipython', 'pydevconsole')  # how names of its modules begin
 
 
@@ -262,21 +270,56 @@ def _frame_records(memory, hidden):
 # --- the dump -----------------------------------------------------------------------------------------------------------
 
 
-def _edges(values):
-    """One flat list: the referents of each, and after each the mark. The mark is made here, after the list of objects
-    was taken, and so is this frame: no object in the list refers to it."""
-    mark = []
-    return gc.get_referents(*chain.from_iterable(zip(values, repeat((mark,))))), mark
+def _edges(values, mark):
+    """One flat list: the referents of each, and after each the mark. This frame and the mark were made after the list
+    of objects was taken: no object in the list refers to them."""
+    return gc.get_referents(*chain.from_iterable(zip(values, repeat((mark,)))))
+
+
+def _sort_leaves(flat):
+    """What the collector does not track, each as often as it is referred to: text; what is of a fixed size; the rest."""
+    leaves = list(filterfalse(gc.is_tracked, flat))
+    kinds = list(map(type, leaves))
+    texts = list(compress(leaves, map(is_, kinds, repeat(str))))
+    rest = list(compress(leaves, map(is_not, kinds, repeat(str))))
+    plain = {id(int), id(float), id(bool), id(complex), id(type(None)), id(type(len))}
+    flags = list(map(plain.__contains__, map(id, map(type, rest))))
+    return texts, list(compress(rest, flags)), list(compress(rest, map(not_, flags)))
+
+
+def _open_leaves(rest, seen):
+    """Dictionaries and tuples that hold nothing but text and numbers are not tracked, and refer to objects all the
+    same. Each once."""
+    kinds = list(map(type, rest))
+    found = list(compress(rest, map(is_, kinds, repeat(dict)))) + list(compress(rest, map(is_, kinds, repeat(tuple))))
+    fresh = {id(value): value for value in found if id(value) not in seen}
+    seen.update(fresh)
+    return list(fresh.values())
+
+
+def _asker(trace):
+    """3.11 looks for an instance's trace at the wrong address when its class has a __dict__: there CPython's own
+    function is asked, where the program (or its debugger) has ctypes already."""
+    ask, tools = trace._get_object_traceback, sys.modules.get('ctypes')
+    if _MINOR != 11 or tools is None:
+        return ask
+    try:
+        at = tools.pythonapi['_PyTraceMalloc_GetTraceback']
+        at.restype, at.argtypes = tools.py_object, (tools.c_uint, tools.c_size_t)
+    except Exception:
+        return ask
+    flags = type.__dict__['__flags__'].__get__
+    return lambda value: at(0, id(value) - 32) if flags(type(value)) & 16 else ask(value)
 
 
 def _groups(sites, values):
     """For each wanted allocation site the objects that tracemalloc saw allocated there."""
-    trace = sys.modules.get('_tracemalloc')
+    trace = agent.tracemalloc
     groups = [[] for _ in sites]
-    if trace is None or not trace.is_tracing():
+    if not trace.is_tracing():
         return groups
     index = {((path, line),): number for number, (path, line) in enumerate(sites)}
-    traces = map(trace._get_object_traceback, values)
+    traces = map(_asker(trace), values)
     if trace.get_traceback_limit() == 1:
         numbers = list(map(index.get, traces))
     else:
@@ -321,22 +364,27 @@ def _dump_graph(memory, options):
         truncated = len(values) - min(most, room)
         del values[:truncated]  # the youngest: what holds the others is old
     values, sizes = _measured(values)
-    flat, mark = _edges(values)
+    tracked = len(values)
+    mark, seen = [], set()
+    flat = _edges(values, mark)
+    texts, plains, rest = _sort_leaves(flat)
+    inner = rest
+    for _ in range(20):
+        opened = _open_leaves(inner, seen)
+        if not opened:
+            break
+        values += opened
+        sizes += _sizes(opened)
+        inner = _edges(opened, mark)
+        flat += inner
+        more_texts, more_plains, inner = _sort_leaves(inner)
+        texts += more_texts
+        plains += more_plains
+        rest += inner
+    text_sizes = _sizes(texts, str.__sizeof__)
+    rest, rest_sizes = _measured(rest)
     kinds = list(map(type, values))
     types = _by_type(values, kinds)
-
-    leaves = list(filterfalse(gc.is_tracked, flat))
-    leaf_kinds = list(map(type, leaves))
-    texts = list(compress(leaves, map(is_, leaf_kinds, repeat(str))))
-    text_sizes = _sizes(texts, str.__sizeof__)
-    rest = list(compress(leaves, map(is_not, leaf_kinds, repeat(str))))
-    leaf_count = len(leaves)
-    del leaves, leaf_kinds
-    plain = set(map(id, (int, float, bool, complex, type(None), type(len))))
-    flags = list(map(plain.__contains__, map(id, map(type, rest))))
-    plains = list(compress(rest, flags))
-    rest, rest_sizes = _measured(list(compress(rest, map(not_, flags))))
-    del flags
     for more in (plains, rest, targets):
         types.update(_by_type(more))
     types[id(str)] = str
@@ -369,7 +417,7 @@ def _dump_graph(memory, options):
         agent.write(found)
 
     agent.write(b'bskrefs1')
-    records(b'fact', _word(truncated) + _word(_MINOR) + _word(id(mark)) + _word(id(str)) + _word(leaf_count) +
+    records(b'fact', _word(truncated) + _word(_MINOR) + _word(id(mark)) + _word(id(str)) + _word(tracked) +
             _word(0 if getattr(sys, '_is_gil_enabled', lambda: True)() else 1))
     records(b'type', names)
     ids(b'objs', values)
@@ -396,7 +444,7 @@ def _dump_graph(memory, options):
         agent.write(_word(number))
         _write_ids(memory, found)
     section(b'end!', 0)
-    return {'objects': len(values), 'references': len(flat) - len(values), 'truncated': truncated}
+    return {'objects': tracked, 'references': len(flat) - len(values), 'truncated': truncated}
 
 
 # --- words for what is shown --------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 /* The graph of real programs: what holds the objects that a test has planted, in every CPython. */
+#include "engine/memory/evidence.h"
 #include "engine/memory/references.h"
 #include "tests/engine/memory/debuggee.h"
 
@@ -182,10 +183,155 @@ static void the_planted_holder_and_its_label_lie_on_the_first_way(void **state)
     }
 }
 
+/* --- evidence ---------------------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *why, *code; /* its line with "# site" is the site; step() is one interval's work */
+    enum bsk_evidence_kind kind; /* after the fifth look */
+} growths[] = {
+    { "a list of a module",
+      "kept = []\ndef step():\n    for i in range(100):\n        kept.append(Leak()) # site\n",
+      BSK_EVIDENCE_LEAKED },
+    { "a dict of a module",
+      "kept = {}\ndef step():\n    for i in range(100):\n"
+      "        kept[len(kept)] = bytes(500) # site\n",
+      BSK_EVIDENCE_LEAKED },
+    { "an attribute, behind a wrapper each",
+      "class R:\n    def __init__(self): self.all = {}\nr = R()\ndef step():\n"
+      "    for i in range(100):\n        r.all[len(r.all)] = (i, [Leak()]) # site\n",
+      BSK_EVIDENCE_LEAKED },
+    { "a closure",
+      "def make():\n    seen = []\n    def step():\n        for i in range(100):\n"
+      "            seen.append(Leak()) # site\n    return step\nstep = make()\n",
+      BSK_EVIDENCE_LEAKED },
+    { "a linked list",
+      "head = None\ndef step():\n    global head\n    for i in range(100):\n"
+      "        one = Leak() # site\n        one.next = head\n        head = one\n",
+      BSK_EVIDENCE_LEAKED },
+    { "two containers hold each",
+      "a, b = [], {}\ndef step():\n    for i in range(100):\n        one = Leak() # site\n"
+      "        a.append(one)\n        b[len(b)] = one\n",
+      BSK_EVIDENCE_LEAKED },
+    { "lru_cache without a bound",
+      "import functools\nat = 0\n@functools.lru_cache(maxsize=None)\ndef get(key):\n"
+      "    return Leak() # site\ndef step():\n    global at\n    for i in range(100):\n"
+      "        get(at)\n        at += 1\n",
+      BSK_EVIDENCE_LEAKED },
+    { "a variable of a function that runs, looked at often",
+      "import threading\ngo, did = threading.Semaphore(0), threading.Semaphore(0)\n"
+      "def work():\n    kept = []\n    while True:\n        go.acquire()\n"
+      "        for i in range(100):\n            kept.append(Leak()) # site\n"
+      "        did.release()\n"
+      "threading.Thread(target=work, daemon=True).start()\n"
+      "def step():\n    go.release()\n    did.acquire()\n",
+      BSK_EVIDENCE_LEAKED },
+    { "a deque with maxlen",
+      "import collections\nkept = collections.deque(maxlen=5000)\ndef step():\n"
+      "    for i in range(100):\n        kept.append(Leak()) # site\n",
+      BSK_EVIDENCE_BOUNDED },
+    { "lru_cache with a bound",
+      "import functools\nat = 0\n@functools.lru_cache(maxsize=1000)\ndef get(key):\n"
+      "    return Leak() # site\ndef step():\n    global at\n    for i in range(100):\n"
+      "        get(at)\n        at += 1\n",
+      BSK_EVIDENCE_BOUNDED },
+    { "an LRU of its own, full",
+      "import collections\nkept = collections.OrderedDict()\nat = 0\ndef step():\n"
+      "    global at\n    for i in range(100):\n        kept[at] = Leak() # site\n"
+      "        at += 1\n        if len(kept) > 150: kept.popitem(False)\n",
+      BSK_EVIDENCE_HELD },
+    { "a cache that fills up",
+      "kept, at = {}, 100\ndef step():\n    global at\n    for i in range(at):\n"
+      "        kept[len(kept)] = Leak() # site\n    at = at // 3\n",
+      BSK_EVIDENCE_HELD },
+    { "a batch that is cleared",
+      "kept, at = [], 0\ndef step():\n    global at\n    if at % 2 == 0: kept.clear()\n"
+      "    at += 1\n    for i in range(100 + at):\n        kept.append(Leak()) # site\n",
+      BSK_EVIDENCE_HELD },
+    { "a batch that is made anew",
+      "kept = []\ndef step():\n    global kept\n"
+      "    new = [Leak() for i in range(300)] # site\n    kept = new\n",
+      BSK_EVIDENCE_HELD },
+    { "cycles that wait for the collector",
+      "import gc\ngc.disable()\ndef step():\n    for i in range(100):\n"
+      "        one = Leak() # site\n        one.me = one\n",
+      BSK_EVIDENCE_GARBAGE },
+    { "a batch of a function at work",
+      "import threading\ngo, did = threading.Semaphore(0), threading.Semaphore(0)\n"
+      "def work():\n    while True:\n        kept = []\n        for part in range(3):\n"
+      "            go.acquire()\n            for i in range(100):\n"
+      "                kept.append(Leak()) # site\n            did.release()\n"
+      "threading.Thread(target=work, daemon=True).start()\n"
+      "def step():\n    go.release()\n    did.acquire()\n",
+      BSK_EVIDENCE_IN_USE },
+    { "many small holders",
+      "kept = {}\ndef step():\n    for i in range(100):\n"
+      "        globals()['v%d' % len(kept)] = Leak() # site\n        kept[len(kept)] = 1\n",
+      BSK_EVIDENCE_NONE },
+};
+
+static uint32_t line_of_site(const char *code)
+{
+    uint32_t line = 1;
+    const char *site = strstr(code, "# site");
+    assert_non_null(site);
+    for (const char *at = code; at < site; at++)
+        line += *at == '\n';
+    return line;
+}
+
+static struct bsk_evidence look_at_site(struct debuggee *debuggee, uint32_t line,
+                                        struct bsk_hold *hold)
+{
+    const struct bsk_references_site site = { "/app/program.py", line };
+    const struct bsk_references_wish wish = { .sites = &site, .site_count = 1 };
+    struct bsk_graph *graph = graph_of(debuggee, &wish);
+    struct bsk_nodes objects = { NULL, 0 };
+    struct bsk_evidence evidence;
+    assert_int_equal(bsk_graph_of_group(graph, 0, &objects, NULL), BSK_OK);
+    assert_int_equal(bsk_hold_look(graph, &objects, hold, &evidence, NULL), BSK_OK);
+    bsk_nodes_free(&objects);
+    bsk_graph_free(graph);
+    return evidence;
+}
+
+static void evidence_tells_leaks_from_what_only_grows(void **state)
+{
+    (void)state;
+    for (const char *const *python = all_pythons(); *python; python++) {
+        print_message("  %s\n", *python);
+        for (size_t i = 0; i < sizeof(growths) / sizeof(growths[0]); i++) {
+            struct debuggee debuggee = start_debuggee(*python);
+            struct bsk_hold hold = { 0 };
+            struct bsk_evidence evidence = { 0 };
+            bsk_memory_job_free(debuggee_job(&debuggee, &bsk_script_start, NULL, NULL));
+            app_does(&debuggee, "class Leak:\n    def __init__(self): self.x = 1\n");
+            debuggee_does(&debuggee, "import ctypes"); /* 3.11: as pydevd does */
+            app_does(&debuggee, growths[i].code);
+            for (int looks = 0; looks < 5; looks++) {
+                app_does(&debuggee, "step()");
+                evidence = look_at_site(&debuggee, line_of_site(growths[i].code), &hold);
+                if (getenv("VERBOSE"))
+                    print_message("    %s: %d of %u, share %.2f, grown %u, holder %s\n",
+                                  growths[i].why, evidence.kind, hold.objects, evidence.share,
+                                  hold.grown, evidence.holder);
+                assert_true(looks > 0 || evidence.kind != BSK_EVIDENCE_LEAKED);
+            }
+            if (evidence.kind != growths[i].kind)
+                print_error("%s: %d, not %d\n", growths[i].why, evidence.kind, growths[i].kind);
+            assert_int_equal(evidence.kind, growths[i].kind);
+            stop_debuggee(&debuggee);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_planted_holder_and_its_label_lie_on_the_first_way),
+        cmocka_unit_test(evidence_tells_leaks_from_what_only_grows),
     };
+    if (getenv("ONLY"))
+        cmocka_set_test_filter(getenv("ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
