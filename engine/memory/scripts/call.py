@@ -42,6 +42,7 @@ def _quietly(here):
         gc = lib['_builtin_from_name']('gc')
         del modules['gc']
     here['_quiet'] = _stopped and gc.isenabled()
+    here['_count'] = gc.get_count()[0]
     if here['_quiet']:
         gc.disable()
     try:
@@ -51,4 +52,9 @@ def _quietly(here):
             gc.enable()
 
 
-_answer(_quietly(globals()))
+_reply = _quietly(globals())
+# A function refers to this dictionary, and it to the function: garbage for the program's collector,
+# with the texts in it. So nothing stays that closes the circle.
+for _name in ('_call', '_quietly', '_source', '_agent', '_options'):
+    globals().pop(_name, None)
+_answer(_reply)
