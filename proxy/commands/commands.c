@@ -30,6 +30,8 @@ const struct dap_command dap_command_table[] = {
       dap_ask_memory_collect, dap_say_memory_collect },
     { "basilisk.memory.objects", "/memobjects", "/memobjects", "live objects by type",
       dap_ask_memory_objects, dap_say_memory_objects },
+    { "basilisk.memory.ingest", NULL, NULL, "hand in a marked payload that a program printed",
+      dap_ask_memory_ingest, NULL },
     { "basilisk.memory.stop", "/memstop", "/memstop", "stop tracking memory", dap_ask_memory_stop,
       dap_say_memory_stop },
     { "basilisk.processes", "/processes", "/processes",
@@ -296,6 +298,12 @@ static void on_ready(void *state, bool has_channel)
     dap_memory_on_ready(commands->memory, commands->session);
 }
 
+static bool on_starting(void *state)
+{
+    struct dap_commands *commands = state;
+    return dap_memory_on_starting(commands->memory, commands->session);
+}
+
 static void on_stopped(void *state)
 {
     struct dap_commands *commands = state;
@@ -308,6 +316,11 @@ static void on_continued(void *state)
     struct dap_commands *commands = state;
     dap_profiling_on_continued(commands->profiling, commands->session);
     dap_memory_on_continued(commands->memory, commands->session);
+}
+
+static void on_marker(void *state, const char *marker, const char *payload, size_t bytes)
+{
+    dap_hear_marker(state, marker, payload, bytes);
 }
 
 static bool on_ending(void *state)
@@ -330,7 +343,9 @@ const struct dap_extension dap_basilisk = {
     .on_completions = on_completions,
     .on_configuration = on_configuration,
     .on_ready = on_ready,
+    .on_starting = on_starting,
     .on_stopped = on_stopped,
     .on_continued = on_continued,
+    .on_marker = on_marker,
     .on_ending = on_ending,
 };

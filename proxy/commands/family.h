@@ -94,6 +94,10 @@ void dap_ask_memory_references(struct dap_question *question, struct json_object
 void dap_ask_memory_inspect(struct dap_question *question, struct json_object *arguments);
 void dap_ask_memory_collect(struct dap_question *question, struct json_object *arguments);
 void dap_ask_memory_objects(struct dap_question *question, struct json_object *arguments);
+void dap_ask_memory_ingest(struct dap_question *question, struct json_object *arguments);
+/* What the program printed behind a marker. */
+void dap_hear_marker(struct dap_commands *commands, const char *marker, const char *payload,
+                     size_t bytes);
 void dap_say_memory_diff(struct dap_question *question, const char *rest);
 void dap_say_memory_references(struct dap_question *question, const char *rest);
 void dap_say_memory_collect(struct dap_question *question, const char *rest);
@@ -101,6 +105,8 @@ void dap_say_memory_objects(struct dap_question *question, const char *rest);
 
 /* The key `memory` of the configuration: true, or the arguments of start. */
 void dap_configure_memory(struct dap_commands *commands, struct json_object *value);
+/* Where it is not tracked yet; why it cannot be is said in the console. */
+void dap_track_memory_too(struct dap_commands *commands);
 extern const struct dap_memory_listener dap_memory_listener;
 
 /* status.c */

@@ -47,14 +47,35 @@ static void on_census(struct dap_session *session, const struct dap_memory_resul
     send_event(session, "census", dap_memory_objects_body(result));
 }
 
+static void on_handed_in(struct dap_session *session, const struct dap_memory_result *result,
+                         void *user)
+{
+    static const char *const kinds[] = { "snapshot", "diff", "gc", "graph", "census" };
+    struct json_object *body = dap_memory_kind_body(result);
+    (void)user;
+    if (!body)
+        return;
+    send_event(session, kinds[result->kind], body);
+    if (!result->by_itself)
+        return;
+    if (result->kind == DAP_MEMORY_SNAPSHOT)
+        dap_say_snapshot_table(session, result);
+    else if (result->kind == DAP_MEMORY_DIFF)
+        dap_say_diff_table(session, result);
+    else if (result->kind == DAP_MEMORY_OBJECTS)
+        dap_say_objects_table(session, result);
+}
+
 static void on_changed(struct dap_session *session, void *user)
 {
     dap_send_status(session, user);
 }
 
-const struct dap_memory_listener dap_memory_listener = {
-    .snapshot = on_snapshot, .diff = on_diff, .census = on_census, .changed = on_changed
-};
+const struct dap_memory_listener dap_memory_listener = { .snapshot = on_snapshot,
+                                                         .diff = on_diff,
+                                                         .census = on_census,
+                                                         .handed_in = on_handed_in,
+                                                         .changed = on_changed };
 
 /* ---- What was asked ----------------------------------------------------------------------------
  */
@@ -288,4 +309,13 @@ void dap_configure_memory(struct dap_commands *commands, struct json_object *val
     struct dap_question *question = dap_question_new(commands, &nobody_asked, false);
     if (question)
         dap_memory_start(commands->memory, commands->session, &options, configured, question);
+}
+
+void dap_track_memory_too(struct dap_commands *commands)
+{
+    struct dap_memory_result facts;
+    struct json_object *on = json_object_new_boolean(1);
+    if (!dap_memory_running(commands->memory, commands->session, &facts))
+        dap_configure_memory(commands, on);
+    json_object_put(on);
 }

@@ -293,3 +293,63 @@ void dap_say_memory_objects(struct dap_question *question, const char *rest)
     (void)rest;
     dap_ask_memory_objects(question, NULL);
 }
+
+/* ---- Payloads ----------------------------------------------------------------------------------
+ */
+
+static void handed_in(void *user, int rc, const struct dap_memory_result *result,
+                      const struct bsk_error *err)
+{
+    struct dap_question *question = user;
+    if (rc != BSK_OK)
+        dap_question_refuse(question, err);
+    else
+        answer(question, dap_memory_kind_body(result), "");
+}
+
+void dap_ask_memory_ingest(struct dap_question *question, struct json_object *arguments)
+{
+    const char *id;
+    struct json_object *output = NULL;
+    if (!dap_memory_session_of(question, arguments, &id))
+        return;
+    if (!arguments || !json_object_object_get_ex(arguments, "output", &output) ||
+        !json_object_is_type(output, json_type_string)) {
+        dap_question_refuse_with(question, BSK_E_FORMAT, "it is the text of an output event",
+                                 "No marker in payload: `output` must be text");
+        return;
+    }
+    dap_memory_ingest(question->commands->memory, question->commands->session, id,
+                      json_object_get_string(output), (size_t)json_object_get_string_len(output),
+                      false, handed_in, question);
+}
+
+/* Printed by the program: there is nobody to answer. */
+static void printed(void *user, int rc, const struct dap_memory_result *result,
+                    const struct bsk_error *err)
+{
+    (void)result;
+    struct dap_question *question = user;
+    if (rc != BSK_OK && question->commands->session) {
+        char sentence[1100];
+        bsk_error_sentence(err, sentence, sizeof(sentence));
+        dap_warn(question->commands->session, sentence);
+    }
+    dap_question_drop(question);
+}
+
+void dap_hear_marker(struct dap_commands *commands, const char *marker, const char *payload,
+                     size_t bytes)
+{
+    static const struct dap_request nobody_asked = { 0 };
+    struct bsk_buffer output = { 0 };
+    struct dap_question *question = dap_question_new(commands, &nobody_asked, false);
+    bsk_buffer_text_append(&output, marker);
+    bsk_buffer_append(&output, payload, bytes);
+    if (question && !output.failed)
+        dap_memory_ingest(commands->memory, commands->session, NULL, output.data, output.size, true,
+                          printed, question);
+    else if (question)
+        dap_question_drop(question);
+    bsk_buffer_free(&output);
+}

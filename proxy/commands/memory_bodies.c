@@ -270,6 +270,29 @@ struct json_object *dap_memory_references_body(const struct dap_memory_result *r
     return parsed(&text);
 }
 
+struct json_object *dap_memory_kind_body(const struct dap_memory_result *result)
+{
+    struct bsk_buffer text = { 0 };
+    struct json_object *body = NULL;
+    switch (result->kind) {
+    case DAP_MEMORY_SNAPSHOT:
+        return dap_memory_snapshot_body(result);
+    case DAP_MEMORY_DIFF:
+        return dap_memory_diff_body(result);
+    case DAP_MEMORY_COLLECTED:
+        return dap_memory_collect_body(result);
+    case DAP_MEMORY_OBJECTS:
+        return dap_memory_objects_body(result);
+    case DAP_MEMORY_REFERENCES:
+        bsk_buffer_text_append(&text, result->graph_json);
+        body = parsed(&text);
+        if (body)
+            dap_add_text(body, "sessionId", result->session_id);
+        return body;
+    }
+    return NULL;
+}
+
 struct json_object *dap_memory_inspect_body(const struct dap_memory_result *result)
 {
     struct bsk_buffer text = { 0 };

@@ -15,6 +15,8 @@ struct json_object *dap_memory_diff_body(const struct dap_memory_result *result)
 struct json_object *dap_memory_references_body(const struct dap_memory_result *result);
 struct json_object *dap_memory_inspect_body(const struct dap_memory_result *result);
 struct json_object *dap_memory_collect_body(const struct dap_memory_result *result);
+/* By the kind of a payload. */
+struct json_object *dap_memory_kind_body(const struct dap_memory_result *result);
 struct json_object *dap_memory_objects_body(const struct dap_memory_result *result);
 
 /* Tables, as output events that can be clicked. */

@@ -39,15 +39,15 @@ static int apply_preset(const char *name, struct dap_profiling_options *options,
             continue;
         if (presets[i].native)
             return refuse_native(err);
-        if (presets[i].memory)
-            return bsk_fail(err, BSK_E_UNSUPPORTED, "profile CPU time, with the preset default",
-                            "Memory profiling is not in this build");
+        options->memory = presets[i].memory;
         options->rate_hz = presets[i].rate_hz;
         return BSK_OK;
     }
-    return bsk_fail(err, BSK_E_FORMAT,
-                    "take default (100 Hz), lightweight (25 Hz), or a number of Hz",
-                    "There is no preset \"%.60s\"", name);
+    return bsk_fail(
+        err, BSK_E_FORMAT,
+        "take default (100 Hz), lightweight (25 Hz), memory (50 Hz, and what it allocates), or a "
+        "number of Hz",
+        "There is no preset \"%.60s\"", name);
 }
 
 static int apply_rate(double rate, const char *said, struct dap_profiling_options *options,
@@ -358,6 +358,8 @@ static void snapshot_written(void *user, int rc, const struct dap_profiling_resu
 
 static void start(struct dap_question *question, const struct dap_profiling_options *options)
 {
+    if (options->memory)
+        dap_track_memory_too(question->commands);
     dap_profiling_start(question->commands->profiling, question->commands->session, options,
                         started, question);
 }
@@ -466,6 +468,7 @@ void dap_configure(struct dap_commands *commands, struct json_object *key)
 {
     struct bsk_error err = { 0 };
     struct json_object *profile = NULL;
+    bool memory = false;
     if (!json_object_is_type(key, json_type_object)) {
         dap_warn(commands->session, "the key \"basilisk\" must be an object, such as "
                                     "{\"profile\": true}");
@@ -477,6 +480,8 @@ void dap_configure(struct dap_commands *commands, struct json_object *key)
         if (strcmp(name, "profile") == 0) {
             profile = value;
         } else if (strcmp(name, "memory") == 0) {
+            memory =
+                !json_object_is_type(value, json_type_boolean) || json_object_get_boolean(value);
             dap_configure_memory(commands, value);
         } else {
             snprintf(text, sizeof(text), "there is no key \"%.60s\"; known: profile, memory", name);
@@ -496,6 +501,8 @@ void dap_configure(struct dap_commands *commands, struct json_object *key)
     }
     static const struct dap_request nobody_asked = { 0 };
     question = dap_question_new(commands, &nobody_asked, false);
+    if (options.memory && !memory)
+        dap_track_memory_too(commands);
     if (question)
         dap_profiling_start(commands->profiling, commands->session, &options, configured, question);
 }

@@ -45,8 +45,7 @@ static struct json_object *tracking_body(const struct dap_group *group,
     if (!dap_memory_running(group->memory, session, &facts))
         return NULL;
     struct json_object *body = dap_memory_start_body(&facts);
-    json_object_object_add(body, "snapshots",
-                           json_object_new_int64(bsk_memory_history_last(facts.history)));
+    json_object_object_add(body, "snapshots", json_object_new_int64(facts.snapshots));
     return body;
 }
 
@@ -93,7 +92,7 @@ static void status_words(struct bsk_buffer *out, const struct dap_commands *comm
         bsk_buffer_text_append(out, ", not profiling\n");
     if (dap_memory_running(commands->memory, commands->session, &facts))
         bsk_buffer_printf(out, "Memory of process %d is tracked, %u snapshots\n", (int)facts.pid,
-                          bsk_memory_history_last(facts.history));
+                          facts.snapshots);
     for (size_t i = 0; i < dap_command_count; i++) {
         if (dap_command_table[i].console)
             bsk_buffer_printf(out, "  %-29s %s\n", dap_command_table[i].usage,

@@ -65,6 +65,7 @@ struct tracking {
     bool census_due;    /* one is asked for and not answered yet */
     bool piloted;       /* a stop's snapshot is asked for and not answered yet */
     int last_fd;        /* where it leaves a last snapshot; -1 */
+    bool program_waits; /* for it to have begun: see dap_session_let_run() */
     bool leaves_last;   /* it will, unless it is killed */
     bool ending;        /* its last snapshot is asked for */
 };
@@ -123,6 +124,7 @@ struct op {
     uint64_t id, turn;
     bool has_repr;
     struct dap_stop_place place;
+    const char *marker;
     unsigned looks;
     void (*after_snapshot)(struct op *op);
     struct dap_memory_collected collected;
@@ -137,6 +139,9 @@ struct member *dap_member_of(struct dap_memory *memory, const struct dap_session
 /* NULL, and `done` told, when there is none such. */
 struct tracking *dap_tracking_of(struct dap_memory *memory, struct dap_session *session,
                                  const char *session_id, dap_memory_fn *done, void *user);
+/* The one that would be asked, or a new one that nothing runs in. */
+struct tracking *dap_tracking_for_payloads(struct dap_memory *memory, struct dap_session *session,
+                                           bool *out_is_new);
 struct dap_session *dap_memory_audience(const struct tracking *tracking);
 void dap_tracking_ended(struct tracking *tracking);
 void dap_tracking_forget(struct tracking *tracking); /* it never began */
@@ -181,6 +186,9 @@ void dap_snapshot_options(const struct tracking *tracking, struct bsk_script_opt
 void dap_autopilot(struct tracking *tracking);
 void dap_census_begin(struct tracking *tracking);
 void dap_census_end(struct tracking *tracking);
+
+/* Never fails: op->warning says why there is none. */
+void dap_write_heapprofile(struct op *op, const struct bsk_memory_snapshot *snapshot);
 
 /* last.c */
 void dap_last_open(struct tracking *tracking);

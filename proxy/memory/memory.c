@@ -230,6 +230,20 @@ static struct tracking *new_tracking(struct dap_memory *memory, struct member *m
     return tracking;
 }
 
+struct tracking *dap_tracking_for_payloads(struct dap_memory *memory, struct dap_session *session,
+                                           bool *out_is_new)
+{
+    static const struct dap_memory_options none = { 0 };
+    struct tracking *tracking = running_of(memory, session);
+    struct member *member = dap_member_of(memory, session);
+    if (!tracking)
+        tracking = last_of(memory);
+    *out_is_new = !tracking && member;
+    if (*out_is_new && (tracking = new_tracking(memory, member, &none)))
+        tracking->state = TRACKING_ENDED;
+    return tracking;
+}
+
 void dap_memory_start(struct dap_memory *memory, struct dap_session *session,
                       const struct dap_memory_options *options, dap_memory_fn *done, void *user)
 {
@@ -353,7 +367,7 @@ bool dap_memory_running(const struct dap_memory *memory, const struct dap_sessio
         .python = tracking->python,
         .frames = tracking->options.frames,
         .foreign = tracking->foreign,
-        .history = tracking->history,
+        .snapshots = tracking->last_number,
         .heapprofile = "",
         .warning = "",
     };
@@ -429,6 +443,15 @@ void dap_memory_objects(struct dap_memory *memory, struct dap_session *session,
     struct tracking *tracking = dap_tracking_of(memory, session, session_id, done, user);
     if (tracking)
         dap_op_submit(dap_op_new(tracking, session, dap_begin_objects, done, user));
+}
+
+bool dap_memory_on_starting(struct dap_memory *memory, struct dap_session *session)
+{
+    struct tracking *tracking = running_of(memory, session);
+    if (!tracking || tracking->state != TRACKING_STARTING)
+        return false;
+    tracking->program_waits = true;
+    return true;
 }
 
 static void turn(struct dap_memory *memory, struct dap_session *session)

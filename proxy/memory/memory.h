@@ -48,9 +48,19 @@ struct dap_memory_collected {
     int64_t freed_traced_bytes, freed_rss_bytes; /* negative: it grew meanwhile */
 };
 
+enum dap_memory_kind { /* of a payload */
+                       DAP_MEMORY_SNAPSHOT,
+                       DAP_MEMORY_DIFF,
+                       DAP_MEMORY_COLLECTED,
+                       DAP_MEMORY_REFERENCES,
+                       DAP_MEMORY_OBJECTS,
+};
+
 /* What came of a request; each holds what its kind of request has, the rest is NULL or 0. Lives
  * until the callback returns. */
 struct dap_memory_result {
+    enum dap_memory_kind kind; /* of a payload that was handed in */
+    const char *graph_json;    /* one that was handed in */
     const char *session_id;
     pid_t pid; /* as the debuggee sees itself */
     const char *python;
@@ -68,6 +78,7 @@ struct dap_memory_result {
     uint32_t graph;                     /* its number, for inspect */
     const char *inspected;              /* JSON text of one node */
     const struct dap_stop_place *place; /* of the stop that led to it; or NULL */
+    uint32_t snapshots;                 /* taken so far */
     bool by_itself; /* nobody asked: autopilot, census, the last one at the end */
 };
 
@@ -81,6 +92,9 @@ struct dap_memory_listener {
                      void *user);
     void (*diff)(struct dap_session *session, const struct dap_memory_result *result, void *user);
     void (*census)(struct dap_session *session, const struct dap_memory_result *result, void *user);
+    /* A payload was handed in or printed. */
+    void (*handed_in)(struct dap_session *session, const struct dap_memory_result *result,
+                      void *user);
     /* It began or ended to track. */
     void (*changed)(struct dap_session *session, void *user);
 };
@@ -121,10 +135,24 @@ void dap_memory_collect(struct dap_memory *memory, struct dap_session *session,
 /* Works without tracking, too. */
 void dap_memory_objects(struct dap_memory *memory, struct dap_session *session,
                         const char *session_id, dap_memory_fn *done, void *user);
+/*
+ * Text with a marker and its payload in it ("__BASILISK_MEM__{...}"), as if the request whose
+ * marker it is had had that answer. Without a tracking one is made that holds nothing else. Fails
+ * with BSK_E_FORMAT "No marker in payload", or when the payload is not what its marker promises;
+ * with BSK_E_LIMIT when it is over 1 MiB. Nothing has changed then.
+ */
+enum { DAP_PAYLOAD_MAX_BYTES = 1 << 20 };
+void dap_memory_ingest(struct dap_memory *memory, struct dap_session *session,
+                       const char *session_id, const char *output, size_t bytes, bool by_itself,
+                       dap_memory_fn *done, void *user);
+
 void dap_memory_stop(struct dap_memory *memory, struct dap_session *session, const char *session_id,
                      dap_memory_fn *done, void *user);
 
 /* What the session hears of the debuggee; see struct dap_extension. */
+/* Is tracking being started, so that the program should wait? dap_session_let_run() is called then.
+ */
+bool dap_memory_on_starting(struct dap_memory *memory, struct dap_session *session);
 void dap_memory_on_ready(struct dap_memory *memory, struct dap_session *session);
 void dap_memory_on_stopped(struct dap_memory *memory, struct dap_session *session);
 void dap_memory_on_continued(struct dap_memory *memory, struct dap_session *session);

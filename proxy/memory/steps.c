@@ -63,6 +63,7 @@ const struct dap_memory_result *dap_op_result(struct op *op)
     op->result.frames = tracking->options.frames;
     op->result.foreign = tracking->foreign;
     op->result.history = tracking->history;
+    op->result.snapshots = tracking->last_number;
     op->result.heapprofile = op->heapprofile;
     op->result.warning = op->warning;
     op->result.by_itself = op->by_itself;

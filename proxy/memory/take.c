@@ -33,7 +33,10 @@ static void started(struct op *op)
 
 static void after_start(struct op *op)
 {
-    struct dap_session *session = dap_memory_audience(op->tracking);
+    struct tracking *tracking = op->tracking;
+    struct dap_session *session = dap_memory_audience(tracking);
+    if (tracking->member && tracking->program_waits)
+        dap_session_let_run(tracking->member->session);
     if (op->rc != BSK_OK)
         dap_tracking_forget(op->tracking);
     else if (session)
@@ -53,7 +56,7 @@ void dap_begin_start(struct op *op)
 /* ---- Snapshot ----------------------------------------------------------------------------------
  */
 
-static int write_heapprofile(struct op *op)
+void dap_write_heapprofile(struct op *op, const struct bsk_memory_snapshot *snapshot)
 {
     const struct tracking *tracking = op->tracking;
     char stem[4096 + 200];
@@ -61,13 +64,12 @@ static int write_heapprofile(struct op *op)
     int rc = bsk_export_place(tracking->folder, tracking->name, stem, sizeof(stem), &err);
     if (rc == BSK_OK) {
         snprintf(op->heapprofile, sizeof(op->heapprofile), "%s.heapprofile", stem);
-        rc = bsk_heapprofile_file(op->snapshot, NULL, op->heapprofile, &err);
+        rc = bsk_heapprofile_file(snapshot, NULL, op->heapprofile, &err);
     }
     if (rc != BSK_OK) {
         op->heapprofile[0] = '\0';
         snprintf(op->warning, sizeof(op->warning), "%.500s", err.message);
     }
-    return BSK_OK; /* the snapshot is there all the same */
 }
 
 void dap_understand_snapshot(struct op *op, const struct bsk_memory_job_result *result)
@@ -84,7 +86,7 @@ void dap_understand_snapshot(struct op *op, const struct bsk_memory_job_result *
         return;
     op->snapshot->at_exit = op->is_last;
     bsk_memory_snapshot_explain(op->snapshot, NULL);
-    write_heapprofile(op);
+    dap_write_heapprofile(op, op->snapshot);
     struct bsk_memory_snapshot *snapshot = op->snapshot;
     op->snapshot = NULL;
     op->rc = bsk_memory_history_add(tracking->history, snapshot, &op->err);

@@ -26,6 +26,7 @@ struct dap_profiling_options {
     pid_t pid;         /* 0: the session's debuggee */
     uint32_t rate_hz;  /* 0: the default */
     bool subprocesses; /* Python children join the profile */
+    bool memory;       /* its memory is tracked as well; for the caller, who sees to it */
     struct bsk_thresholds thresholds;
     char output_folder[4096]; /* "" : "basilisk-profiles"; a relative one lies in the launch cwd,
                                  else in the program's folder */

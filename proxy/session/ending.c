@@ -119,6 +119,7 @@ static void keep_debuggee(struct dap_session *session)
 
 enum dap_verdict on_disconnect(struct dap_session *session, struct dap_message *message)
 {
+    dap_session_let_run(session);
     struct json_object *arguments = json_member(message_json(session, message), "arguments");
     if (session->reconnecting || session->swallowing_greeting) {
         struct bsk_error err = { 0 };
@@ -139,6 +140,7 @@ enum dap_verdict on_disconnect(struct dap_session *session, struct dap_message *
 enum dap_verdict on_terminate(struct dap_session *session, struct dap_message *message)
 {
     (void)message;
+    dap_session_let_run(session);
     return hold_request(session);
 }
 

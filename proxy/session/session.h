@@ -68,6 +68,9 @@ struct dap_extension {
     /* The debuggee is there: hidden requests can be sent (after `initialized`), or, with noDebug,
      * there is no channel and the PID of the `process` event is all that is known. */
     void (*on_ready)(void *state, bool has_channel);
+    /* The program is about to run its first line (configurationDone). True: it waits for
+     * dap_session_let_run(), at most 2 s. */
+    bool (*on_starting)(void *state);
     void (*on_stopped)(void *state);   /* all threads stand at a breakpoint */
     void (*on_continued)(void *state); /* and go on */
 
@@ -165,6 +168,9 @@ void dap_session_ask(struct dap_session *session, const char *command, const cha
  * channel, else the hint. The answer is dap_session_debuggee()->pid; done(rc BSK_OK) or
  * BSK_E_STATE. */
 void dap_session_find_pid(struct dap_session *session, dap_answer_fn *done, void *user);
+
+/* Lets the program run after on_starting() returned true. */
+void dap_session_let_run(struct dap_session *session);
 
 /* Lets the adapter's bytes go on after on_ending() returned true. Inside on_ending(), hold() asks
  * for one more release before they do. */
