@@ -310,8 +310,10 @@ void dap_begin_references(struct op *op)
 {
     struct tracking *tracking = op->tracking;
     if (!tracking->member || tracking->state != TRACKING_RUNS) {
-        dap_op_fail(op, BSK_E_STATE, "start it again, and ask while it runs",
-                    "The program has ended");
+        dap_op_fail(op, BSK_E_STATE, "start it again, and ask while it is tracked",
+                    tracking->was_stopped
+                        ? "Memory is not tracked any more: it was stopped"
+                        : "Memory is not tracked any more: the program has ended");
         return;
     }
     op->turn = tracking->member->turns;

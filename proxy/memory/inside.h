@@ -12,6 +12,7 @@ struct member { /* a session of the group */
     struct member *next;
     struct dap_session *session;
     struct bsk_channel *channel; /* NULL until it is needed */
+    bool is_remote;              /* by PEP 768, without a debugger */
     bool ready;
     uint64_t turns;     /* how often it has stopped or gone on: names one stop */
     bool must_release;  /* its adapter is held back until the last snapshot is there */
@@ -65,6 +66,7 @@ struct tracking {
     bool census_due;    /* one is asked for and not answered yet */
     bool piloted;       /* a stop's snapshot is asked for and not answered yet */
     int last_fd;        /* where it leaves a last snapshot; -1 */
+    bool was_stopped;   /* it has ended by memory.stop, not with the program */
     bool program_waits; /* for it to have begun: see dap_session_let_run() */
     bool leaves_last;   /* it will, unless it is killed */
     bool ending;        /* its last snapshot is asked for */
@@ -170,6 +172,7 @@ void dap_tracking_release(struct tracking *tracking);
 
 /* take.c */
 void dap_begin_start(struct op *op);
+void dap_after_start(struct op *op);
 void dap_begin_snapshot(struct op *op);
 void dap_begin_stop(struct op *op);
 void dap_begin_collect(struct op *op);

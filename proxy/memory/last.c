@@ -118,7 +118,7 @@ static void asked(struct op *op)
 void dap_begin_last(struct op *op)
 {
     struct member *member = op->tracking->member;
-    if (member && dap_session_debuggee(member->session)->has_channel)
+    if (member && !dap_session_debuggee(member->session)->ended)
         dap_take_snapshot(op, asked);
     else
         look(op);

@@ -4,6 +4,7 @@
 #include "engine/base/strings.h"
 #include "proxy/memory/evaluate.h"
 #include "proxy/memory/inside.h"
+#include "proxy/memory/remote.h"
 #include "proxy/profiling/write.h"
 
 #include <stdio.h>
@@ -126,7 +127,10 @@ void dap_memory_leave(struct dap_memory *memory, struct dap_session *session)
         }
         if (member->waiting)
             dap_op_fail(member->waiting, BSK_E_GONE, NULL, "the debug session has ended");
-        dap_evaluate_close(member->channel);
+        if (member->is_remote)
+            dap_remote_close(member->channel);
+        else
+            dap_evaluate_close(member->channel);
         free(member);
         memory->references--;
     }
@@ -244,16 +248,35 @@ struct tracking *dap_tracking_for_payloads(struct dap_memory *memory, struct dap
     return tracking;
 }
 
+/* Once the debuggee is there: through the debugger, or, where there is none, past it. */
+static void open_and_start(struct op *op)
+{
+    struct member *member = op->tracking->member;
+    const struct dap_debuggee *debuggee = member ? dap_session_debuggee(member->session) : NULL;
+    pid_t pid = !debuggee ? 0 : debuggee->pid > 0 ? debuggee->pid : debuggee->hint_pid;
+    if (member && !member->channel && debuggee->has_channel) {
+        member->channel = dap_evaluate_open(member->session);
+    } else if (member && !member->channel && debuggee->no_debug && pid > 0) {
+        member->channel = dap_remote_open(pid, op->tracking->memory->loop);
+        member->is_remote = true;
+    } else if (member && !member->channel) {
+        op->after = dap_after_start;
+        dap_op_fail(op, BSK_E_STATE, no_debugger_hint, "No debugger in this session");
+        return;
+    }
+    if (member && member->channel) {
+        dap_begin_start(op);
+        return;
+    }
+    op->after = dap_after_start;
+    dap_op_fail(op, BSK_E_MEMORY, NULL, "out of memory");
+}
+
 void dap_memory_start(struct dap_memory *memory, struct dap_session *session,
                       const struct dap_memory_options *options, dap_memory_fn *done, void *user)
 {
     const struct dap_debuggee *debuggee = dap_session_debuggee(session);
     struct member *member = dap_member_of(memory, session);
-    if (debuggee->no_debug) {
-        dap_memory_fail_at_once(done, user, BSK_E_STATE, no_debugger_hint,
-                                "No debugger in this session");
-        return;
-    }
     if (debuggee->ended) {
         dap_memory_fail_at_once(done, user, BSK_E_STATE, "start it again, then track its memory",
                                 "No debug session: the program has ended");
@@ -264,24 +287,17 @@ void dap_memory_start(struct dap_memory *memory, struct dap_session *session,
                                 "No debug session");
         return;
     }
-    if (member->ready && !debuggee->has_channel) {
-        dap_memory_fail_at_once(done, user, BSK_E_STATE, no_debugger_hint,
-                                "No debugger in this session");
-        return;
-    }
     if (running_of(memory, session)) {
         dap_memory_fail_at_once(done, user, BSK_E_STATE, "stop it first (/memstop)",
                                 "Memory is being tracked already");
         return;
     }
-    if (!member->channel)
-        member->channel = dap_evaluate_open(session);
-    struct tracking *tracking = member->channel ? new_tracking(memory, member, options) : NULL;
+    struct tracking *tracking = new_tracking(memory, member, options);
     if (!tracking) {
         dap_memory_fail_at_once(done, user, BSK_E_MEMORY, NULL, "out of memory");
         return;
     }
-    struct op *op = dap_op_new(tracking, session, dap_begin_start, done, user);
+    struct op *op = dap_op_new(tracking, session, open_and_start, done, user);
     if (!op)
         drop_tracking(memory, tracking);
     else if (member->ready)
@@ -298,10 +314,7 @@ void dap_memory_on_ready(struct dap_memory *memory, struct dap_session *session)
     struct op *op = member->waiting;
     member->ready = true;
     member->waiting = NULL;
-    if (op && !dap_session_debuggee(session)->has_channel)
-        dap_op_fail(op, BSK_E_STATE, no_debugger_hint, "No debugger in this session");
-    else
-        dap_op_submit(op);
+    dap_op_submit(op);
 }
 
 static void end_of_program(struct op *op);

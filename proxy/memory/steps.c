@@ -227,6 +227,14 @@ void dap_op_script(struct op *op, const struct bsk_script *script,
                                       .give_up_ms = GIVE_UP_MS,
                                       .max_dump_bytes = DUMP_MAX_BYTES,
                                       .stopped = op_is_stopped(op) };
+    if (op->tracking->state == TRACKING_ENDED) {
+        bsk_buffer_free(&options->text);
+        dap_op_fail(op, BSK_E_STATE, "start it with basilisk.memory.start or /memleak",
+                    op->tracking->was_stopped
+                        ? "Memory is not tracked any more: it was stopped"
+                        : "Memory is not tracked any more: the program has ended");
+        return;
+    }
     bsk_memory_job_free(op->job);
     op->job = NULL;
     op->job_result = NULL;

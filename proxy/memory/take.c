@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- Start -------------------------------------------------------------------------------------
  */
@@ -31,7 +32,7 @@ static void started(struct op *op)
     dap_op_end(op);
 }
 
-static void after_start(struct op *op)
+void dap_after_start(struct op *op)
 {
     struct tracking *tracking = op->tracking;
     struct dap_session *session = dap_memory_audience(tracking);
@@ -46,7 +47,7 @@ static void after_start(struct op *op)
 void dap_begin_start(struct op *op)
 {
     struct bsk_script_options options = { 0 };
-    op->after = after_start;
+    op->after = dap_after_start;
     bsk_script_option_int(&options, "frames", op->tracking->options.frames);
     dap_snapshot_options(op->tracking, &options);
     dap_last_options(op->tracking, &options);
@@ -174,7 +175,12 @@ void dap_begin_collect(struct op *op)
 
 static void understand_objects(struct op *op)
 {
+    struct timespec now;
     op->rc = bsk_memory_snapshot_new(op->job_result, &op->snapshot, &op->err);
+    if (op->rc != BSK_OK || op->snapshot->unix_ns > 0)
+        return;
+    clock_gettime(CLOCK_REALTIME, &now);
+    op->snapshot->unix_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 static void understood_objects(struct op *op)
@@ -210,6 +216,7 @@ static void removed(void *user, int rc, const char *text, size_t bytes, const st
 {
     (void)rc, (void)text, (void)bytes, (void)err; /* the program may have ended meanwhile */
     struct op *op = user;
+    op->tracking->was_stopped = true;
     dap_tracking_ended(op->tracking);
     dap_op_end(op);
 }
@@ -230,10 +237,6 @@ static void stopped(struct op *op)
 void dap_begin_stop(struct op *op)
 {
     struct bsk_script_options options = { 0 };
-    if (op->tracking->state == TRACKING_ENDED) {
-        dap_op_fail(op, BSK_E_STATE, "start it with basilisk.memory.start or /memleak",
-                    "Memory is not tracked any more in this session");
-        return;
-    }
+
     dap_op_script(op, &bsk_script_stop, &options, stopped);
 }
