@@ -42,6 +42,7 @@ def _quietly(here):
         gc = lib['_builtin_from_name']('gc')
         del modules['gc']
     here['_quiet'] = _stopped and gc.isenabled()
+    here['_count'] = gc.get_count()[0]
     if here['_quiet']:
         gc.disable()
     try:

@@ -6,8 +6,8 @@
 
 def _sink(a, size, keeps_peak):
     """Where marshalled pieces go while nothing else runs. Lists of bytes are traced memory and move
-    the peak of traced memory. Where that cannot be set back, memory that is not traced takes them."""
-    if not keeps_peak:
+    the peak of traced memory. Where that is the program's, memory that is not traced takes them."""
+    if keeps_peak:
         try:
             area = a.load('mmap').mmap(-1, size)
             return area.write, area, None
@@ -18,31 +18,30 @@ def _sink(a, size, keeps_peak):
 
 
 def _dump(a, about, keeps_peak):
-    traces = []
+    held = []  # of one item: the list of all traces, as tracemalloc makes it
     tail = slice(-16384, None)
-    repeat, compress = a.itertools.repeat, a.itertools.compress
+    repeat, chain = a.itertools.repeat, a.itertools.chain.from_iterable
     partial, operator = a.functools.partial, a.operator
+    apply = operator.methodcaller('__call__')
     put, area, pieces = _sink(a, about * 40 + (1 << 20), keeps_peak)
     # The last 16,384 are taken off before they are written, so that each has one reference only and
     # marshal does not note it for later; so memory goes back on the way, too.
-    taken = compress(
-        iter(partial(traces.__getitem__, tail), []),
-        map(operator.not_, map(traces.__delitem__, repeat(tail))),
+    taken = a.itertools.compress(
+        a.itertools.takewhile(len, map(operator.getitem, chain(map(repeat, held)), repeat(tail))),
+        map(operator.not_, map(operator.delitem, chain(map(repeat, held)), repeat(tail))),
     )
     counted = []
     try:
         a.still(
             (
-                partial(
-                    counted.extend,
-                    map(traces.extend, map(a.operator.methodcaller('__call__'), (a.tracemalloc._get_traces,))),
-                ),
+                partial(held.extend, map(apply, (a.tracemalloc._get_traces,))),
                 partial(counted.extend, map(put, map(a.marshal.dumps, taken))),
+                held.clear,
             )
         )
     finally:
-        del traces[:]
-    lists = len(counted) - 1
+        held.clear()
+    lists = len(counted)
     if area is not None:
         size = area.tell()
         view = memoryview(area)
@@ -103,14 +102,13 @@ def run(a, options):
     if objects > 0:
         about = min(about, objects + traced // 512)
     budget_ms, budget_bytes = options.get('budget_ms', 2000), options.get('budget_bytes', 256 << 20)
-    resets = not foreign and hasattr(a.tracemalloc, 'reset_peak')
     answer['lists'] = 0
     if about // 2000 > budget_ms or about * 160 > budget_bytes:
         answer['missing'].append('sites')
         answer['about'] = about
     else:
         a.expect(about * 20)
-        answer['lists'] = _dump(a, about, resets)
+        answer['lists'] = _dump(a, about, foreign)
     answer['every'] = 0
     if not options.get('census', True):
         answer['types'] = None
@@ -120,8 +118,14 @@ def run(a, options):
     else:
         answer['types'], answer['every'], answer['objects'] = count(a, options)
     if mine is not None:
+        # What our dump took is not the program's peak. 3.8 cannot set it back: there a peak that has
+        # not moved since is ours.
+        if peak == mine.get('ours'):
+            peak = traced
         mine['peak'] = answer['peak'] = max(peak, mine['peak'])
-        if resets:
+        if not foreign and hasattr(a.tracemalloc, 'reset_peak'):
             a.tracemalloc.reset_peak()
+        elif not foreign:
+            mine['ours'] = a.tracemalloc.get_traced_memory()[1]
     answer['cost'] = a.time.clock_gettime(a.time.CLOCK_THREAD_CPUTIME_ID) - began
     return answer

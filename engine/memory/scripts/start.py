@@ -15,6 +15,7 @@ def run(a, options):
         mine['foreign'] = False
         mine['began'] = a.now()
         mine['peak'] = 0
+        mine.pop('ours', None)
         a.tracemalloc.start(options.get('frames', 1))
     return {
         'foreign': mine['foreign'],
