@@ -175,8 +175,9 @@ static void path_of(const struct bsk_remote *remote, const char *suffix, char *o
 
 static void remove_files(struct bsk_remote *remote)
 {
-    static const char *const suffixes[] = { "",       ".taken",     ".answer", ".answer.part",
-                                            ".later", ".later.part" };
+    static const char *const suffixes[] = { "",           ".text",        ".taken",
+                                            ".answer",    ".answer.part", ".later",
+                                            ".later.part" };
     char path[PATH_ROOM + 64];
     for (size_t i = 0; remote->name[0] && i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
         path_of(remote, suffixes[i], path, sizeof(path));
@@ -184,36 +185,47 @@ static void remove_files(struct bsk_remote *remote)
     }
 }
 
-static int write_script(struct bsk_remote *remote, const char *text, uint32_t timeout_ms,
-                        struct bsk_error *err)
+/* A file of the target's user, whole or not at all. */
+static int write_file(struct bsk_remote *remote, const char *suffix, const char *bytes, size_t size,
+                      struct bsk_error *err)
 {
-    struct bsk_buffer script = { 0 };
-    char path[PATH_ROOM + 64], inside[PATH_ROOM + 64];
-    snprintf(inside, sizeof(inside), "%s/%s", remote->inside, remote->name);
-    bsk_buffer_text_append(&script, "_path = ");
-    bsk_python_literal(&script, inside);
-    bsk_buffer_printf(&script, "\n_deadline = %" PRIu64 "\n_source = ",
-                      (bsk_now_ns() / 1000000 + timeout_ms) / 1000 + ANSWER_MS / 1000 + 1);
-    bsk_python_literal(&script, text);
-    bsk_buffer_text_append(&script, "\n");
-    bsk_buffer_text_append(&script, bsk_inject_remote_exec);
-    int rc = script.failed ? bsk_fail(err, BSK_E_MEMORY, NULL, "Out of memory") : BSK_OK;
-    path_of(remote, "", path, sizeof(path));
-    int fd = rc < 0 ? -1 : open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    char path[PATH_ROOM + 64];
     struct stat folder;
+    path_of(remote, suffix, path, sizeof(path));
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     bool written = fd >= 0 && stat(remote->outside, &folder) == 0;
-    for (size_t done = 0; written && done < script.size;) {
-        ssize_t got = write(fd, script.data + done, script.size - done);
+    for (size_t done = 0; written && done < size;) {
+        ssize_t got = write(fd, bytes + done, size - done);
         written = got > 0;
         done += written ? (size_t)got : 0;
     }
     if (written && folder.st_uid != geteuid())
         written = fchown(fd, folder.st_uid, (gid_t)-1) == 0;
-    if (rc == BSK_OK && !written)
-        rc = bsk_fail(err, BSK_E_IO, "free space in /tmp", "Cannot write %s: %s", path,
-                      strerror(errno));
+    int rc = written ? BSK_OK
+                     : bsk_fail(err, BSK_E_IO, "free space in /tmp", "Cannot write %s: %s", path,
+                                strerror(errno));
     if (fd >= 0)
         close(fd);
+    return rc;
+}
+
+static int write_script(struct bsk_remote *remote, const char *text, uint32_t timeout_ms,
+                        struct bsk_error *err)
+{
+    struct bsk_buffer script = { 0 };
+    char inside[PATH_ROOM + 64];
+    snprintf(inside, sizeof(inside), "%s/%s", remote->inside, remote->name);
+    bsk_buffer_text_append(&script, "exec(compile(");
+    bsk_python_literal(&script, bsk_inject_remote_exec);
+    bsk_buffer_text_append(&script, ", '<basilisk>', 'exec'), {'_path': ");
+    bsk_python_literal(&script, inside);
+    bsk_buffer_printf(&script, ", '_deadline': %" PRIu64 "})\n",
+                      (bsk_now_ns() / 1000000 + timeout_ms) / 1000 + ANSWER_MS / 1000 + 1);
+    int rc = script.failed ? bsk_fail(err, BSK_E_MEMORY, NULL, "Out of memory") : BSK_OK;
+    if (rc == BSK_OK)
+        rc = write_file(remote, ".text", text, strlen(text), err);
+    if (rc == BSK_OK)
+        rc = write_file(remote, "", script.data, script.size, err);
     bsk_buffer_free(&script);
     return rc;
 }

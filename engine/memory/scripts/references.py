@@ -12,7 +12,7 @@ def _setup(a):
     if struct is None:
         struct = a.modules['_struct'] = a.load('_struct')
     tools, operator = a.itertools, a.operator
-    globals().update(gc=a.gc, sys=a.sys, posix=a.posix, pack=struct.pack, agent=a,
+    globals().update(gc=a.gc, sys=a.sys, posix=a.posix, Struct=struct.Struct, agent=a,
                      chain=tools.chain, compress=tools.compress, count=tools.count,
                      filterfalse=tools.filterfalse, repeat=tools.repeat,
                      is_=operator.is_, is_not=operator.is_not, not_=operator.not_,
@@ -23,6 +23,7 @@ def _setup(a):
 _Function = type(_setup)
 _Getset = type(_Function.__dict__['__code__'])
 _Member = type(_Function.__dict__['__closure__'])
+_Cell = type((lambda value: lambda: value)(0).__closure__[0])
 _Method = type(object.__dict__['__sizeof__'])
 _mro_getter = type.__dict__['__mro__'].__get__
 _dict_getter = type.__dict__['__dict__'].__get__
@@ -40,6 +41,10 @@ _DEBUGGERS = ('pydevd', '_pydev', 'pydev_ipython', 'pydevconsole')  # how names 
 def _is_debugger(module):
     return module.startswith(_DEBUGGERS) or module == 'debugpy' or module.startswith('debugpy.') or \
         module == '_basilisk'
+
+
+def _pack(numbers, count):  # struct.pack() would keep its formats for later
+    return Struct('<%dQ' % count).pack(*numbers)
 
 
 def _word(value):  # eight bytes
@@ -94,7 +99,7 @@ def _write_ids(memory, values):
             return
     for start in range(0, number, 1 << 16):
         part = values[start:start + (1 << 16)]
-        agent.write(pack('<%dQ' % len(part), *map(id, part)))
+        agent.write(_pack(map(id, part), len(part)))
 
 
 # --- sizes --------------------------------------------------------------------------------------------------------------
@@ -120,7 +125,7 @@ def _sizes(values, ask=None):
     for start in range(0, len(values), 1 << 16):
         part = values[start:start + (1 << 16)]
         try:
-            sizes = pack('<%dQ' % len(part), *map(ask, part))
+            sizes = _pack(map(ask, part), len(part))
         except Exception:  # one of them has a broken size
             sizes = b''.join(_size_or_none(ask, value) for value in part)
         pieces.append(sizes)
@@ -129,7 +134,7 @@ def _sizes(values, ask=None):
 
 def _size_or_none(ask, value):
     try:
-        return pack('<Q', ask(value))
+        return _word(ask(value))
     except Exception:
         return bytes(8)
 
@@ -182,11 +187,9 @@ def _modules():
     table = sys.modules
     if not issubclass(type(table), dict):
         return
-    found = list(dict.items(table))
+    found = [(name, module) for name, module in list(dict.items(table)) if type(name) is str and module is not None]
     found.sort(key=lambda item: item[0] != '__main__')
     for name, module in found:
-        if type(name) is not str or module is None:
-            continue
         inside = _dict_of_module(module) if issubclass(type(module), _Module) else None
         yield name, module, inside
 
@@ -449,7 +452,8 @@ def _dump_graph(memory, options):
 
 # --- words for what is shown --------------------------------------------------------------------------------------------
 
-_SAFE = (str, bytes, int, float, complex, bool, type(None))  # their repr() is the interpreter's own
+# Their repr() is the interpreter's own. (By address: a class may say that it equals any other.)
+_SAFE = {id(kind) for kind in (str, bytes, int, float, complex, bool, type(None))}
 
 
 def _line(*fields):
@@ -468,7 +472,7 @@ def _safe_repr(value, depth=0):
         return repr(value if len(value) <= 60 else value[:57]) + ('...' if len(value) > 60 else '')
     if kind is int and value.bit_length() > 256:
         return '<int of %d bits>' % value.bit_length()
-    if kind in _SAFE:
+    if id(kind) in _SAFE:
         return repr(value)
     if kind is tuple and depth < 2 and len(value) <= 6:
         inside = ', '.join(_safe_repr(item, depth + 1) for item in value)
@@ -485,7 +489,11 @@ def _position(values, wanted):
 
 
 def _own_dict(value):
-    """An instance's dictionary, or None. Asked of its type, as no property of the program can answer."""
+    """An instance's dictionary, or None. Asked of its type, as no property of the program can answer; and only where
+    there is one, or attributes without one (3.11 and later): asking makes one."""
+    flags = type.__dict__['__flags__'].__get__(type(value))
+    if not (_MINOR >= 11 and flags & 16) and not any(issubclass(type(found), dict) for found in gc.get_referents(value)):
+        return None
     for base in _mro_of(type(value)):
         found = _dict_of_type(base).get('__dict__')
         if type(found) is _Getset:
@@ -511,7 +519,13 @@ _FUNCTION_PARTS = ('__closure__', '__globals__', '__defaults__', '__kwdefaults__
 
 
 def _function_parts(value):
+    names = _dict_of_type(_Function)
+    known = [names[name].__get__(value) for name in ('__globals__', '__kwdefaults__', '__builtins__') if name in names]
+    known = set(map(id, known))
+    has_dict = any(type(found) is dict and id(found) not in known for found in gc.get_referents(value))
     for name in _FUNCTION_PARTS:
+        if name == '__dict__' and not has_dict:  # asking makes one
+            continue
         found = _dict_of_type(_Function)[name].__get__(value)
         if found is not None:
             yield name, found
@@ -607,7 +621,7 @@ def _edge_words(memory, value, wanted, closures):
         if key == id(wanted) or found is wanted:
             return kind, _cut(str(name)), ''
     for kind, name, key, found in _parts(memory, value):  # a cell that a frame shows the content of
-        if kind == 'local' and key == 0 and type(wanted).__name__ == 'cell' and found is not None and \
+        if kind == 'local' and key == 0 and type(wanted) is _Cell and found is not None and \
                 _position(gc.get_referents(wanted), found) is not None:
             return 'local', _cut(str(name)), ''
     return '', '', ''
@@ -671,7 +685,7 @@ def _label_nodes(memory, options):
         value = found[key]
         if may_repr and not issubclass(type(value), (_Module, _Frame)):
             lines.append(_line('repr', number, _repr_of(value)))
-        elif type(value) in _SAFE or type(value) is _Function or issubclass(type(value), type):
+        elif id(type(value)) in _SAFE or type(value) is _Function or issubclass(type(value), type):
             lines.append(_line('repr', number, _safe_repr(value)))
         where, _, inside = _contents(value)
         if where is not None:
@@ -699,7 +713,7 @@ def _inspect(memory, options, limit=200):
     lines = [_line('node', module, name, _size(found))]
     if options.get('repr'):
         lines.append(_line('repr', _repr_of(found)))
-    elif type(found) in _SAFE:
+    elif id(type(found)) in _SAFE:
         lines.append(_line('repr', _safe_repr(found)))
     shown = []
     where, keys, inside = _contents(found)
@@ -712,7 +726,7 @@ def _inspect(memory, options, limit=200):
             shown.append((part, words, value))
     for part, words, value in shown:
         lines.append(_line('part', part, words, _type_names(type(value))[1], _size(value), id(value),
-                           _safe_repr(value) if type(value) in _SAFE else ''))
+                           _safe_repr(value) if id(type(value)) in _SAFE else ''))
     return {'text': ''.join(lines)}
 
 
