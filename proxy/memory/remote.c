@@ -28,6 +28,7 @@ struct remote {
     bool closed;
     struct call *calls; /* the first is at work */
     unsigned held;      /* jobs at work */
+    bool proven;        /* it has answered */
 };
 
 static void begin_next(struct remote *remote);
@@ -50,6 +51,28 @@ static int open_target(struct remote *remote, struct bsk_error *err)
     return bsk_fail(err, BSK_E_STATE,
                     "start it with debugging: memory is tracked through the debugger",
                     "No debugger in this session, and without one: %.400s", reason);
+}
+
+/* A shell that is to start the Python may only just have begun: then what was opened becomes
+ * another program, or is none yet. */
+static int run_text(struct remote *remote, const char *text, uint32_t timeout_ms,
+                    struct bsk_buffer *answer, struct bsk_error *err)
+{
+    enum { TRIES = 40, PAUSE_MS = 25 };
+    int rc = BSK_OK;
+    for (int tries = 0; tries < TRIES; tries++) {
+        rc = remote->target ? BSK_OK : open_target(remote, err);
+        if (rc == BSK_OK)
+            rc = bsk_remote_run(remote->target, text, timeout_ms, answer, err);
+        remote->proven |= rc == BSK_OK;
+        if (remote->proven || (rc != BSK_E_GONE && rc != BSK_E_FORMAT && rc != BSK_E_TORN) ||
+            kill(remote->pid, 0) != 0)
+            break;
+        bsk_remote_close(remote->target);
+        remote->target = NULL;
+        uv_sleep(PAUSE_MS);
+    }
+    return rc;
 }
 
 static void on_worker(uv_work_t *work)
@@ -172,11 +195,11 @@ void dap_remote_job(struct bsk_channel *channel, struct bsk_memory_job *job)
     struct bsk_buffer answer = { 0 };
     uint32_t timeout_ms = 0;
     const char *text;
-    int rc = remote->target ? BSK_OK : open_target(remote, &err);
+    int rc = BSK_OK;
     for (bool first = true; (text = bsk_memory_job_next(job, &timeout_ms)); first = false) {
         bsk_buffer_clear(&answer);
         if (rc == BSK_OK)
-            rc = bsk_remote_run(remote->target, text, timeout_ms, &answer, &err);
+            rc = run_text(remote, text, timeout_ms, &answer, &err);
         bsk_memory_job_answer(job, rc, answer.data, answer.size, &err);
         if (rc == BSK_OK && first) { /* the job's thread says the rest by itself */
             bsk_buffer_clear(&answer);

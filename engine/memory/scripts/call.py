@@ -26,6 +26,8 @@ def _call(here, lib):
         clean = dict(__build_class__.__self__.__dict__)
         for name in ('__import__', 'open', 'print', 'input', 'breakpoint'):
             clean.pop(name, None)
+        # A debugger's script (PEP 768) may come by on a thread of ours, and cannot be read without this.
+        clean['__import__'] = lib['__import__']
         names.update(__builtins__=clean, self=agent, home=home, lib=lib, sys=lib['sys'], version=_version)
         exec(compile(_agent, '<basilisk>', 'exec'), names)
         home.agent = agent
