@@ -537,7 +537,7 @@ static void compare_totals(struct comparing *c)
     d->work_s = fmax(0, c->to->work_s - c->from->work_s);
     bsk_native_note(c->from, c->to, d->native_note, sizeof(d->native_note));
     const char *missing = c->to->missing[0] ? c->to->missing : c->from->missing;
-    snprintf(d->missing, sizeof(d->missing), "%s%s", missing,
+    snprintf(d->missing, sizeof(d->missing), "%.220s%s", missing,
              missing[0] && missing == c->from->missing ? " (in the earlier snapshot)" : "");
 }
 

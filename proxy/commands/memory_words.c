@@ -12,7 +12,7 @@ enum { SHOWN_SITES = 10, SHOWN_TYPES = 5, SHOWN_UNLIKELY = 3 };
 
 void dap_size_text(char *out, size_t out_bytes, int64_t bytes, bool sign)
 {
-    char size[32];
+    char size[24];
     bsk_bytes_text(bytes < 0 ? 0 - (uint64_t)bytes : (uint64_t)bytes, size, sizeof(size));
     snprintf(out, out_bytes, "%s%s", bytes < 0 ? "-" : sign && bytes ? "+" : "", size);
 }
