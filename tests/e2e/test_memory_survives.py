@@ -188,6 +188,7 @@ def test_an_adapter_that_is_killed_in_the_middle(editors, tmp_path):
 
 @pytest.mark.parametrize("moment", ["idle", "in a snapshot"])
 def test_an_editor_that_vanishes_leaves_nothing_behind(moment, editors, tmp_path):
+    there = set(os.listdir("/tmp"))
     editor = editors.through()
     memory.launch(editor, memory=True, cwd=tmp_path)
     memory.ask(editor, "snapshot")
@@ -196,7 +197,7 @@ def test_an_editor_that_vanishes_leaves_nothing_behind(moment, editors, tmp_path
     editor.hang_up()
     editor.process.wait(6)
     dap.wait_until(lambda: not editor.left_processes(), what="everything gone")
-    assert not [name for name in os.listdir("/tmp") if name.startswith(".basilisk")]
+    assert not [name for name in set(os.listdir("/tmp")) - there if name.startswith(".basilisk")]
 
 
 def test_a_program_whose_code_wants_what_we_give_back(editors, tmp_path):
@@ -229,5 +230,3 @@ def test_the_program_does_not_wait_for_a_fork_of_ours(editors, tmp_path):
             break
     editor.wait_event("terminated")
     assert "forked" in editor.output("stdout"), editor.output()
-    last = [body for body in editor.events("basilisk.memory") if body.get("atExit")]
-    assert len(last) == 1 and last[0]["pid"] == editor.events("process")[0]["systemProcessId"]
