@@ -52,7 +52,7 @@ struct bsk_script {
 };
 
 extern const struct bsk_script bsk_script_start; /* options: frames (1) */
-/* options: census (True), sizes (of how many objects: 100000; -1 all, 0 none), budget_ms,
+/* options: census (True), sizes (of how many objects: 20000; -1 all, 0 none), budget_ms,
  * budget_bytes. The result and the dump are for bsk_memory_snapshot_new(). */
 extern const struct bsk_script bsk_script_snapshot;
 /* Types alone, without tracemalloc; options: sizes, budget_ms, budget_bytes. */

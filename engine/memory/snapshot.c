@@ -207,44 +207,48 @@ static int fill_sites(struct filling *f)
 /* ---- types -------------------------------------------------------------------------------------
  */
 
-struct sampled { /* of one type of the answer's */
-    uint64_t count, bytes;
+/* One row of the answer's types, and what the dump says of its objects. */
+struct counted {
+    uint64_t address, count, measured, bytes;
 };
 
-struct sampling {
-    const struct bsk_value *types;
-    struct sampled *sampled;
-    int64_t *type_of; /* by the place in both lists */
-    size_t capacity, count;
-    bool failed;
+struct counting {
+    struct counted *rows; /* by address */
+    size_t count;
+    const unsigned char *measured; /* addresses, as many as sizes */
+    size_t measured_count;
 };
 
-static void on_type_of(void *user, size_t index, int64_t type)
+static int by_address(const void *a, const void *b)
 {
-    struct sampling *s = user;
-    if (index >= s->capacity) {
-        size_t capacity = s->capacity ? s->capacity * 2 : 4096;
-        int64_t *grown = realloc(s->type_of, capacity * sizeof(*grown));
-        if (!grown) {
-            s->failed = true;
-            return;
-        }
-        s->type_of = grown;
-        s->capacity = capacity;
-    }
-    s->type_of[index] = type;
-    s->count = index + 1;
+    const struct counted *x = a, *y = b;
+    return (x->address > y->address) - (x->address < y->address);
+}
+
+static uint64_t word_at(const unsigned char *bytes, size_t index)
+{
+    uint64_t word = 0;
+    memcpy(&word, bytes + index * 8, 8);
+    return word;
+}
+
+/* NULL: a type that came too late to be named. */
+static struct counted *row_of(const struct counting *counting, uint64_t address)
+{
+    const struct counted key = { .address = address };
+    return bsearch(&key, counting->rows, counting->count, sizeof(key), by_address);
 }
 
 static void on_size(void *user, size_t index, int64_t bytes)
 {
-    struct sampling *s = user;
-    if (index >= s->count || bytes < 0 || s->type_of[index] < 0 ||
-        (uint64_t)s->type_of[index] >= s->types->count)
+    struct counting *counting = user;
+    if (index >= counting->measured_count || bytes < 0)
         return;
-    struct sampled *of = &s->sampled[s->type_of[index]];
-    of->count++;
-    of->bytes += (uint64_t)bytes;
+    struct counted *row = row_of(counting, word_at(counting->measured, index));
+    if (row) {
+        row->measured++;
+        row->bytes += (uint64_t)bytes;
+    }
 }
 
 static int by_type_name(const void *a, const void *b)
@@ -279,26 +283,67 @@ static int64_t item_integer(const struct bsk_value *list, size_t at)
                                                                           : 0;
 }
 
-/* [name, objects, bytes of the fixed part, 1 where that is all] */
-static int read_type(struct filling *f, const struct bsk_value *row, const struct sampled *sampled,
+/* [name, address, bytes of the fixed part, 1 where that is all] */
+static int read_type(struct filling *f, const struct bsk_value *row, const struct counted *counted,
                      struct bsk_memory_type *out)
 {
     char name[512], plain[512];
-    if (row->kind != BSK_VALUE_LIST || row->count != 4 || row->items[0]->kind != BSK_VALUE_TEXT)
-        return bsk_fail(f->err, BSK_E_FORMAT, NULL, "the census is not what our script writes");
     size_t size = row->items[0]->bytes < sizeof(name) - 1 ? row->items[0]->bytes : sizeof(name) - 1;
     memcpy(name, row->items[0]->text, size);
     name[size] = '\0';
     bsk_utf8_copy(plain, sizeof(plain), name);
-    int64_t count = item_integer(row, 1), basic = item_integer(row, 2);
+    int64_t basic = item_integer(row, 2);
     *out = (struct bsk_memory_type){ .name = bsk_arena_text(f->arena, plain),
-                                     .count = count > 0 ? (uint64_t)count : 0 };
+                                     .count = counted->count };
     if (basic > 0 && basic < 1 << 30)
-        out->bytes = out->count < (uint64_t)1 << 32 ? (uint64_t)basic * out->count : 0;
-    if (item_integer(row, 3) == 0 && sampled->count > 0)
+        out->bytes = (uint64_t)basic * counted->count;
+    if (item_integer(row, 3) == 0 && counted->measured > 0)
         out->bytes =
-            (uint64_t)((double)sampled->bytes / (double)sampled->count * (double)out->count + 0.5);
+            (uint64_t)((double)counted->bytes / (double)counted->measured * (double)counted->count +
+                       0.5);
     return out->name ? BSK_OK : no_memory(f->err);
+}
+
+static bool is_row(const struct bsk_value *row)
+{
+    return row->kind == BSK_VALUE_LIST && row->count == 4 &&
+           row->items[0]->kind == BSK_VALUE_TEXT && row->items[1]->kind == BSK_VALUE_INTEGER;
+}
+
+/* Fills counting->rows. Each address is looked up among a few hundred: neighbours are often of one
+ * type, so the last answer is tried first. */
+static int count_objects(struct filling *f, const struct bsk_value *rows, const unsigned char *dump,
+                         size_t size, struct counting *counting)
+{
+    static const char broken[] = "the census is not what our script writes";
+    const struct bsk_value *value = f->result->value;
+    uint64_t objects = bsk_value_bytes(value, "objects");
+    uint64_t measured = bsk_value_bytes(value, "measured");
+    size_t used = 0;
+    counting->rows = calloc(rows->count + 1, sizeof(*counting->rows));
+    if (!counting->rows)
+        return no_memory(f->err);
+    if (objects > size / 8 || measured > size / 8 - objects)
+        return bsk_fail(f->err, BSK_E_FORMAT, NULL, broken);
+    for (size_t i = 0; i < rows->count; i++) {
+        if (!is_row(rows->items[i]))
+            return bsk_fail(f->err, BSK_E_FORMAT, NULL, broken);
+        counting->rows[i].address = (uint64_t)rows->items[i]->items[1]->integer;
+    }
+    counting->count = rows->count;
+    qsort(counting->rows, counting->count, sizeof(*counting->rows), by_address);
+    struct counted *row = NULL;
+    for (size_t i = 0; i < objects; i++) {
+        uint64_t address = word_at(dump, i);
+        if (!row || row->address != address)
+            row = row_of(counting, address);
+        if (row)
+            row->count++;
+    }
+    counting->measured = dump + objects * 8;
+    counting->measured_count = (size_t)measured;
+    return bsk_numbers_read(dump + (objects + measured) * 8, size - (objects + measured) * 8,
+                            on_size, counting, &used, f->err);
 }
 
 static int fill_types(struct filling *f, const unsigned char *dump, size_t size)
@@ -307,22 +352,17 @@ static int fill_types(struct filling *f, const unsigned char *dump, size_t size)
     const struct bsk_value *rows = bsk_value_field(f->result->value, "types");
     if (!rows || rows->kind != BSK_VALUE_LIST)
         return BSK_OK;
-    struct sampling sampling = { .types = rows,
-                                 .sampled = calloc(rows->count + 1, sizeof(struct sampled)) };
+    struct counting counting = { 0 };
     struct bsk_memory_type *types = bsk_arena_get(f->arena, (rows->count + 1) * sizeof(*types));
-    int rc = sampling.sampled && types ? BSK_OK : no_memory(f->err);
-    if (rc == BSK_OK && bsk_value_integer(f->result->value, "every", 0) > 0) {
-        size_t used = 0, more = 0;
-        rc = bsk_numbers_read(dump, size, on_type_of, &sampling, &used, f->err);
-        if (rc == BSK_OK && sampling.failed)
-            rc = no_memory(f->err);
-        if (rc == BSK_OK)
-            rc = bsk_numbers_read(dump + used, size - used, on_size, &sampling, &more, f->err);
-        s->has_type_bytes = rc == BSK_OK;
-    }
+    int rc = types ? count_objects(f, rows, dump, size, &counting) : no_memory(f->err);
+    s->has_type_bytes = bsk_value_integer(f->result->value, "measured", -1) >= 0;
     size_t count = 0;
     for (size_t i = 0; rc == BSK_OK && i < rows->count; i++) {
-        rc = read_type(f, rows->items[i], &sampling.sampled[i], &types[count]);
+        const struct bsk_value *row = rows->items[i];
+        const struct counted *counted = row_of(&counting, (uint64_t)row->items[1]->integer);
+        if (!counted || counted->count == 0)
+            continue;
+        rc = read_type(f, row, counted, &types[count]);
         if (rc == BSK_OK && !is_debuggers(types[count].name))
             count++;
     }
@@ -347,8 +387,7 @@ static int fill_types(struct filling *f, const unsigned char *dump, size_t size)
         s->has_types = true;
         s->object_count = bsk_value_bytes(f->result->value, "objects");
     }
-    free(sampling.sampled);
-    free(sampling.type_of);
+    free(counting.rows);
     return rc;
 }
 

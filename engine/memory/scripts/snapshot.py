@@ -109,14 +109,13 @@ def run(a, options):
     else:
         a.expect(about * 20)
         answer['lists'] = _dump(a, about, foreign)
-    answer['every'] = 0
     if not options.get('census', True):
         answer['types'] = None
     elif objects // 4000 > budget_ms or objects * 8 > budget_bytes:
         answer['types'] = None
         answer['missing'].append('types')
     else:
-        answer['types'], answer['every'], answer['objects'] = count(a, options)
+        answer['types'], answer['objects'], answer['measured'] = count(a, options)
     if mine is not None:
         # What our dump took is not the program's peak. 3.8 cannot set it back: there a peak that has
         # not moved since is ours.
