@@ -30,9 +30,8 @@ const char *bsk_leak_band_name(enum bsk_leak_band band);
 
 /*
  * What the reference graph knows of a site's objects, in the order of its weight. The graph's room
- * fills it in (engine/memory/graph*.h: it knows objects by address; which of them a site allocated
- * is in the snapshot job's dump, `objects` below), the session asks for it for the sites that are
- * medium or more.
+ * finds it (it asks tracemalloc for the lines of objects); the session asks for it for the sites
+ * that are medium or more.
  */
 enum bsk_evidence_kind {
     BSK_EVIDENCE_NONE,    /* not asked, or nothing could be said: growth alone decides */

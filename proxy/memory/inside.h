@@ -108,6 +108,7 @@ struct op {
     struct bsk_buffer said; /* what the debuggee answered to the job's last text */
     bool is_running;        /* which was that it is not done yet */
     uint32_t pause_ms;
+    struct bsk_channel *channel; /* of a job without a debugger, while it runs */
     void (*after_script)(struct op *op);
     void (*on_failure)(struct op *op); /* instead of its end; op->rc and op->err say why */
 

@@ -252,24 +252,26 @@ struct tracking *dap_tracking_for_payloads(struct dap_memory *memory, struct dap
 static void open_and_start(struct op *op)
 {
     struct member *member = op->tracking->member;
-    const struct dap_debuggee *debuggee = member ? dap_session_debuggee(member->session) : NULL;
-    pid_t pid = !debuggee ? 0 : debuggee->pid > 0 ? debuggee->pid : debuggee->hint_pid;
-    if (member && !member->channel && debuggee->has_channel) {
+    op->after = dap_after_start;
+    if (!member) {
+        dap_op_fail(op, BSK_E_GONE, NULL, "the debug session has ended");
+        return;
+    }
+    const struct dap_debuggee *debuggee = dap_session_debuggee(member->session);
+    pid_t pid = debuggee->pid > 0 ? debuggee->pid : debuggee->hint_pid;
+    if (!member->channel && debuggee->has_channel) {
         member->channel = dap_evaluate_open(member->session);
-    } else if (member && !member->channel && debuggee->no_debug && pid > 0) {
+    } else if (!member->channel && debuggee->no_debug && pid > 0) {
         member->channel = dap_remote_open(pid, op->tracking->memory->loop);
         member->is_remote = true;
-    } else if (member && !member->channel) {
-        op->after = dap_after_start;
+    } else if (!member->channel) {
         dap_op_fail(op, BSK_E_STATE, no_debugger_hint, "No debugger in this session");
         return;
     }
-    if (member && member->channel) {
+    if (member->channel)
         dap_begin_start(op);
-        return;
-    }
-    op->after = dap_after_start;
-    dap_op_fail(op, BSK_E_MEMORY, NULL, "out of memory");
+    else
+        dap_op_fail(op, BSK_E_MEMORY, NULL, "out of memory");
 }
 
 void dap_memory_start(struct dap_memory *memory, struct dap_session *session,

@@ -27,6 +27,8 @@ struct remote {
     volatile sig_atomic_t stop;
     bool closed;
     struct call *calls; /* the first is at work */
+    unsigned held;      /* jobs at work */
+    bool proven;        /* it has answered */
 };
 
 static void begin_next(struct remote *remote);
@@ -49,6 +51,28 @@ static int open_target(struct remote *remote, struct bsk_error *err)
     return bsk_fail(err, BSK_E_STATE,
                     "start it with debugging: memory is tracked through the debugger",
                     "No debugger in this session, and without one: %.400s", reason);
+}
+
+/* A shell that is to start the Python may only just have begun: then what was opened becomes
+ * another program, or is none yet. */
+static int run_text(struct remote *remote, const char *text, uint32_t timeout_ms,
+                    struct bsk_buffer *answer, struct bsk_error *err)
+{
+    enum { TRIES = 40, PAUSE_MS = 25 };
+    int rc = BSK_OK;
+    for (int tries = 0; tries < TRIES; tries++) {
+        rc = remote->target ? BSK_OK : open_target(remote, err);
+        if (rc == BSK_OK)
+            rc = bsk_remote_run(remote->target, text, timeout_ms, answer, err);
+        remote->proven |= rc == BSK_OK;
+        if (remote->proven || (rc != BSK_E_GONE && rc != BSK_E_FORMAT && rc != BSK_E_TORN) ||
+            kill(remote->pid, 0) != 0)
+            break;
+        bsk_remote_close(remote->target);
+        remote->target = NULL;
+        uv_sleep(PAUSE_MS);
+    }
+    return rc;
 }
 
 static void on_worker(uv_work_t *work)
@@ -74,7 +98,7 @@ static void after_work(uv_work_t *work, int cancelled)
     bsk_buffer_free(&call->answer);
     free(call->text);
     free(call);
-    if (remote->closed && !remote->calls)
+    if (remote->closed && !remote->calls && !remote->held)
         free_remote(remote);
     else
         begin_next(remote);
@@ -147,6 +171,41 @@ void dap_remote_close(struct bsk_channel *channel)
         if (done)
             done(one->user, BSK_E_GONE, NULL, 0, &err);
     }
-    if (!remote->calls)
+    if (!remote->calls && !remote->held)
         free_remote(remote);
+}
+
+void dap_remote_hold(struct bsk_channel *channel)
+{
+    ((struct remote *)channel)->held++;
+}
+
+void dap_remote_release(struct bsk_channel *channel)
+{
+    struct remote *remote = (struct remote *)channel;
+    if (--remote->held == 0 && remote->closed && !remote->calls)
+        free_remote(remote);
+}
+
+void dap_remote_job(struct bsk_channel *channel, struct bsk_memory_job *job)
+{
+    enum { JOB_MS = 20000 };
+    struct remote *remote = (struct remote *)channel;
+    struct bsk_error err = { 0 };
+    struct bsk_buffer answer = { 0 };
+    uint32_t timeout_ms = 0;
+    const char *text;
+    int rc = BSK_OK;
+    for (bool first = true; (text = bsk_memory_job_next(job, &timeout_ms)); first = false) {
+        bsk_buffer_clear(&answer);
+        if (rc == BSK_OK)
+            rc = run_text(remote, text, timeout_ms, &answer, &err);
+        bsk_memory_job_answer(job, rc, answer.data, answer.size, &err);
+        if (rc == BSK_OK && first) { /* the job's thread says the rest by itself */
+            bsk_buffer_clear(&answer);
+            rc = bsk_remote_later(remote->target, JOB_MS, &answer, &err);
+            bsk_memory_job_answer(job, rc, answer.data, answer.size, &err);
+        }
+    }
+    bsk_buffer_free(&answer);
 }

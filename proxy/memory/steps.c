@@ -1,6 +1,7 @@
 /* What is asked of a tracking, one after the other: scripts in the debuggee, work on a worker, the
  * answer. */
 #include "proxy/memory/inside.h"
+#include "proxy/memory/remote.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -188,6 +189,18 @@ static void on_text(void *user, int rc, const char *text, size_t bytes, const st
     pump(op);
 }
 
+static void take_result(struct op *op)
+{
+    op->job_result = bsk_memory_job_result(op->job, &op->err);
+    op->rc = op->job_result ? BSK_OK : op->err.code;
+    if (op->job_result)
+        op->after_script(op);
+    else if (op->on_failure)
+        op->on_failure(op);
+    else
+        dap_op_end(op);
+}
+
 /* Says the next text, or what came of it all. */
 static void pump(struct op *op)
 {
@@ -203,16 +216,20 @@ static void pump(struct op *op)
         dap_op_fail(op, BSK_E_GONE, NULL, "the debug session has ended");
         return;
     }
-    op->job_result = bsk_memory_job_result(op->job, &op->err);
-    op->rc = op->job_result ? BSK_OK : op->err.code;
-    if (op->job_result)
-        op->after_script(op);
-    else if (op->on_failure)
-        op->on_failure(op);
-    else
-        dap_op_end(op);
+    take_result(op);
 }
 
+/* Without a debugger. */
+static void run_remote(struct op *op)
+{
+    dap_remote_job(op->channel, op->job);
+}
+
+static void remote_ran(struct op *op)
+{
+    dap_remote_release(op->channel);
+    take_result(op);
+}
 static bool op_is_stopped(const struct op *op)
 {
     const struct member *member = op->tracking->member;
@@ -222,11 +239,13 @@ static bool op_is_stopped(const struct op *op)
 void dap_op_script(struct op *op, const struct bsk_script *script,
                    struct bsk_script_options *options, void (*next)(struct op *op))
 {
+    const struct member *member = op->tracking->member;
     struct bsk_memory_job_how how = { .pid = op->tracking->pid,
                                       .wait_ms = CALL_WAIT_MS,
                                       .give_up_ms = GIVE_UP_MS,
                                       .max_dump_bytes = DUMP_MAX_BYTES,
-                                      .stopped = op_is_stopped(op) };
+                                      .stopped = op_is_stopped(op),
+                                      .later = member && member->is_remote };
     if (op->tracking->state == TRACKING_ENDED) {
         bsk_buffer_free(&options->text);
         dap_op_fail(op, BSK_E_STATE, "start it with basilisk.memory.start or /memleak",
@@ -242,10 +261,15 @@ void dap_op_script(struct op *op, const struct bsk_script *script,
     op->after_script = next;
     op->rc = bsk_memory_job_new(script, options, &how, &op->job, &op->err);
     bsk_buffer_free(&options->text);
-    if (op->rc != BSK_OK)
+    if (op->rc != BSK_OK) {
         dap_op_end(op);
-    else
+    } else if (member && member->is_remote) {
+        op->channel = member->channel;
+        dap_remote_hold(op->channel);
+        dap_op_work(op, run_remote, remote_ran);
+    } else {
         pump(op);
+    }
 }
 
 /* ---- Work --------------------------------------------------------------------------------------

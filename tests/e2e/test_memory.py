@@ -148,9 +148,11 @@ def test_a_census_comes_by_itself_when_asked_for(editors, tmp_path):
     editor = editors.through()
     memory.launch(editor, cwd=tmp_path)
     memory.ask(editor, "start", {"censusSeconds": 0.2})
-    census = [editor.wait_event("basilisk.memory", lambda body: body["kind"] == "census")]
-    mark = editor.here()
-    census.append(editor.wait_event("basilisk.memory", lambda body: body["kind"] == "census", after=mark))
+    census, mark = [], 0
+    for _ in range(2):
+        census.append(editor.wait_event("basilisk.memory", lambda body: body["kind"] == "census" and any(
+            row["type"] == "__main__.Order" for row in body["types"]), after=mark))
+        mark = editor.here()
     counts = [{row["type"]: row["count"] for row in one["types"]}["__main__.Order"] for one in census]
     assert counts[1] > counts[0] and census[1]["t"] > census[0]["t"]
 
@@ -258,6 +260,8 @@ def test_without_a_debugger_a_newer_python_is_tracked_all_the_same(editors, pyth
     editor = editors.through(adapter=[PYTHON, os.path.join(debugpy, "debugpy", "adapter")])
     editor.initialize(supportsBasiliskEvents=True)
     editor.launch(LEAKS, args=["100000"], python=python, cwd=str(tmp_path), noDebug=True)
+    # CPython 3.14 cannot run it while the program is inside namedtuple(), as many imports are for a moment.
+    memory.has(editor, "ready")
     memory.ask(editor, "start")
     for _ in range(3):
         memory.ask(editor, "snapshot")

@@ -195,6 +195,7 @@ def _piece(job, at, size):
 
 def _run(job, code, options, later):
     _of_thread[thread.get_ident()] = job
+    names = {}
     try:
         names = {'__builtins__': __builtins__, '__name__': '_basilisk_job'}
         exec(code, names)
@@ -206,6 +207,7 @@ def _run(job, code, options, later):
         job['state'] = 'failed'
         job['result'] = None
         e = None
+    names.clear()  # its functions refer to it
     names = code = options = None
     del _of_thread[thread.get_ident()]
     job['seconds'] = now() - job['began']

@@ -26,6 +26,8 @@ def _call(here, lib):
         clean = dict(__build_class__.__self__.__dict__)
         for name in ('__import__', 'open', 'print', 'input', 'breakpoint'):
             clean.pop(name, None)
+        # A debugger's script (PEP 768) may come by on a thread of ours, and cannot be read without this.
+        clean['__import__'] = lib['__import__']
         names.update(__builtins__=clean, self=agent, home=home, lib=lib, sys=lib['sys'], version=_version)
         exec(compile(_agent, '<basilisk>', 'exec'), names)
         home.agent = agent
@@ -52,4 +54,9 @@ def _quietly(here):
             gc.enable()
 
 
-_answer(_quietly(globals()))
+_reply = _quietly(globals())
+# A function refers to this dictionary, and it to the function: garbage for the program's collector,
+# with the texts in it. So nothing stays that closes the circle.
+for _name in ('_call', '_quietly', '_source', '_agent', '_options'):
+    globals().pop(_name, None)
+_answer(_reply)
