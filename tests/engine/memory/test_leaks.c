@@ -4,8 +4,8 @@
  *
  * It prints what each kind came to and holds the sums to the figures in docs/memory.md. Kinds that
  * the score was not tuned on are counted apart. Of five variants two are run, with
- * BASILISK_LEAKS_ALL=1 all; BASILISK_LEAKS_PYTHON names another Python, BASILISK_LEAKS_WHY=1 tells of
- * what was called wrongly.
+ * BASILISK_LEAKS_ALL=1 all; BASILISK_LEAKS_PYTHON names another Python, BASILISK_LEAKS_WHY=1 tells
+ * of what was called wrongly.
  */
 #include "engine/memory/growth.h"
 #include "tests/engine/memory/debuggee.h"
