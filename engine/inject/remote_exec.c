@@ -269,7 +269,7 @@ static int ask(struct bsk_remote *remote, uint64_t thread, struct bsk_error *err
     const struct support *support = &remote->support;
     char path[PATH_ROOM + 64];
     int32_t pending = 1;
-    uint64_t breaker;
+    uint64_t breaker = 0;
     snprintf(path, sizeof(path), "%s/%s", remote->inside, remote->name);
     int rc =
         write_memory(remote, thread + support->here + support->path, path, strlen(path) + 1, err);

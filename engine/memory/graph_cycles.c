@@ -77,12 +77,15 @@ int bsk_graph_components(const struct bsk_graph *graph, uint32_t *components, ui
     search.way = malloc(n * sizeof(uint32_t));
     search.stack = malloc(n * sizeof(uint32_t));
     int rc = BSK_OK;
-    if (!search.order || !search.low || !search.next || !search.way || !search.stack)
+    if (!search.order || !search.low || !search.next || !search.way || !search.stack) {
         rc = bsk_fail(err, BSK_E_MEMORY, NULL, "Out of memory for a graph");
-    for (uint32_t node = 0; rc == BSK_OK && node < graph->count; node++)
+        goto out;
+    }
+    for (uint32_t node = 0; node < graph->count; node++)
         if (search.order[node] == 0)
             search_from(&search, node);
     *out_count = search.count;
+out:
     free(search.order);
     free(search.low);
     free(search.next);

@@ -99,29 +99,29 @@ static void find_dominators(struct work *work)
     }
 }
 
-static int give_room(struct work *work, size_t n, struct bsk_error *err)
+static bool give_room(struct work *work, size_t n)
 {
     uint32_t **all[] = { &work->number, &work->node,      &work->parent, &work->semi,
                          &work->label,  &work->dominator, &work->stack,  &work->next };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         *all[i] = calloc(n, sizeof(uint32_t));
         if (!*all[i])
-            return bsk_fail(err, BSK_E_MEMORY, NULL, "Out of memory for a graph");
+            return false;
     }
-    return BSK_OK;
+    return true;
 }
 
 int bsk_graph_dominate(struct bsk_graph *graph, struct bsk_error *err)
 {
     size_t n = (size_t)graph->count + 2;
     struct work work = { .graph = graph };
-    int rc = give_room(&work, n, err);
+    int rc = BSK_OK;
     graph->dominator = malloc(n * sizeof(*graph->dominator));
     graph->retained = malloc(n * sizeof(*graph->retained));
-    if (rc == BSK_OK && (!graph->dominator || !graph->retained))
+    if (!give_room(&work, n) || !graph->dominator || !graph->retained) {
         rc = bsk_fail(err, BSK_E_MEMORY, NULL, "Out of memory for a graph");
-    if (rc < 0)
         goto out;
+    }
 
     for (uint32_t node = 0; node < graph->count; node++)
         if (graph->roots[node] != BSK_ROOT_NONE)

@@ -32,12 +32,14 @@ static uint64_t word(const struct words *words, size_t index)
 
 static int broken(struct bsk_error *err, const char *what)
 {
-    return bsk_fail(err, BSK_E_FORMAT, NULL, "The dump of references is broken: %s", what);
+    bsk_fail(err, BSK_E_FORMAT, NULL, "The dump of references is broken: %s", what);
+    return BSK_E_FORMAT; /* said once more, for who reads one file at a time */
 }
 
 static int out_of_memory(struct bsk_error *err)
 {
-    return bsk_fail(err, BSK_E_MEMORY, NULL, "Out of memory for a graph");
+    bsk_fail(err, BSK_E_MEMORY, NULL, "Out of memory for a graph");
+    return BSK_E_MEMORY;
 }
 
 /* --- sections -------------------------------------------------------------------------------- */

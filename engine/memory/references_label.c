@@ -144,8 +144,10 @@ int bsk_references_lines_of(const struct bsk_value *result, struct bsk_reference
                             struct bsk_error *err)
 {
     const struct bsk_value *text = bsk_value_field(result, "text");
-    if (!text || (text->kind != BSK_VALUE_TEXT && text->kind != BSK_VALUE_BYTES))
-        return bsk_fail(err, BSK_E_FORMAT, NULL, "The program's answer about references is broken");
+    if (!text || (text->kind != BSK_VALUE_TEXT && text->kind != BSK_VALUE_BYTES)) {
+        bsk_fail(err, BSK_E_FORMAT, NULL, "The program's answer about references is broken");
+        return BSK_E_FORMAT;
+    }
     lines->at = text->text;
     lines->left = text->bytes;
     return BSK_OK;
@@ -196,8 +198,8 @@ int bsk_references_label(struct bsk_references *refs, const struct bsk_value *re
     int rc = bsk_references_lines_of(result, &lines, err);
     if (rc < 0)
         return rc;
-    char *fields[BSK_LINE_FIELDS];
-    size_t count;
+    char *fields[BSK_LINE_FIELDS] = { NULL };
+    size_t count = 0;
     while (bsk_references_next_line(&lines, fields, &count)) {
         uint32_t node;
         if (strcmp(fields[0], "edge") == 0) {

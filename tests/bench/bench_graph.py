@@ -18,7 +18,7 @@ source, path = open(sys.argv[1]).read(), sys.argv[2]
 class Node:
     __slots__ = ("one", "other")
 kept, last = [], None
-for number in range(500000):
+for number in range(int(sys.argv[3])):
     node = Node()
     node.one, last = last, node
     node.other = "text" if number % 2 else number
@@ -42,6 +42,7 @@ print("%d.%d: %d objects, %d references: %.0f ms of CPU (%s)" % (*sys.version_in
 for python in sys.argv[2:]:
     with tempfile.TemporaryDirectory() as folder:
         dump = os.path.join(folder, "dump")
-        subprocess.run([python, "-c", INSIDE, SCRIPT, dump], check=True)
-        sys.stdout.flush()
-        subprocess.run([sys.argv[1], dump], check=True)
+        for pairs in (500000, 390000):  # 10^6 tracked objects; 10^6 nodes of all kinds and 2 * 10^6 edges
+            subprocess.run([python, "-c", INSIDE, SCRIPT, dump, str(pairs)], check=True)
+            sys.stdout.flush()
+            subprocess.run([sys.argv[1], dump], check=True)
