@@ -100,12 +100,21 @@ def _watch(a, options):
     a.modules['forget_signal'] = lambda: swap(on_signal, default)
 
 
+def _own(names):
+    """These functions with a dictionary of their own: a job's is emptied when the job has ended."""
+    own = dict(names)
+    for name, value in names.items():
+        if type(value) is type(_own):
+            own[name] = type(_own)(value.__code__, own)
+    return own
+
+
 def run(a, options):
     answer = _start(a, options)
     answer['last'] = False
     fd = _place(a, options)
     if fd >= 0 and 'at_exit' not in a.modules:
         a.posix.close(fd)
-        _watch(a, options)
+        _own(globals())['_watch'](a, options)
         answer['last'] = 'at_exit' in a.modules
     return answer
