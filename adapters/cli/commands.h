@@ -8,6 +8,7 @@ extern const struct cli_command cli_record;      /* record.c */
 extern const struct cli_command cli_top;         /* top.c: a live view */
 extern const struct cli_command cli_dump;        /* dump.c */
 extern const struct cli_command cli_diff;        /* diff.c */
+extern const struct cli_command cli_memory;      /* memory.c: without a debugger */
 extern const struct cli_command cli_doctor;      /* doctor.c: what works here, and what does not */
 extern const struct cli_command cli_dap;         /* dap.c: the debug adapter proxy */
 extern const struct cli_command cli_replay;      /* replay.c */

@@ -5,8 +5,8 @@
 #include <string.h>
 
 const struct cli_command *const cli_commands[] = {
-    &cli_record, &cli_top,    &cli_dump,        &cli_diff, &cli_doctor,
-    &cli_dap,    &cli_replay, &cli_completions, NULL,
+    &cli_record, &cli_top, &cli_dump,   &cli_diff,        &cli_memory,
+    &cli_doctor, &cli_dap, &cli_replay, &cli_completions, NULL,
 };
 
 static void print_help(void)

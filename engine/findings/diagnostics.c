@@ -1,15 +1,12 @@
 #include "engine/findings/diagnostics.h"
 
-#include "engine/findings/source.h"
+#include "engine/findings/range.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    SEVERITY_WARNING = 2,
-    WHOLE_LINE_COLUMNS = 1000, /* clients cut a range at the line's end; 2^31 - 1 breaks some */
-};
+enum { SEVERITY_WARNING = 2 };
 
 struct finding {
     const char *code;
@@ -19,28 +16,11 @@ struct finding {
     enum bsk_level level;
 };
 
-static void position(struct bsk_json *out, const char *key, uint32_t line, uint32_t character)
-{
-    bsk_json_key(out, key);
-    bsk_json_begin(out, '{');
-    bsk_json_field_uint(out, "line", line);
-    bsk_json_field_uint(out, "character", character);
-    bsk_json_end(out, '}');
-}
-
 static void write_finding(struct bsk_json *out, const struct bsk_source *source,
                           const struct finding *finding, const char *message)
 {
-    struct bsk_columns columns = { 0, WHOLE_LINE_COLUMNS };
-    if (source)
-        bsk_source_line(source, finding->line, &columns);
-    uint32_t line = finding->line > 0 ? finding->line - 1 : 0;
     bsk_json_begin(out, '{');
-    bsk_json_key(out, "range");
-    bsk_json_begin(out, '{');
-    position(out, "start", line, columns.start);
-    position(out, "end", line, columns.end);
-    bsk_json_end(out, '}');
+    bsk_finding_range(out, source, finding->line);
     bsk_json_field_int(out, "severity", SEVERITY_WARNING);
     bsk_json_field_text(out, "code", finding->code);
     bsk_json_field_text(out, "source", "basilisk");

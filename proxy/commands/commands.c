@@ -16,6 +16,26 @@ const struct dap_command dap_command_table[] = {
       dap_say_stop },
     { "basilisk.profiler.compare", "/profdiff", "/profdiff [A B]",
       "compare two profiles: the last two, or files", dap_ask_compare, dap_say_compare },
+    { "basilisk.memory.start", "/memleak", "/memleak [frames]",
+      "track the program's memory, from now on", dap_ask_memory_start, dap_say_memory_start },
+    { "basilisk.memory.snapshot", "/memsnap", "/memsnap", "take a numbered snapshot of it",
+      dap_ask_memory_snapshot, dap_say_memory_snapshot },
+    { "basilisk.memory.diff", "/memdiff", "/memdiff [A B]",
+      "what grew between two snapshots, and how likely it leaks", dap_ask_memory_diff,
+      dap_say_memory_diff },
+    { "basilisk.memory.references", "/memrefs", "/memrefs [type or expression]",
+      "what holds it alive; alone: the likeliest leak", dap_ask_memory_references,
+      dap_say_memory_references },
+    { "basilisk.memory.inspect", NULL, NULL, "one node of a reference graph, at the same stop",
+      dap_ask_memory_inspect, NULL },
+    { "basilisk.memory.gcCollect", "/memgc", "/memgc", "collect garbage, say what was freed",
+      dap_ask_memory_collect, dap_say_memory_collect },
+    { "basilisk.memory.objects", "/memobjects", "/memobjects", "live objects by type",
+      dap_ask_memory_objects, dap_say_memory_objects },
+    { "basilisk.memory.ingest", NULL, NULL, "hand in a marked payload that a program printed",
+      dap_ask_memory_ingest, NULL },
+    { "basilisk.memory.stop", "/memstop", "/memstop", "stop tracking memory", dap_ask_memory_stop,
+      dap_say_memory_stop },
     { "basilisk.processes", "/processes", "/processes",
       "Python processes that could be profiled, and why where not", dap_ask_processes,
       dap_say_processes },
@@ -41,7 +61,7 @@ static const struct dap_command *command_of_text(const char *text, const char **
     size_t bytes = strcspn(text, spaces);
     for (size_t i = 0; i < dap_command_count; i++) {
         const char *console = dap_command_table[i].console;
-        if (strlen(console) == bytes && strncmp(console, text, bytes) == 0) {
+        if (console && strlen(console) == bytes && strncmp(console, text, bytes) == 0) {
             *out_rest = text + bytes + strspn(text + bytes, spaces);
             return &dap_command_table[i];
         }
@@ -57,6 +77,23 @@ void dap_add_text(struct json_object *object, const char *key, const char *text)
         bsk_utf8_copy(safe, size, text);
     json_object_object_add(object, key, json_object_new_string(safe ? safe : ""));
     free(safe);
+}
+
+void dap_warn(struct dap_session *session, const char *text)
+{
+    char line[1200];
+    snprintf(line, sizeof(line), "Basilisk: %s\n", text);
+    dap_session_output(session, "console", line, NULL, 0);
+}
+
+const char *dap_short_path(struct dap_session *session, const char *path)
+{
+    const char *cwd = dap_session_debuggee(session)->cwd;
+    size_t bytes = strlen(cwd);
+    if (bytes > 1 && bsk_path_below(path, cwd) && path[bytes] == '/')
+        return path + bytes + 1;
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
 }
 
 /* ---- Questions and their answers ---------------------------------------------------------------
@@ -129,6 +166,23 @@ static void refuse_at_once(const struct dap_commands *commands, const struct dap
 /* ---- The extension -----------------------------------------------------------------------------
  */
 
+static struct dap_group *new_group(uv_loop_t *loop)
+{
+    struct dap_group *group = calloc(1, sizeof(*group));
+    if (!group)
+        return NULL;
+    group->profiling = dap_profiling_new(loop, &dap_profiler_listener, group);
+    group->memory = group->profiling
+                        ? dap_memory_new(loop, &dap_memory_listener,
+                                         dap_profiling_diagnostics(group->profiling), group)
+                        : NULL;
+    if (group->memory)
+        return group;
+    dap_profiling_free(group->profiling);
+    free(group);
+    return NULL;
+}
+
 static void *on_open(struct dap_session *session, void *parent, void *user)
 {
     struct dap_commands *commands = calloc(1, sizeof(*commands));
@@ -136,16 +190,18 @@ static void *on_open(struct dap_session *session, void *parent, void *user)
         return NULL;
     const struct dap_commands *elder = parent;
     commands->loop = user;
-    commands->profiling = elder && elder->profiling
-                              ? elder->profiling
-                              : dap_profiling_new(commands->loop, &dap_profiler_listener, NULL);
-    if (!commands->profiling) {
+    commands->group = elder && elder->group ? elder->group : new_group(commands->loop);
+    if (!commands->group) {
         free(commands);
         return NULL;
     }
+    commands->group->sessions++;
+    commands->profiling = commands->group->profiling;
+    commands->memory = commands->group->memory;
     commands->session = session;
     commands->references = 1;
     dap_profiling_join(commands->profiling, session);
+    dap_memory_join(commands->memory, session);
     return commands;
 }
 
@@ -155,9 +211,15 @@ static void on_close(void *state)
     if (!commands)
         return;
     struct dap_session *session = commands->session;
+    struct dap_group *group = commands->group;
     commands->session = NULL;
+    dap_memory_leave(commands->memory, session);
     dap_profiling_leave(commands->profiling, session);
     commands->profiling = NULL;
+    commands->memory = NULL;
+    commands->group = NULL;
+    if (--group->sessions == 0)
+        free(group);
     release(commands);
 }
 
@@ -209,7 +271,7 @@ static bool on_completions(void *state, const char *text, struct json_object *ta
     bool any = false;
     for (size_t i = 0; i < dap_command_count; i++) {
         const struct dap_command *command = &dap_command_table[i];
-        if (!bsk_starts_with(command->console, text))
+        if (!command->console || !bsk_starts_with(command->console, text))
             continue;
         struct json_object *target = json_object_new_object();
         json_object_object_add(target, "label", json_object_new_string(command->console));
@@ -235,24 +297,42 @@ static void on_ready(void *state, bool has_channel)
     (void)has_channel;
     struct dap_commands *commands = state;
     dap_profiling_on_ready(commands->profiling, commands->session);
+    dap_memory_on_ready(commands->memory, commands->session);
+}
+
+static bool on_starting(void *state)
+{
+    struct dap_commands *commands = state;
+    return dap_memory_on_starting(commands->memory, commands->session);
 }
 
 static void on_stopped(void *state)
 {
     struct dap_commands *commands = state;
     dap_profiling_on_stopped(commands->profiling, commands->session);
+    dap_memory_on_stopped(commands->memory, commands->session);
 }
 
 static void on_continued(void *state)
 {
     struct dap_commands *commands = state;
     dap_profiling_on_continued(commands->profiling, commands->session);
+    dap_memory_on_continued(commands->memory, commands->session);
+}
+
+static void on_marker(void *state, const char *marker, const char *payload, size_t bytes)
+{
+    dap_hear_marker(state, marker, payload, bytes);
 }
 
 static bool on_ending(void *state)
 {
     struct dap_commands *commands = state;
-    return dap_profiling_on_ending(commands->profiling, commands->session);
+    bool profile = dap_profiling_on_ending(commands->profiling, commands->session);
+    bool memory = dap_memory_on_ending(commands->memory, commands->session);
+    if (profile && memory)
+        dap_session_hold(commands->session);
+    return profile || memory;
 }
 
 const struct dap_extension dap_basilisk = {
@@ -265,7 +345,9 @@ const struct dap_extension dap_basilisk = {
     .on_completions = on_completions,
     .on_configuration = on_configuration,
     .on_ready = on_ready,
+    .on_starting = on_starting,
     .on_stopped = on_stopped,
     .on_continued = on_continued,
+    .on_marker = on_marker,
     .on_ending = on_ending,
 };

@@ -2,15 +2,25 @@
 #ifndef DAP_COMMANDS_FAMILY_H
 #define DAP_COMMANDS_FAMILY_H
 
+#include "proxy/memory/memory.h"
 #include "proxy/profiling/profiling.h"
 #include "proxy/session/session.h"
 
 #include <uv.h>
 
+/* What a root session and its children share. */
+struct dap_group {
+    struct dap_profiling *profiling;
+    struct dap_memory *memory;
+    unsigned sessions;
+};
+
 /* The state of one session. It outlives the session while answers are under way. */
 struct dap_commands {
     struct dap_session *session; /* NULL once it has closed */
-    struct dap_profiling *profiling;
+    struct dap_group *group;
+    struct dap_profiling *profiling; /* the group's, as the next one */
+    struct dap_memory *memory;
     uv_loop_t *loop;
     unsigned references;
 };
@@ -24,7 +34,7 @@ struct dap_question {
 
 struct dap_command {
     const char *request; /* "basilisk.profiler.start" */
-    const char *console; /* "/profile" */
+    const char *console; /* "/profile"; NULL with the next two: not asked for in the console */
     const char *usage;   /* "/profile [preset or Hz]" */
     const char *does;    /* one line */
     /* `arguments` may be NULL; each takes over `question`. */
@@ -37,6 +47,12 @@ extern const size_t dap_command_count;
 
 /* Text of other processes need not be UTF-8, and json-c writes what it is given. */
 void dap_add_text(struct json_object *object, const char *key, const char *text);
+
+/* A sentence for the console. */
+void dap_warn(struct dap_session *session, const char *text);
+/* A path as short as it can be and still be understood: below the launch cwd, else its last name.
+ */
+const char *dap_short_path(struct dap_session *session, const char *path);
 
 /* NULL when out of memory. */
 struct dap_question *dap_question_new(struct dap_commands *commands,
@@ -65,11 +81,43 @@ extern const struct dap_profiling_listener dap_profiler_listener;
 void dap_ask_compare(struct dap_question *question, struct json_object *arguments);
 void dap_say_compare(struct dap_question *question, const char *rest);
 
+/* memory.c */
+void dap_ask_memory_start(struct dap_question *question, struct json_object *arguments);
+void dap_ask_memory_snapshot(struct dap_question *question, struct json_object *arguments);
+void dap_ask_memory_stop(struct dap_question *question, struct json_object *arguments);
+void dap_say_memory_start(struct dap_question *question, const char *rest);
+void dap_say_memory_snapshot(struct dap_question *question, const char *rest);
+void dap_say_memory_stop(struct dap_question *question, const char *rest);
+/* NULL when there is none; false, and refused, when it is no text. */
+bool dap_memory_session_of(struct dap_question *question, struct json_object *arguments,
+                           const char **out_id);
+
+/* memory_asks.c */
+void dap_ask_memory_diff(struct dap_question *question, struct json_object *arguments);
+void dap_ask_memory_references(struct dap_question *question, struct json_object *arguments);
+void dap_ask_memory_inspect(struct dap_question *question, struct json_object *arguments);
+void dap_ask_memory_collect(struct dap_question *question, struct json_object *arguments);
+void dap_ask_memory_objects(struct dap_question *question, struct json_object *arguments);
+void dap_ask_memory_ingest(struct dap_question *question, struct json_object *arguments);
+/* What the program printed behind a marker. */
+void dap_hear_marker(struct dap_commands *commands, const char *marker, const char *payload,
+                     size_t bytes);
+void dap_say_memory_diff(struct dap_question *question, const char *rest);
+void dap_say_memory_references(struct dap_question *question, const char *rest);
+void dap_say_memory_collect(struct dap_question *question, const char *rest);
+void dap_say_memory_objects(struct dap_question *question, const char *rest);
+
+/* The key `memory` of the configuration: true, or the arguments of start. */
+void dap_configure_memory(struct dap_commands *commands, struct json_object *value);
+/* Where it is not tracked yet; why it cannot be is said in the console. */
+void dap_track_memory_too(struct dap_commands *commands);
+extern const struct dap_memory_listener dap_memory_listener;
+
 /* status.c */
 void dap_ask_status(struct dap_question *question, struct json_object *arguments);
 void dap_ask_processes(struct dap_question *question, struct json_object *arguments);
 void dap_say_status(struct dap_question *question, const char *rest);
 void dap_say_processes(struct dap_question *question, const char *rest);
-void dap_send_status(struct dap_session *session, struct dap_profiling *profiling);
+void dap_send_status(struct dap_session *session, const struct dap_group *group);
 
 #endif

@@ -39,15 +39,15 @@ static int apply_preset(const char *name, struct dap_profiling_options *options,
             continue;
         if (presets[i].native)
             return refuse_native(err);
-        if (presets[i].memory)
-            return bsk_fail(err, BSK_E_UNSUPPORTED, "profile CPU time, with the preset default",
-                            "Memory profiling is not in this build");
+        options->memory = presets[i].memory;
         options->rate_hz = presets[i].rate_hz;
         return BSK_OK;
     }
-    return bsk_fail(err, BSK_E_FORMAT,
-                    "take default (100 Hz), lightweight (25 Hz), or a number of Hz",
-                    "There is no preset \"%.60s\"", name);
+    return bsk_fail(
+        err, BSK_E_FORMAT,
+        "take default (100 Hz), lightweight (25 Hz), memory (50 Hz, and what it allocates), or a "
+        "number of Hz",
+        "There is no preset \"%.60s\"", name);
 }
 
 static int apply_rate(double rate, const char *said, struct dap_profiling_options *options,
@@ -126,13 +126,6 @@ static int apply_key(const char *key, struct json_object *value,
     return BSK_E_STATE;
 }
 
-static void warn(struct dap_session *session, const char *text)
-{
-    char line[1200];
-    snprintf(line, sizeof(line), "Basilisk: %s\n", text);
-    dap_session_output(session, "console", line, NULL, 0);
-}
-
 /* `arguments` may be NULL. With `warn_to`, keys that there are not are warned of, and `pid` is one.
  */
 static int parse_options(struct json_object *arguments, struct dap_session *warn_to,
@@ -158,7 +151,7 @@ static int parse_options(struct json_object *arguments, struct dap_session *warn
                 char text[200];
                 snprintf(text, sizeof(text),
                          "basilisk.profile has no key \"%.60s\"; it was left out", key);
-                warn(warn_to, text);
+                dap_warn(warn_to, text);
             } else if (rc != BSK_OK && rc != BSK_E_STATE) {
                 return rc;
             }
@@ -171,18 +164,6 @@ static int parse_options(struct json_object *arguments, struct dap_session *warn
 /* ---- In words ----------------------------------------------------------------------------------
  */
 
-/* A path as short as it can be and still be understood: below the launch cwd, else its last name.
- */
-static const char *short_path(struct dap_session *session, const char *path)
-{
-    const char *cwd = dap_session_debuggee(session)->cwd;
-    size_t bytes = strlen(cwd);
-    if (bytes > 1 && bsk_path_below(path, cwd) && path[bytes] == '/')
-        return path + bytes + 1;
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
-}
-
 static void say_lines(struct dap_session *session, const struct bsk_totals *totals)
 {
     for (size_t i = 0; i < totals->line_count && i < SHOWN_LINES; i++) {
@@ -193,7 +174,7 @@ static void say_lines(struct dap_session *session, const struct bsk_totals *tota
         char text[800];
         snprintf(text, sizeof(text), "%6.1f %%  %-8s  %s  (%.200s:%" PRIu32 ")\n",
                  line->self_percent, level == BSK_LEVEL_NONE ? "" : bsk_level_name(level),
-                 line->function, short_path(session, line->path), line->line);
+                 line->function, dap_short_path(session, line->path), line->line);
         dap_session_output(session, "console", text, line->path[0] == '/' ? line->path : NULL,
                            line->line);
     }
@@ -324,8 +305,8 @@ static void on_ended(struct dap_session *session, const struct dap_profiling_res
 
 static void on_changed(struct dap_profiling *profiling, struct dap_session *session, void *user)
 {
-    (void)user;
-    dap_send_status(session, profiling);
+    (void)profiling;
+    dap_send_status(session, user);
 }
 
 const struct dap_profiling_listener dap_profiler_listener = { .ended = on_ended,
@@ -377,6 +358,8 @@ static void snapshot_written(void *user, int rc, const struct dap_profiling_resu
 
 static void start(struct dap_question *question, const struct dap_profiling_options *options)
 {
+    if (options->memory)
+        dap_track_memory_too(question->commands);
     dap_profiling_start(question->commands->profiling, question->commands->session, options,
                         started, question);
 }
@@ -465,7 +448,7 @@ static void configured(void *user, int rc, const struct dap_profiling_result *re
     if (rc != BSK_OK && session) {
         char sentence[1100];
         bsk_error_sentence(err, sentence, sizeof(sentence));
-        warn(session, sentence);
+        dap_warn(session, sentence);
     }
     dap_question_drop(question);
 }
@@ -485,9 +468,10 @@ void dap_configure(struct dap_commands *commands, struct json_object *key)
 {
     struct bsk_error err = { 0 };
     struct json_object *profile = NULL;
+    bool memory = false;
     if (!json_object_is_type(key, json_type_object)) {
-        warn(commands->session, "the key \"basilisk\" must be an object, such as "
-                                "{\"profile\": true}");
+        dap_warn(commands->session, "the key \"basilisk\" must be an object, such as "
+                                    "{\"profile\": true}");
         return;
     }
     json_object_object_foreach(key, name, value)
@@ -496,11 +480,12 @@ void dap_configure(struct dap_commands *commands, struct json_object *key)
         if (strcmp(name, "profile") == 0) {
             profile = value;
         } else if (strcmp(name, "memory") == 0) {
-            if (!json_object_is_type(value, json_type_boolean) || json_object_get_boolean(value))
-                warn(commands->session, "memory profiling is not in this build");
+            memory =
+                !json_object_is_type(value, json_type_boolean) || json_object_get_boolean(value);
+            dap_configure_memory(commands, value);
         } else {
-            snprintf(text, sizeof(text), "there is no key \"%.60s\"; known: profile", name);
-            warn(commands->session, text);
+            snprintf(text, sizeof(text), "there is no key \"%.60s\"; known: profile, memory", name);
+            dap_warn(commands->session, text);
         }
     }
     if (!profile ||
@@ -511,11 +496,13 @@ void dap_configure(struct dap_commands *commands, struct json_object *key)
     if (parse_profile(profile, commands->session, &options, &err) != BSK_OK) {
         char sentence[1100];
         bsk_error_sentence(&err, sentence, sizeof(sentence));
-        warn(commands->session, sentence);
+        dap_warn(commands->session, sentence);
         return;
     }
     static const struct dap_request nobody_asked = { 0 };
     question = dap_question_new(commands, &nobody_asked, false);
+    if (options.memory && !memory)
+        dap_track_memory_too(commands);
     if (question)
         dap_profiling_start(commands->profiling, commands->session, &options, configured, question);
 }

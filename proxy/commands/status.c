@@ -2,6 +2,7 @@
 #include "engine/base/buffer.h"
 #include "engine/python/python.h"
 #include "proxy/commands/family.h"
+#include "proxy/commands/memory_words.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,13 +38,27 @@ static pid_t known_pid(struct dap_session *session)
     return debuggee->pid > 0 ? debuggee->pid : debuggee->hint_pid;
 }
 
-static struct json_object *status_body(struct dap_session *session,
-                                       const struct dap_profiling *profiling, pid_t pid)
+static struct json_object *tracking_body(const struct dap_group *group,
+                                         const struct dap_session *session)
+{
+    struct dap_memory_result facts;
+    if (!dap_memory_running(group->memory, session, &facts))
+        return NULL;
+    struct json_object *body = dap_memory_start_body(&facts);
+    json_object_object_add(body, "snapshots", json_object_new_int64(facts.snapshots));
+    return body;
+}
+
+static struct json_object *status_body(struct dap_session *session, const struct dap_group *group,
+                                       pid_t pid)
 {
     struct json_object *body = json_object_new_object();
-    struct json_object *running = running_body(profiling);
+    struct json_object *running = running_body(group->profiling);
     if (running)
         json_object_object_add(body, "profiling", running);
+    struct json_object *tracked = tracking_body(group, session);
+    if (tracked)
+        json_object_object_add(body, "memory", tracked);
     json_object_object_add(body, "pid", json_object_new_int(pid));
     dap_add_text(body, "version", BASILISK_VERSION);
     dap_add_text(body, "adapter", dap_session_debuggee(session)->adapter_version);
@@ -51,8 +66,10 @@ static struct json_object *status_body(struct dap_session *session,
     for (size_t i = 0; i < dap_command_count; i++) {
         struct json_object *row = json_object_new_object();
         dap_add_text(row, "request", dap_command_table[i].request);
-        dap_add_text(row, "console", dap_command_table[i].console);
-        dap_add_text(row, "usage", dap_command_table[i].usage);
+        if (dap_command_table[i].console) {
+            dap_add_text(row, "console", dap_command_table[i].console);
+            dap_add_text(row, "usage", dap_command_table[i].usage);
+        }
         dap_add_text(row, "description", dap_command_table[i].does);
         json_object_array_add(commands, row);
     }
@@ -60,9 +77,11 @@ static struct json_object *status_body(struct dap_session *session,
     return body;
 }
 
-static void status_words(struct bsk_buffer *out, const struct dap_profiling *profiling, pid_t pid)
+static void status_words(struct bsk_buffer *out, const struct dap_commands *commands, pid_t pid)
 {
+    const struct dap_profiling *profiling = commands->profiling;
     struct bsk_recording_status status;
+    struct dap_memory_result facts;
     bsk_buffer_printf(out, "Basilisk %s", BASILISK_VERSION);
     if (pid > 0)
         bsk_buffer_printf(out, ", process %d", (int)pid);
@@ -71,9 +90,14 @@ static void status_words(struct bsk_buffer *out, const struct dap_profiling *pro
                           (unsigned long long)status.samples, (double)status.duration_ns / 1e9);
     else
         bsk_buffer_text_append(out, ", not profiling\n");
-    for (size_t i = 0; i < dap_command_count; i++)
-        bsk_buffer_printf(out, "  %-26s %s\n", dap_command_table[i].usage,
-                          dap_command_table[i].does);
+    if (dap_memory_running(commands->memory, commands->session, &facts))
+        bsk_buffer_printf(out, "Memory of process %d is tracked, %u snapshots\n", (int)facts.pid,
+                          facts.snapshots);
+    for (size_t i = 0; i < dap_command_count; i++) {
+        if (dap_command_table[i].console)
+            bsk_buffer_printf(out, "  %-29s %s\n", dap_command_table[i].usage,
+                              dap_command_table[i].does);
+    }
 }
 
 static void answer_status(struct dap_question *question)
@@ -87,8 +111,8 @@ static void answer_status(struct dap_question *question)
         if (bsk_python_find_below(pid, &below, NULL) == BSK_OK)
             pid = below;
     }
-    status_words(&words, commands->profiling, pid);
-    dap_question_answer(question, status_body(commands->session, commands->profiling, pid),
+    status_words(&words, commands, pid);
+    dap_question_answer(question, status_body(commands->session, commands->group, pid),
                         bsk_buffer_text(&words));
     bsk_buffer_free(&words);
 }
@@ -120,14 +144,14 @@ void dap_say_status(struct dap_question *question, const char *rest)
     dap_ask_status(question, NULL);
 }
 
-void dap_send_status(struct dap_session *session, struct dap_profiling *profiling)
+void dap_send_status(struct dap_session *session, const struct dap_group *group)
 {
     if (!dap_session_client(session)->custom_events)
         return;
     pid_t pid = known_pid(session), profiled = 0;
-    if (pid == 0 && dap_profiling_running(profiling, NULL, &profiled, NULL))
+    if (pid == 0 && dap_profiling_running(group->profiling, NULL, &profiled, NULL))
         pid = profiled;
-    struct json_object *body = status_body(session, profiling, pid);
+    struct json_object *body = status_body(session, group, pid);
     size_t bytes = 0;
     const char *text =
         json_object_to_json_string_length(body, JSON_C_TO_STRING_NOSLASHESCAPE, &bytes);

@@ -65,6 +65,7 @@ struct dap_profiling {
     uv_async_t *bell; /* lives as long as the recording */
     struct bsk_source_cache *sources;
     struct bsk_heat *heat; /* as it was last sent */
+    struct dap_diagnostics *diagnostics;
     uint32_t heat_version;
     char written[2][4096 + 256]; /* dap_profiling_written() */
     bool stop_wanted;            /* as soon as it runs: asked while it was being opened */
@@ -82,6 +83,11 @@ struct dap_profiling *dap_profiling_new(uv_loop_t *loop,
     profiling->loop = loop;
     profiling->listener = listener;
     profiling->user = user;
+    profiling->diagnostics = dap_diagnostics_new();
+    if (!profiling->diagnostics) {
+        free(profiling);
+        return NULL;
+    }
     return profiling;
 }
 
@@ -91,7 +97,16 @@ static void release_reference(struct dap_profiling *profiling)
         return;
     bsk_source_cache_free(profiling->sources);
     bsk_heat_free(profiling->heat);
+    dap_diagnostics_free(profiling->diagnostics);
     free(profiling);
+}
+
+void dap_profiling_free(struct dap_profiling *profiling)
+{
+    if (!profiling)
+        return;
+    profiling->references++;
+    release_reference(profiling);
 }
 
 static struct member *member_of(struct dap_profiling *profiling, const struct dap_session *session)
@@ -261,7 +276,7 @@ static void push_heat(struct dap_profiling *profiling, const struct bsk_totals *
         bsk_heat_free(now);
         return;
     }
-    if (dap_push_heat(session, profiling->sources, profiling->heat, now,
+    if (dap_push_heat(session, profiling->diagnostics, profiling->sources, profiling->heat, now,
                       profiling->heat_version + 1, always))
         profiling->heat_version++;
     bsk_heat_free(profiling->heat);
@@ -274,8 +289,7 @@ static void finish_last(struct dap_profiling *profiling, struct write_job *job,
     struct dap_session *session = audience(profiling);
     if (job->totals)
         push_heat(profiling, job->totals, true);
-    if (session && dap_session_client(session)->custom_events)
-        dap_push_no_diagnostics(session, profiling->heat);
+    dap_push_no_diagnostics(session, profiling->diagnostics);
     if (session && job->rc == BSK_OK && profiling->listener->ended)
         profiling->listener->ended(session, result, profiling->user);
     else if (session && job->rc != BSK_OK && !profiling->stopping) {
@@ -821,6 +835,11 @@ const char *dap_profiling_folder(const struct dap_profiling *profiling)
 const char *dap_profiling_written(const struct dap_profiling *profiling, unsigned back)
 {
     return back < 2 ? profiling->written[back] : "";
+}
+
+struct dap_diagnostics *dap_profiling_diagnostics(struct dap_profiling *profiling)
+{
+    return profiling->diagnostics;
 }
 
 bool dap_profiling_running(const struct dap_profiling *profiling,

@@ -15,6 +15,7 @@
 #include "engine/findings/heat.h"
 #include "engine/profile/totals.h"
 #include "engine/recording/recording.h"
+#include "proxy/profiling/diagnostics.h"
 #include "proxy/session/session.h"
 
 #include <uv.h>
@@ -25,6 +26,7 @@ struct dap_profiling_options {
     pid_t pid;         /* 0: the session's debuggee */
     uint32_t rate_hz;  /* 0: the default */
     bool subprocesses; /* Python children join the profile */
+    bool memory;       /* its memory is tracked as well; for the caller, who sees to it */
     struct bsk_thresholds thresholds;
     char output_folder[4096]; /* "" : "basilisk-profiles"; a relative one lies in the launch cwd,
                                  else in the program's folder */
@@ -70,6 +72,7 @@ struct dap_profiling_listener {
 /* `listener` must outlive it. Returns NULL when out of memory. */
 struct dap_profiling *dap_profiling_new(uv_loop_t *loop,
                                         const struct dap_profiling_listener *listener, void *user);
+void dap_profiling_free(struct dap_profiling *profiling); /* one that nobody has joined; or NULL */
 void dap_profiling_join(struct dap_profiling *profiling, struct dap_session *session);
 /* `session` is not used afterwards; what it waits for comes back as BSK_E_GONE, or with its result
  * once its files are written. When the last one leaves, a running profile is ended and written,
@@ -97,6 +100,9 @@ const char *dap_profiling_folder(const struct dap_profiling *profiling);
 /* The speedscope file of the profile that was written last (`back` 0), or of the one before (1), a
  * snapshot or a whole one; "" when there is none. */
 const char *dap_profiling_written(const struct dap_profiling *profiling, unsigned back);
+
+/* Where all of the group say their diagnostics; lives as long as `profiling`. */
+struct dap_diagnostics *dap_profiling_diagnostics(struct dap_profiling *profiling);
 
 /* Running now? `out_status` may be NULL. */
 bool dap_profiling_running(const struct dap_profiling *profiling,

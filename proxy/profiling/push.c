@@ -1,12 +1,12 @@
 #include "proxy/profiling/push.h"
 
 #include "engine/base/json.h"
-#include "engine/base/strings.h"
 
 struct push {
     struct dap_session *session;
-    struct bsk_source_cache *sources; /* NULL: diagnostics are cleared */
-    struct bsk_json json;             /* of the heat event */
+    struct dap_diagnostics *diagnostics;
+    struct bsk_source_cache *sources;
+    struct bsk_json json; /* of the heat event */
     size_t files;
 };
 
@@ -50,32 +50,28 @@ static void write_file(const struct bsk_hot_file *file, void *user)
 static void send_diagnostics(const struct bsk_hot_file *file, void *user)
 {
     struct push *push = user;
-    struct bsk_buffer body = { 0 }, uri = { 0 };
-    struct bsk_json json = { .out = &body };
-    bsk_file_url(&uri, file->path);
-    bsk_json_begin(&json, '{');
-    bsk_json_field_text(&json, "uri", bsk_buffer_text(&uri));
-    bsk_json_key(&json, "diagnostics");
-    if (push->sources && file->line_count + file->function_count > 0) {
+    struct bsk_buffer list = { 0 };
+    struct bsk_json json = { .out = &list };
+    if (file->line_count + file->function_count > 0) {
         bsk_diagnostics_write(push->sources, file, &json);
     } else {
         bsk_json_begin(&json, '[');
         bsk_json_end(&json, ']');
     }
-    bsk_json_end(&json, '}');
-    if (!body.failed)
-        dap_session_event(push->session, "basilisk.diagnostics", body.data, body.size,
-                          DAP_MUST_ARRIVE);
-    bsk_buffer_free(&body);
-    bsk_buffer_free(&uri);
+    if (!list.failed)
+        dap_diagnostics_say(push->diagnostics, push->session, push->diagnostics, file->path,
+                            list.data, list.size);
+    bsk_buffer_free(&list);
 }
 
-bool dap_push_heat(struct dap_session *session, struct bsk_source_cache *sources,
-                   const struct bsk_heat *before, const struct bsk_heat *now, uint32_t version,
-                   bool always)
+bool dap_push_heat(struct dap_session *session, struct dap_diagnostics *diagnostics,
+                   struct bsk_source_cache *sources, const struct bsk_heat *before,
+                   const struct bsk_heat *now, uint32_t version, bool always)
 {
     struct bsk_buffer body = { 0 };
-    struct push push = { .session = session, .sources = sources, .json = { .out = &body } };
+    struct push push = {
+        .session = session, .diagnostics = diagnostics, .sources = sources, .json = { .out = &body }
+    };
     bsk_json_begin(&push.json, '{');
     bsk_json_field_uint(&push.json, "version", version);
     bsk_json_key(&push.json, "files");
@@ -92,9 +88,7 @@ bool dap_push_heat(struct dap_session *session, struct bsk_source_cache *sources
     return wanted;
 }
 
-void dap_push_no_diagnostics(struct dap_session *session, const struct bsk_heat *heat)
+void dap_push_no_diagnostics(struct dap_session *session, struct dap_diagnostics *diagnostics)
 {
-    struct push push = { .session = session };
-    for (size_t i = 0; heat && i < heat->file_count; i++)
-        send_diagnostics(&heat->files[i], &push);
+    dap_diagnostics_clear(diagnostics, session, diagnostics);
 }

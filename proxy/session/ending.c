@@ -119,6 +119,7 @@ static void keep_debuggee(struct dap_session *session)
 
 enum dap_verdict on_disconnect(struct dap_session *session, struct dap_message *message)
 {
+    dap_session_let_run(session);
     struct json_object *arguments = json_member(message_json(session, message), "arguments");
     if (session->reconnecting || session->swallowing_greeting) {
         struct bsk_error err = { 0 };
@@ -139,6 +140,7 @@ enum dap_verdict on_disconnect(struct dap_session *session, struct dap_message *
 enum dap_verdict on_terminate(struct dap_session *session, struct dap_message *message)
 {
     (void)message;
+    dap_session_let_run(session);
     return hold_request(session);
 }
 
@@ -250,7 +252,12 @@ enum dap_verdict on_request_without_adapter(struct dap_session *session,
 /* ---- the way out
  * ------------------------------------------------------------------------------------------- */
 
-void dap_session_release(struct dap_session *session)
+void dap_session_hold(struct dap_session *session)
+{
+    session->more_releases++;
+}
+
+static void release(struct dap_session *session)
 {
     if (!session->waits_for_release)
         return;
@@ -267,6 +274,14 @@ void dap_session_release(struct dap_session *session)
     else if (session->adapter_gone)
         ending_adapter_is_gone(session);
     dap_leave(session);
+}
+
+void dap_session_release(struct dap_session *session)
+{
+    if (session->more_releases > 0)
+        session->more_releases--;
+    else
+        release(session);
 }
 
 void dap_session_eof(struct dap_session *session, enum dap_side from, const struct bsk_error *err)
@@ -323,7 +338,7 @@ void ending_stream_is_broken(struct dap_session *session, enum dap_side from,
 void ending_tick(struct dap_session *session, uint64_t now_ns)
 {
     if (session->release_deadline_ns && session->release_deadline_ns <= now_ns)
-        dap_session_release(session);
+        release(session);
     if (session->linger_deadline_ns && session->linger_deadline_ns <= now_ns) {
         session->linger_deadline_ns = 0;
         session_finish(session, NULL);

@@ -5,6 +5,7 @@
 #include "proxy/session/inside.h"
 
 #include "engine/base/json.h"
+#include "engine/inject/channel.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -165,24 +166,6 @@ void dap_session_ask(struct dap_session *session, const char *command, const cha
 static const char base64_digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-static void base64_append(struct bsk_buffer *out, const char *text, size_t size)
-{
-    const unsigned char *in = (const unsigned char *)text;
-    char *to = bsk_buffer_reserve(out, (size + 2) / 3 * 4);
-    if (!to)
-        return;
-    for (size_t at = 0; at < size; at += 3) {
-        size_t left = size - at;
-        unsigned bits = (unsigned)in[at] << 16 | (left > 1 ? (unsigned)in[at + 1] << 8 : 0) |
-                        (left > 2 ? in[at + 2] : 0);
-        *to++ = base64_digits[bits >> 18];
-        *to++ = base64_digits[bits >> 12 & 63];
-        *to++ = left > 1 ? base64_digits[bits >> 6 & 63] : '=';
-        *to++ = left > 2 ? base64_digits[bits & 63] : '=';
-    }
-    out->size += (size + 2) / 3 * 4;
-}
-
 /* False when [text, text + size) is not base64. */
 static bool base64_decode(struct bsk_buffer *out, const char *text, size_t size)
 {
@@ -214,18 +197,22 @@ static bool base64_decode(struct bsk_buffer *out, const char *text, size_t size)
  * debugpy (facts: an expression's value is printed into the user's output before 1.8.21). It must
  * not be a SystemExit, which debugpy never answers, so nothing of the script's own gets out.
  * Everything lives in the dictionary of this one exec; the exception has no class of ours, which
- * would be garbage.
+ * would be garbage. An `import` or `open` that the program has put in the place of the real one is
+ * not called.
  */
 static const char wrapper[] =
-    "def _run(_src):\n"
-    "    import binascii\n"
+    "def _run(source, modules):\n"
+    "    names = dict(modules['builtins'].__dict__)\n"
+    "    if type(names['__import__']) is not type(len):\n"
+    "        names['__import__'] = modules['_frozen_importlib'].__import__\n"
+    "    names['open'] = modules['_io'].open\n"
     "    got = []\n"
     "    def _answer(text=''):\n"
     "        got[:] = [text]\n"
     "    kind = 'BSK'\n"
     "    try:\n"
-    "        exec(compile(_src, '<basilisk>', 'exec'), {'__name__': '__basilisk__', '_answer': "
-    "_answer})\n"
+    "        exec(compile(source, '<basilisk>', 'exec'), {'__name__': '__basilisk__',\n"
+    "             '__builtins__': names, '_answer': _answer, '_sys': modules['sys']})\n"
     "    except BaseException as e:\n"
     "        if not got:\n"
     "            kind = 'BSKERR'\n"
@@ -233,8 +220,9 @@ static const char wrapper[] =
     "    data = got[0] if got else ''\n"
     "    if not isinstance(data, (bytes, bytearray, memoryview)):\n"
     "        data = str(data).encode('utf-8', 'surrogatepass')\n"
+    "    binascii = modules.get('binascii') or names['__import__']('binascii')\n"
     "    return kind + '<' + binascii.b2a_base64(data, newline=False).decode('ascii') + '>'\n"
-    "raise Exception(_run(_source))\n";
+    "raise Exception(_run(_source, _sys.modules))\n";
 
 void dap_run(struct dap_session *session, const char *source, uint32_t timeout_ms,
              dap_answer_fn *done, void *user)
@@ -248,15 +236,21 @@ void dap_run(struct dap_session *session, const char *source, uint32_t timeout_m
         dap_leave(session);
         return;
     }
-    struct bsk_buffer out = { 0 };
-    bsk_buffer_text_append(
-        &out,
-        "{\"context\":\"hover\",\"expression\":\"exec(compile(__import__('base64').b64decode('");
-    base64_append(&out, wrapper, sizeof(wrapper) - 1);
-    bsk_buffer_text_append(&out,
-                           "'),'<basilisk>','exec'),{'_source':__import__('base64').b64decode('");
-    base64_append(&out, source, strlen(source));
-    bsk_buffer_text_append(&out, "')})\"}");
+    /* debugpy evaluates in a module of its own that has `sys`. */
+    struct bsk_buffer expression = { 0 }, out = { 0 };
+    bsk_buffer_text_append(&expression, "exec(compile(");
+    bsk_python_literal(&expression, wrapper);
+    bsk_buffer_text_append(&expression, ",'<basilisk>','exec'),{'_sys':globals().get('sys')or "
+                                        "__import__('sys'),'_source':");
+    bsk_python_literal(&expression, source);
+    bsk_buffer_text_append(&expression, "})");
+    struct bsk_json json = { .out = &out };
+    bsk_json_begin(&json, '{');
+    bsk_json_field_text(&json, "context", "hover");
+    bsk_json_field_text(&json, "expression", bsk_buffer_text(&expression));
+    bsk_json_end(&json, '}');
+    out.failed |= expression.failed;
+    bsk_buffer_free(&expression);
     if (out.failed) {
         struct bsk_error err = { 0 };
         bsk_fail(&err, BSK_E_MEMORY, NULL, "out of memory");

@@ -220,8 +220,11 @@ struct dap_session {
     bool ending_told;     /* on_ending() was called */
     bool terminated_sent; /* the editor has, or gets next, a `terminated` */
     bool disconnect_answered;
+    bool waits_to_run; /* configurationDone is held back: on_starting() said true */
+    uint64_t run_deadline_ns;
     bool letting_go;        /* the debuggee is to go on without us: it is being prepared */
     bool waits_for_release; /* on_ending() said true */
+    unsigned more_releases; /* dap_session_hold(): that many more than one are awaited */
     uint64_t release_deadline_ns;
     bool adapter_gone, editor_gone, death_told, finished;
     uint64_t linger_deadline_ns; /* after the adapter's death: wait for a disconnect till then */
@@ -274,7 +277,7 @@ void dap_leave(struct dap_session *session);
 
 /* handlers, by file */
 dap_handler on_initialize, on_initialize_answer, on_greeting;             /* start.c */
-dap_handler on_launch, on_attach;                                         /* start.c */
+dap_handler on_launch, on_attach, on_configuration_done;                  /* start.c */
 dap_handler on_initialized, on_process, on_stopped, on_continued;         /* start.c */
 dap_handler on_debugpy_sockets;                                           /* start.c */
 dap_handler on_basilisk_request, on_evaluate, on_completions, on_wedging; /* requests.c */
@@ -297,6 +300,7 @@ uint64_t output_next(const struct dap_session *session);
 void output_flush(struct dap_session *session);
 void output_free(struct dap_session *session);
 
+void start_tick(struct dap_session *session, uint64_t now_ns);  /* start.c */
 void ending_tick(struct dap_session *session, uint64_t now_ns); /* ending.c */
 void ending_adapter_is_gone(struct dap_session *session);
 void ending_stream_is_broken(struct dap_session *session, enum dap_side from,

@@ -69,6 +69,8 @@ static const struct dap_rule rules[] = {
     { DAP_EDITOR, DAP_REQUEST, "stepBack", on_wedging, NULL, is_debugpy, 0 },
     { DAP_EDITOR, DAP_REQUEST, "reverseContinue", on_wedging, NULL, is_debugpy, 0 },
 
+    { DAP_EDITOR, DAP_REQUEST, "configurationDone", on_configuration_done, NULL, opted_in, 0 },
+
     { DAP_ADAPTER, DAP_EVENT, "output", on_output, NULL, output_matters, OUTPUT_BYTES },
     { DAP_ADAPTER, DAP_EVENT, "debugpySockets", on_debugpy_sockets, NULL, greeting_matters,
       EVENT_BYTES },

@@ -77,6 +77,8 @@ static void rearm(struct dap_session *session)
     at = earlier(at, session->linger_deadline_ns);
     at = earlier(at, session->inject_deadline_ns);
     at = earlier(at, output_next(session));
+    if (session->run_deadline_ns)
+        at = earlier(at, session->run_deadline_ns);
     if (at == UINT64_MAX || session->finished)
         at = 0;
     if (at != session->woken_at_ns) {
@@ -136,6 +138,7 @@ void dap_session_tick(struct dap_session *session)
     dap_hidden_tick(session, now);
     output_tick(session, now);
     attach_tick(session, now);
+    start_tick(session, now);
     ending_tick(session, now);
     dap_leave(session);
 }

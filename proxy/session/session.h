@@ -68,6 +68,9 @@ struct dap_extension {
     /* The debuggee is there: hidden requests can be sent (after `initialized`), or, with noDebug,
      * there is no channel and the PID of the `process` event is all that is known. */
     void (*on_ready)(void *state, bool has_channel);
+    /* The program is about to run its first line (configurationDone). True: it waits for
+     * dap_session_let_run(), at most 2 s. */
+    bool (*on_starting)(void *state);
     void (*on_stopped)(void *state);   /* all threads stand at a breakpoint */
     void (*on_continued)(void *state); /* and go on */
 
@@ -107,6 +110,8 @@ struct dap_debuggee {
     bool attached; /* by attach, not launch */
     bool ended;
     bool started;             /* launch or attach was sent */
+    bool stopped;             /* all its threads stand, and this one is why: */
+    int64_t stopped_thread;   /* as the protocol numbers them */
     char adapter_version[32]; /* debugpy's, of its telemetry */
     char program[4096]; /* the configuration's program or module, or the process event's name */
     char cwd[4096];     /* the configuration's cwd */
@@ -141,7 +146,10 @@ void dap_session_output(struct dap_session *session, const char *category, const
 
 /*
  * Runs a script inside the debuggee, hidden, while the program runs. `source` is Python (3.8 to
- * 3.15) that calls `_answer(text)` with its result; what it raises, SystemExit included, is caught.
+ * 3.15) that calls `_answer(text)` with its result (str or bytes) and finds the module sys as
+ * `_sys`; what it raises, SystemExit included, is caught. It runs on debugpy's own thread, which
+ * answers nothing else meanwhile: milliseconds. What takes longer is a job of a channel
+ * (engine/inject/channel.h).
  * `done` is called exactly once: BSK_OK with the text that was answered (it lives until `done`
  * returns), or an error: BSK_E_STATE (no channel), BSK_E_GONE (the session ends), BSK_E_IO (timed
  * out), BSK_E_FORMAT (the script failed: the message has its traceback's last line).
@@ -161,7 +169,12 @@ void dap_session_ask(struct dap_session *session, const char *command, const cha
  * BSK_E_STATE. */
 void dap_session_find_pid(struct dap_session *session, dap_answer_fn *done, void *user);
 
-/* Lets the adapter's bytes go on after on_ending() returned true. */
+/* Lets the program run after on_starting() returned true. */
+void dap_session_let_run(struct dap_session *session);
+
+/* Lets the adapter's bytes go on after on_ending() returned true. Inside on_ending(), hold() asks
+ * for one more release before they do. */
+void dap_session_hold(struct dap_session *session);
 void dap_session_release(struct dap_session *session);
 
 /* The session has opted in: from now on we may speak. Done by the session itself for the three ways

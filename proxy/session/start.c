@@ -138,6 +138,43 @@ enum dap_verdict on_attach(struct dap_session *session, struct dap_message *mess
     return changed ? DAP_CHANGED : DAP_FORWARD;
 }
 
+enum { WAIT_TO_RUN_MS = 2000 };
+
+enum dap_verdict on_configuration_done(struct dap_session *session, struct dap_message *message)
+{
+    (void)message;
+    if (!session->debuggee.has_channel || !session->ext->on_starting ||
+        session->flows[DAP_EDITOR].parked)
+        return DAP_FORWARD;
+    session->in_extension = true;
+    bool waits = session->ext->on_starting(session->ext_state);
+    session->in_extension = false;
+    if (waits) {
+        session->waits_to_run = true;
+        session->run_deadline_ns = session_now(session) + WAIT_TO_RUN_MS * MS;
+        dap_park(session, &session->flows[DAP_EDITOR]);
+    }
+    return DAP_FORWARD;
+}
+
+void dap_session_let_run(struct dap_session *session)
+{
+    if (!session->waits_to_run)
+        return;
+    dap_enter(session);
+    session->waits_to_run = false;
+    session->run_deadline_ns = 0;
+    if (!session->waits_for_release && !session->letting_go)
+        dap_unpark(session, &session->flows[DAP_EDITOR]);
+    dap_leave(session);
+}
+
+void start_tick(struct dap_session *session, uint64_t now_ns)
+{
+    if (session->run_deadline_ns && session->run_deadline_ns <= now_ns)
+        dap_session_let_run(session);
+}
+
 /* ---- the debuggee
  * ------------------------------------------------------------------------------------------ */
 
@@ -185,6 +222,8 @@ enum dap_verdict on_stopped(struct dap_session *session, struct dap_message *mes
     struct json_object *body = json_member(message_json(session, message), "body");
     if (json_flag(body, "allThreadsStopped", false) && !session->stopped_told) {
         session->stopped_told = true;
+        session->debuggee.stopped = true;
+        session->debuggee.stopped_thread = json_object_get_int64(json_member(body, "threadId"));
         if (session->ext->on_stopped)
             session->ext->on_stopped(session->ext_state);
     }
@@ -196,6 +235,7 @@ enum dap_verdict on_continued(struct dap_session *session, struct dap_message *m
     (void)message;
     if (session->stopped_told) {
         session->stopped_told = false;
+        session->debuggee.stopped = false;
         if (session->ext->on_continued)
             session->ext->on_continued(session->ext_state);
     }

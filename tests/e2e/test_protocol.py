@@ -21,6 +21,25 @@ STATUS = {
 }
 SIDE = {"path": "/tmp/a.svg", "format": "flamegraph", "name": "a.py", "python": "3.13.0", "commit": "", "samples": 9}
 POSITION = {"line": 0, "character": 0}
+SITE = {"path": "/a.py", "line": 1, "function": "f", "bytes": 10, "count": 2}
+TYPE = {"type": "dict", "count": 1, "bytes": 64}
+SNAPSHOT = {
+    "sessionId": "mem-1", "number": 1, "tracedBytes": 10, "peakBytes": 20, "rssBytes": 30, "truncated": True,
+    "gc": {"0": {"collected": 1, "uncollectable": 0}}, "paths": {"heapprofile": "/tmp/a.heapprofile"},
+    "sites": [SITE], "types": [TYPE],
+}
+LEAK = {
+    "path": "/a.py", "line": 1, "function": "f", "growthBytes": -1, "confidence": 40, "band": "medium", "reasons": ["grew"],
+    "stack": [{"path": "/a.py", "line": 1, "function": "f"}], "stackFrom": "traced",
+}
+DIFF = {"sessionId": "mem-1", "from": 1, "to": 2, "leaks": [LEAK]}
+GRAPH = {
+    "sessionId": "mem-1", "graph": 1, "cycles": [["0x1"]], "roots": ["0x1"],
+    "nodes": [{"id": "0x1", "type": "dict", "bytes": 64, "retainedBytes": 64, "repr": "{}"}],
+    "edges": [{"from": "0x1", "to": "0x1", "label": "[0]"}],
+}
+COLLECTED = {"sessionId": "mem-1", "collected": 1, "uncollectable": 0, "freedTracedBytes": -1, "freedRssBytes": 0}
+OBJECTS = {"sessionId": "mem-1", "rssBytes": 30, "types": [TYPE]}
 EXAMPLES = {
     "basilisk.profiler.start.arguments": {"pid": 1, "preset": "default", "sampleRate": 100, "includeNative": False,
                                           "subprocesses": True},
@@ -48,17 +67,52 @@ EXAMPLES = {
     "basilisk.diagnostics.event": {"uri": "file:///a.py", "diagnostics": [{
         "range": {"start": POSITION, "end": POSITION}, "severity": 2, "code": "BSK-PROF-LINE", "source": "basilisk",
         "message": "1.5 %, 3 samples"}]},
+    "basilisk.memory.start.arguments": {"frames": 1, "censusSeconds": 1.5, "autopilot": True},
+    "basilisk.memory.start.response": {"sessionId": "mem-1"},
+    "basilisk.memory.snapshot.arguments": {"sessionId": "mem-1"},
+    "basilisk.memory.snapshot.response": SNAPSHOT,
+    "basilisk.memory.diff.arguments": {"sessionId": "mem-1", "from": 1, "to": 2},
+    "basilisk.memory.diff.response": DIFF,
+    "basilisk.memory.references.arguments": {"type": "Order", "expression": "x", "path": "/a.py", "line": 1},
+    "basilisk.memory.references.response": GRAPH,
+    "basilisk.memory.inspect.arguments": {"graph": 1, "id": "0x1"},
+    "basilisk.memory.inspect.response": {"type": "dict", "bytes": 64, "repr": "{}", "referents": [
+        {"label": "[0]", "type": "int", "bytes": 28, "id": "0x2"}]},
+    "basilisk.memory.gcCollect.arguments": {"sessionId": "mem-1"},
+    "basilisk.memory.gcCollect.response": COLLECTED,
+    "basilisk.memory.objects.arguments": {"sessionId": "mem-1"},
+    "basilisk.memory.objects.response": OBJECTS,
+    "basilisk.memory.stop.arguments": {"sessionId": "mem-1"},
+    "basilisk.memory.stop.response": {"sessionId": "mem-1"},
+    "basilisk.memory.ingest.arguments": {"sessionId": "mem-1", "output": "__BASILISK_MEM__ {}"},
+    "basilisk.memory.ingest.response": COLLECTED,
+    "basilisk.memory.event": dict(OBJECTS, kind="census", t=1.5),
+    "payload": {"MEM": {"sites": [{"path": "/a.py", "line": 1, "bytes": 10}]}, "DIFF": {"from": 1, "to": 2},
+                "GC": {"collected": 1}, "REFS": {"nodes": [], "edges": []}, "OBJECTS": {"types": []}},
     "launch.basilisk": {"profile": {"preset": "default"}, "memory": True},
     "error": {"error": {"id": 1, "format": "No debug session", "showUser": True}},
 }
 # What DESIGN.md marks with "?" may be missing.
 OPTIONAL = {
+    "basilisk.memory.start.arguments": ["frames", "censusSeconds", "autopilot"],
+    "basilisk.memory.snapshot.arguments": ["sessionId"],
+    "basilisk.memory.snapshot.response": ["truncated", "paths.heapprofile", "gc.0"],
+    "basilisk.memory.diff.arguments": ["sessionId", "from", "to"],
+    "basilisk.memory.diff.response": ["leaks.0.stack", "leaks.0.stackFrom"],
+    "basilisk.memory.references.arguments": ["type", "expression", "path", "line"],
+    "basilisk.memory.references.response": ["nodes.0.repr", "graph", "cycles", "roots"],
+    "basilisk.memory.inspect.response": ["repr", "referents.0.id"],
+    "basilisk.memory.gcCollect.arguments": ["sessionId"],
+    "basilisk.memory.objects.arguments": ["sessionId"],
+    "basilisk.memory.stop.arguments": ["sessionId"],
+    "basilisk.memory.ingest.arguments": ["sessionId"],
+    "payload": ["MEM", "DIFF", "DIFF.from", "DIFF.to", "GC", "REFS", "OBJECTS"],
     "basilisk.profiler.start.arguments": ["pid", "preset", "sampleRate", "includeNative", "subprocesses"],
     "basilisk.profiler.snapshot.arguments": ["sessionId"],
     "basilisk.profiler.stop.arguments": ["sessionId"],
     "basilisk.processes.response": ["processes.0.reason"],
-    "basilisk.status.response": ["profiling"],
-    "basilisk.status.event": ["profiling"],
+    "basilisk.status.response": ["profiling", "commands.0.console"],
+    "basilisk.status.event": ["profiling", "commands.0.console"],
     "launch.basilisk": ["profile", "memory", "profile.preset"],
 }
 FORMATS = ("paths.speedscope", "paths.cpuprofile", "paths.flamegraph", "paths.markdown")  # a format that could not be written is missing
@@ -106,7 +160,8 @@ def test_a_schema_fails_when_a_field_is_taken_away_or_has_another_type(name, pla
     else:
         assert protocol.problems_of(name, without) != []
     other = copy.deepcopy(EXAMPLES[name])
-    holder(other, place)[place[-1]] = ["of another type"]
+    was = holder(other, place)[place[-1]]
+    holder(other, place)[place[-1]] = {"of": "another type"} if isinstance(was, list) else ["of another type"]
     assert protocol.problems_of(name, other) != []
 
 

@@ -1,0 +1,118 @@
+#include "engine/memory/words.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+void bsk_bytes_text(uint64_t bytes, char *out, size_t size)
+{
+    static const char *const units[] = { "B", "KB", "MB", "GB", "TB", "PB", "EB" };
+    double value = (double)bytes;
+    int unit = 0;
+    for (; value >= 999.5 && unit < 6; unit++)
+        value /= 1000;
+    snprintf(out, size, unit > 0 && value < 9.95 ? "%.1f %s" : "%.0f %s", value, units[unit]);
+}
+
+static const char *plural(uint32_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static void growth_in_words(const struct bsk_leak *leak, const struct bsk_score *score, char *out,
+                            size_t size)
+{
+    char each[32], back[32], all[32];
+    double given_back = score->gross - score->net;
+    if (score->grew == 0) {
+        snprintf(out, size, "did not grow in %" PRIu32 " interval%s", leak->intervals,
+                 plural(leak->intervals));
+        return;
+    }
+    bsk_bytes_text((uint64_t)(score->gross / score->grew), each, sizeof(each));
+    bsk_bytes_text((uint64_t)fmax(0, given_back), back, sizeof(back));
+    bsk_bytes_text((uint64_t)score->gross, all, sizeof(all));
+    int used = snprintf(out, size, "grew in %" PRIu32 " of %" PRIu32 " interval%s, %s each, ",
+                        score->grew, leak->intervals, plural(leak->intervals), each);
+    if (used < 0 || (size_t)used >= size)
+        return;
+    if (given_back < 1)
+        snprintf(out + used, size - (size_t)used, "nothing given back");
+    else
+        snprintf(out + used, size - (size_t)used, "%s of %s given back", back, all);
+}
+
+static void pace_in_words(const struct bsk_leak *leak, const struct bsk_score *score, char *out,
+                          size_t size)
+{
+    char rate[32];
+    if (score->rate_count >= 2 && score->rates[0] < score->rates[score->rate_count - 1] / 2) {
+        snprintf(out, size, "it grows slower and slower, as a cache that fills up does");
+        return;
+    }
+    if (leak->bytes_per_s >= 1) {
+        bsk_bytes_text((uint64_t)leak->bytes_per_s, rate, sizeof(rate));
+        snprintf(out, size, "%s for each second of CPU time", rate);
+    }
+}
+
+static void evidence_in_words(const struct bsk_evidence *evidence, char *out, size_t size)
+{
+    int percent = (int)(fmin(1, fmax(0, evidence->share)) * 100 + 0.5);
+    const char *holder = evidence->holder[0] ? evidence->holder : "one container";
+    switch (evidence->kind) {
+    case BSK_EVIDENCE_LEAKED:
+        snprintf(out, size, "%d %% of it hangs on %.120s, which grows", percent, holder);
+        break;
+    case BSK_EVIDENCE_HELD:
+        snprintf(out, size, "%d %% of it hangs on %.120s", percent, holder);
+        break;
+    case BSK_EVIDENCE_BOUNDED:
+        snprintf(out, size, "%d %% of it is held by %.120s, which has a bound", percent, holder);
+        break;
+    case BSK_EVIDENCE_GARBAGE:
+        snprintf(out, size, "%d %% of it is garbage that waits for the collector", percent);
+        break;
+    case BSK_EVIDENCE_IN_USE:
+        snprintf(out, size, "%d %% of it is held by calls that still run (%.100s)", percent,
+                 holder);
+        break;
+    default:
+        break;
+    }
+}
+
+void bsk_leak_reasons(struct bsk_leak *leak, const struct bsk_score *score)
+{
+    size_t at = 0;
+    evidence_in_words(&leak->evidence, leak->reasons[at], sizeof(leak->reasons[at]));
+    at += leak->reasons[at][0] != '\0';
+    growth_in_words(leak, score, leak->reasons[at], sizeof(leak->reasons[at]));
+    at++;
+    pace_in_words(leak, score, leak->reasons[at], sizeof(leak->reasons[at]));
+}
+
+void bsk_native_note(const struct bsk_memory_snapshot *from, const struct bsk_memory_snapshot *to,
+                     char *out, size_t size)
+{
+    enum { LEAST_BYTES = 8 << 20, DUMP_BYTES_A_BLOCK = 160 };
+    char rss[32], traced[32];
+    out[0] = '\0';
+    if (!from->rss_bytes || !to->rss_bytes || to->rss_bytes <= from->rss_bytes)
+        return;
+    uint64_t grown = to->rss_bytes - from->rss_bytes;
+    uint64_t seen =
+        to->traced_bytes > from->traced_bytes ? to->traced_bytes - from->traced_bytes : 0;
+    uint64_t tracker =
+        to->tracker_bytes > from->tracker_bytes ? to->tracker_bytes - from->tracker_bytes : 0;
+    /* What a dump takes is free again, but may stay with the process. */
+    uint64_t slack = LEAST_BYTES + from->blocks * DUMP_BYTES_A_BLOCK + (seen + tracker) / 4;
+    if (grown <= seen + tracker + slack)
+        return;
+    bsk_bytes_text(grown, rss, sizeof(rss));
+    bsk_bytes_text(seen, traced, sizeof(traced));
+    snprintf(out, size,
+             "The process grew by %s, what Python allocated by %s: the rest is memory of C code, "
+             "which tracemalloc cannot see, or fragments",
+             rss, traced);
+}

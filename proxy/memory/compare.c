@@ -1,0 +1,185 @@
+/* A diff: what grew, and, where it can be asked, what the reference graph says to that. */
+#include "proxy/memory/inside.h"
+
+#include "engine/base/json.h"
+#include "engine/findings/memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SUSPECTS_MAX = 32 };
+
+static struct bsk_hold *hold_of(struct tracking *tracking, const char *path, uint32_t line)
+{
+    for (size_t i = 0; i < tracking->hold_count; i++) {
+        struct hold_entry *entry = &tracking->holds[i];
+        if (entry->line == line && strcmp(entry->path, path) == 0)
+            return &entry->hold;
+    }
+    if (tracking->hold_count == HOLDS_MAX)
+        return NULL;
+    struct hold_entry *grown =
+        realloc(tracking->holds, (tracking->hold_count + 1) * sizeof(*grown));
+    if (!grown)
+        return NULL;
+    tracking->holds = grown;
+    struct hold_entry *entry = &grown[tracking->hold_count];
+    *entry = (struct hold_entry){ .path = strdup(path), .line = line };
+    if (!entry->path)
+        return NULL;
+    tracking->hold_count++;
+    return &entry->hold;
+}
+
+void dap_holds_free(struct tracking *tracking)
+{
+    for (size_t i = 0; i < tracking->hold_count; i++)
+        free(tracking->holds[i].path);
+    free(tracking->holds);
+}
+
+/* The leaks that the graph is asked about: those that growth alone calls medium or more. */
+static size_t suspects_of(const struct bsk_memory_diff *diff,
+                          struct bsk_references_site out[SUSPECTS_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < diff->leak_count && count < SUSPECTS_MAX; i++) {
+        if (diff->leaks[i].band >= BSK_LEAK_MEDIUM)
+            out[count++] = (struct bsk_references_site){ .path = diff->leaks[i].path,
+                                                         .line = diff->leaks[i].line };
+    }
+    return count;
+}
+
+/* ---- The end -----------------------------------------------------------------------------------
+ */
+
+static void say_diagnostics(struct op *op, struct dap_session *session)
+{
+    struct dap_memory *memory = op->tracking->memory;
+    const char **paths = calloc(op->diff->leak_count + 1, sizeof(*paths));
+    /* Only while it is tracked: afterwards nobody would take them away again. */
+    if (!paths || op->tracking->state != TRACKING_RUNS || op->is_last) {
+        free(paths);
+        return;
+    }
+    if (!memory->sources)
+        memory->sources = bsk_source_cache_new();
+    size_t count = bsk_memory_finding_paths(op->diff, paths);
+    dap_diagnostics_begin(memory->diagnostics, op->tracking);
+    for (size_t i = 0; i < count; i++) {
+        struct bsk_buffer list = { 0 };
+        struct bsk_json json = { .out = &list };
+        bsk_memory_findings_write(memory->sources, op->diff, paths[i], &json);
+        if (!list.failed && paths[i][0] == '/')
+            dap_diagnostics_say(memory->diagnostics, session, op->tracking, paths[i], list.data,
+                                list.size);
+        bsk_buffer_free(&list);
+    }
+    dap_diagnostics_end(memory->diagnostics, session, op->tracking);
+    free(paths);
+}
+
+static void tell(struct op *op)
+{
+    const struct dap_memory *memory = op->tracking->memory;
+    struct dap_session *session = dap_memory_audience(op->tracking);
+    op->result.diff = op->diff;
+    op->result.diff_note = op->diff_note;
+    if (session) {
+        say_diagnostics(op, session);
+        memory->listener->diff(session, dap_op_result(op), memory->user);
+    }
+    dap_op_end(op);
+}
+
+/* ---- The graph ---------------------------------------------------------------------------------
+ */
+
+static int look_at(struct op *op, const struct bsk_graph *graph,
+                   const struct bsk_references_site *site, uint32_t group)
+{
+    struct bsk_nodes objects = { 0 };
+    struct bsk_evidence evidence = { 0 };
+    struct bsk_hold *hold = hold_of(op->tracking, site->path, site->line);
+    if (!hold)
+        return BSK_E_MEMORY;
+    int rc = bsk_graph_of_group(graph, group, &objects, NULL);
+    if (rc == BSK_OK)
+        rc = bsk_hold_look(graph, &objects, hold, &evidence, NULL);
+    bsk_nodes_free(&objects);
+    if (rc == BSK_OK)
+        rc = bsk_memory_history_evidence(op->tracking->history, site->path, site->line, &evidence,
+                                         NULL);
+    return rc;
+}
+
+static void weigh(struct op *op)
+{
+    struct bsk_error err = { 0 };
+    struct bsk_references_site sites[SUSPECTS_MAX];
+    size_t count = suspects_of(op->diff, sites);
+    int rc = bsk_graph_read(op->job_result->dump, op->job_result->dump_bytes, &op->graph, &err);
+    for (size_t i = 0; rc == BSK_OK && i < count; i++)
+        look_at(op, op->graph, &sites[i], (uint32_t)i); /* one that fails is without evidence */
+    bsk_graph_free(op->graph);
+    op->graph = NULL;
+    if (rc != BSK_OK) {
+        snprintf(op->diff_note, sizeof(op->diff_note), "what holds it is not known: %.400s",
+                 err.message);
+        return;
+    }
+    bsk_memory_diff_free(op->diff);
+    op->diff = NULL;
+    op->rc = bsk_memory_history_diff(op->tracking->history, op->from, op->to, &op->diff, &op->err);
+}
+
+static void have_graph(struct op *op)
+{
+    dap_op_work(op, weigh, tell);
+}
+
+/* The diff stands without it. */
+static void no_graph(struct op *op)
+{
+    snprintf(op->diff_note, sizeof(op->diff_note), "what holds it is not known: %.400s",
+             op->err.message);
+    op->rc = BSK_OK;
+    op->on_failure = NULL;
+    tell(op);
+}
+
+static void ask_graph(struct op *op)
+{
+    struct tracking *tracking = op->tracking;
+    struct bsk_references_site sites[SUSPECTS_MAX];
+    struct bsk_references_wish wish = { .sites = sites };
+    struct bsk_script_options options = { 0 };
+    wish.site_count = suspects_of(op->diff, sites);
+    /* It can only speak of now: of the newest snapshot, once. */
+    if (wish.site_count == 0 || op->is_last || !tracking->member ||
+        tracking->state != TRACKING_RUNS || op->diff->to != tracking->last_number ||
+        tracking->evidence_of == tracking->last_number ||
+        bsk_references_options(&wish, &options, NULL) != BSK_OK) {
+        bsk_buffer_free(&options.text);
+        tell(op);
+        return;
+    }
+    tracking->evidence_of = tracking->last_number;
+    op->on_failure = no_graph;
+    dap_op_script(op, &bsk_script_references, &options, have_graph);
+}
+
+/* ---- Growth ------------------------------------------------------------------------------------
+ */
+
+static void compare(struct op *op)
+{
+    op->rc = bsk_memory_history_diff(op->tracking->history, op->from, op->to, &op->diff, &op->err);
+}
+
+void dap_begin_diff(struct op *op)
+{
+    dap_op_work(op, compare, ask_graph);
+}
