@@ -178,7 +178,8 @@ static bool same_entry(const struct entry *a, const struct entry *b)
 
 static bool add_entry(struct record *record, const struct entry *entry)
 {
-    if (record->entry_count > 0 && same_entry(&record->entries[record->entry_count - 1], entry))
+    if (record->entry_count > 0 && record->entries &&
+        same_entry(&record->entries[record->entry_count - 1], entry))
         return true; /* nothing is new: it stood like this already */
     if (record->entry_count == BSK_HISTORY_SNAPSHOTS + 1) {
         memmove(record->entries, record->entries + 1,
@@ -537,7 +538,7 @@ static void compare_totals(struct comparing *c)
     d->work_s = fmax(0, c->to->work_s - c->from->work_s);
     bsk_native_note(c->from, c->to, d->native_note, sizeof(d->native_note));
     const char *missing = c->to->missing[0] ? c->to->missing : c->from->missing;
-    snprintf(d->missing, sizeof(d->missing), "%s%s", missing,
+    snprintf(d->missing, sizeof(d->missing), "%.220s%s", missing,
              missing[0] && missing == c->from->missing ? " (in the earlier snapshot)" : "");
 }
 
