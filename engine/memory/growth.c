@@ -178,14 +178,14 @@ static bool same_entry(const struct entry *a, const struct entry *b)
 
 static bool add_entry(struct record *record, const struct entry *entry)
 {
-    if (record->entry_count > 0 && same_entry(&record->entries[record->entry_count - 1], entry))
+    uint32_t count = record->entries ? record->entry_count : 0;
+    if (count > 0 && same_entry(&record->entries[count - 1], entry))
         return true; /* nothing is new: it stood like this already */
-    if (record->entry_count == BSK_HISTORY_SNAPSHOTS + 1) {
-        memmove(record->entries, record->entries + 1,
-                (record->entry_count - 1) * sizeof(*record->entries));
-        record->entry_count--;
+    if (count == BSK_HISTORY_SNAPSHOTS + 1) {
+        memmove(record->entries, record->entries + 1, (count - 1) * sizeof(*record->entries));
+        count--;
     }
-    if (record->entry_count == record->entry_capacity) {
+    if (!record->entries || count == record->entry_capacity) {
         uint32_t capacity = record->entry_capacity ? record->entry_capacity * 2 : 2;
         struct entry *entries = realloc(record->entries, capacity * sizeof(*entries));
         if (!entries)
@@ -193,7 +193,8 @@ static bool add_entry(struct record *record, const struct entry *entry)
         record->entries = entries;
         record->entry_capacity = capacity;
     }
-    record->entries[record->entry_count++] = *entry;
+    record->entries[count] = *entry;
+    record->entry_count = count + 1;
     return true;
 }
 

@@ -29,10 +29,8 @@ static void literal(struct bsk_buffer *out, const char *prefix, const char *byte
             bsk_buffer_append(out, (char[2]){ '\\', (char)c }, 2);
         else if (c == '\n')
             bsk_buffer_append(out, "\\n", 2);
-        else if (c >= ' ' && c < 127)
-            bsk_buffer_append(out, &bytes[i], 1);
-        else if (c >= 128 && !prefix[0])
-            bsk_buffer_append(out, &bytes[i], 1); /* UTF-8 stays, the source is UTF-8 too */
+        else if ((c >= ' ' && c < 127) || (c >= 128 && !prefix[0]))
+            bsk_buffer_append(out, &bytes[i], 1); /* text in UTF-8 stays: the source is that too */
         else
             bsk_buffer_printf(out, "\\x%02x", c);
     }

@@ -176,7 +176,7 @@ static int fill_sites(struct filling *f)
         sites[at].stack_count = tallies[i].best_stack; /* until it is known who is kept */
         at++;
     }
-    if (rc == BSK_OK) {
+    if (rc == BSK_OK && sites) {
         qsort(sites, count, sizeof(*sites), larger_site);
         for (size_t i = BSK_MEMORY_MAX_SITES; i < count; i++) {
             s->rest_bytes += sites[i].bytes;
@@ -236,6 +236,8 @@ static uint64_t word_at(const unsigned char *bytes, size_t index)
 static struct counted *row_of(const struct counting *counting, uint64_t address)
 {
     const struct counted key = { .address = address };
+    if (!counting->rows)
+        return NULL;
     return bsearch(&key, counting->rows, counting->count, sizeof(key), by_address);
 }
 
@@ -366,7 +368,7 @@ static int fill_types(struct filling *f, const unsigned char *dump, size_t size)
         if (rc == BSK_OK && !is_debuggers(types[count].name))
             count++;
     }
-    if (rc == BSK_OK) {
+    if (rc == BSK_OK && types) {
         size_t kept = 0; /* classes of one name are one line */
         qsort(types, count, sizeof(*types), by_type_name);
         for (size_t i = 0; i < count; i++) {

@@ -138,8 +138,8 @@ static bool long_number(struct reader *r, int64_t *out)
 /* An integer; None is -1. */
 static bool number(struct reader *r, int64_t *out)
 {
-    int is;
-    size_t place;
+    int is = 0;
+    size_t place = SIZE_MAX;
     uint64_t raw = 0;
     if (!type(r, &is, &place))
         return false;
@@ -277,8 +277,8 @@ static bool intern(struct reader *r, struct index *index, hash_fn *hash, same_fn
 
 static bool path(struct reader *r, int64_t *out)
 {
-    int is;
-    size_t place;
+    int is = 0;
+    size_t place = SIZE_MAX;
     uint64_t size = 0;
     uint32_t found = 0;
     struct bsk_traces *t = r->traces;
@@ -307,8 +307,8 @@ static bool path(struct reader *r, int64_t *out)
 
 static bool frame(struct reader *r, int64_t *out)
 {
-    int is;
-    size_t place, count = 0;
+    int is = 0;
+    size_t place = SIZE_MAX, count = 0;
     int64_t file = 0, line = 0;
     uint32_t found = 0;
     struct bsk_traces *t = r->traces;
@@ -336,8 +336,8 @@ static bool frame(struct reader *r, int64_t *out)
 
 static bool stack(struct reader *r, int64_t *out)
 {
-    int is;
-    size_t place, depth = 0;
+    int is = 0;
+    size_t place = SIZE_MAX, depth = 0;
     uint32_t found = 0;
     struct bsk_traces *t = r->traces;
     if (!type(r, &is, &place))
@@ -377,8 +377,8 @@ static bool stack(struct reader *r, int64_t *out)
 /* (domain, bytes, frames) to 3.8; (domain, bytes, frames, how many there were) from 3.9 on. */
 static bool block(struct reader *r)
 {
-    int is;
-    size_t place, count = 0;
+    int is = 0;
+    size_t place = SIZE_MAX, count = 0;
     int64_t domain = 0, bytes = 0, at = 0, all = 0;
     if (!type(r, &is, &place) || !length(r, is, &count))
         return false;
@@ -408,8 +408,8 @@ int bsk_traces_read(struct bsk_traces *traces, const unsigned char *bytes, size_
     struct reader r = {
         .at = bytes, .end = bytes + size, .traces = traces, .in = traces->interning, .err = err
     };
-    int is;
-    size_t place, count = 0;
+    int is = 0;
+    size_t place = SIZE_MAX, count = 0;
     r.in->ref_count = 0;
     if (type(&r, &is, &place) && length(&r, is, &count)) {
         for (size_t i = 0; i < count && block(&r); i++)
@@ -441,8 +441,8 @@ int bsk_numbers_read(const unsigned char *bytes, size_t size, bsk_number_fn *fn,
 {
     struct bsk_trace_interning in = { 0 };
     struct reader r = { .at = bytes, .end = bytes + size, .in = &in, .err = err };
-    int is;
-    size_t place, count = 0;
+    int is = 0;
+    size_t place = SIZE_MAX, count = 0;
     if (type(&r, &is, &place) && length(&r, is, &count)) {
         int64_t value = 0;
         for (size_t i = 0; i < count && number(&r, &value); i++)

@@ -99,18 +99,18 @@ def count(a, options):
         hostile = _with_own_hash()
         if hostile:
             safe = list(map(operator.not_, map(hostile.__contains__, map(type, kinds))))
-            distinct = list(dict.fromkeys(compress(kinds, safe)))
-            distinct += [
+            plain = list(dict.fromkeys(compress(kinds, safe)))
+            distinct = plain + [
                 one for one in _below(object, {}).values()
                 if any([type(one) is meta for meta in hostile])
             ]
         else:
-            distinct = list(dict.fromkeys(kinds))
+            plain = distinct = list(dict.fromkeys(kinds))
         ways = list(map(_measure, distinct))
         objects = len(kinds)
         if want:
             every = max(1, -(-objects // want)) if want > 0 else 1
-            varies = dict(zip(distinct, map(operator.eq, ways, repeat(1)))).get
+            varies = dict(zip(plain, map(operator.eq, ways, repeat(1)))).get
 
             def every_nth():
                 return a.itertools.islice(chain(held), 0, None, every)
