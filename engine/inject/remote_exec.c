@@ -41,9 +41,10 @@ struct bsk_remote {
     struct bsk_threads threads;
     struct support support;
     const volatile sig_atomic_t *stop;
-    char inside[PATH_ROOM];  /* our folder, as the target sees it */
-    char outside[PATH_ROOM]; /* and as we do */
-    char name[32];           /* of the text under way: "1.py" */
+    char inside[PATH_ROOM];   /* our folder, as the target sees it */
+    char outside[PATH_ROOM];  /* and as we do */
+    int folder_fd, parent_fd; /* of that folder, and of what it lies in; -1: none */
+    char name[32];            /* of the text under way: "1.py" */
     unsigned runs;
 };
 
@@ -160,7 +161,15 @@ static int make_folder(struct bsk_remote *remote, struct bsk_error *err)
             continue;
         }
         snprintf(remote->inside, PATH_ROOM, "%s%s", places[i], strrchr(out, '/'));
-        return BSK_OK;
+        /* by descriptors from here on: /proc/PID/root goes with the target, its files do not */
+        remote->folder_fd = open(out, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        *strrchr(out, '/') = '\0';
+        remote->parent_fd = open(out, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        snprintf(out, PATH_ROOM, "/proc/self/fd/%d", remote->folder_fd);
+        if (remote->folder_fd >= 0 && remote->parent_fd >= 0)
+            return BSK_OK;
+        reason = errno;
+        break;
     }
     remote->outside[0] = '\0';
     return bsk_fail(err, BSK_E_IO, "free space in /tmp",
@@ -430,6 +439,7 @@ int bsk_remote_open(pid_t pid, const volatile sig_atomic_t *stop, struct bsk_rem
         return bsk_fail(err, BSK_E_MEMORY, NULL, "Out of memory");
     remote->pid = pid;
     remote->stop = stop;
+    remote->folder_fd = remote->parent_fd = -1;
     int rc = bsk_process_open(pid, &remote->process, err);
     if (rc == BSK_OK)
         rc = bsk_python_open(remote->process, &remote->python, err);
@@ -453,8 +463,13 @@ void bsk_remote_close(struct bsk_remote *remote)
         return;
     if (remote->outside[0]) {
         remove_files(remote);
-        rmdir(remote->outside);
+        if (remote->parent_fd >= 0)
+            unlinkat(remote->parent_fd, strrchr(remote->inside, '/') + 1, AT_REMOVEDIR);
     }
+    if (remote->folder_fd >= 0)
+        close(remote->folder_fd);
+    if (remote->parent_fd >= 0)
+        close(remote->parent_fd);
     bsk_threads_free(&remote->threads);
     bsk_python_close(remote->python);
     bsk_process_close(remote->process);

@@ -138,6 +138,17 @@ def test_an_interrupt_withdraws(background, tmp_path, new_python):
     assert program.stdout.readline() == b"False\n"
 
 
+def test_a_target_that_ends_leaves_nothing_in_tmp(background, tmp_path, new_python):
+    program = start(background, new_python, BLOCKED, tmp_path)
+    before = left_in_tmp()
+    process = background.start([BASILISK, "memory", "references", "-p", str(program.inside), "--type", "Node",
+                                "--timeout", "60"], stderr=subprocess.PIPE)
+    dap.wait_until(lambda: left_in_tmp() != before, what="a script that waits")
+    os.kill(program.inside, signal.SIGKILL)
+    assert process.wait(timeout=20) == 1
+    assert left_in_tmp() == before
+
+
 def test_an_older_python_is_told_what_to_do(background, tmp_path):
     program = start(background, PYTHON, BUSY, tmp_path)
     done = memory("snapshot", "-p", program.inside)
