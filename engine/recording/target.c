@@ -392,8 +392,12 @@ static uint32_t function_of(struct bsk_target *target, const struct bsk_code_obj
         target->function_capacity = capacity;
     }
     if (target->functions[code->id] == 0) {
-        uint32_t function = bsk_profile_function(target->context->profile, code->qualname,
-                                                 code->path, code->first_line, BSK_FUNCTION_PYTHON);
+        /* Only "(unread)" in the middle of a stack has no path: it is no code of the program. */
+        uint32_t function =
+            code->path[0] == '\0'
+                ? target->unread_function
+                : bsk_profile_function(target->context->profile, code->qualname, code->path,
+                                       code->first_line, BSK_FUNCTION_PYTHON);
         if (function == UINT32_MAX)
             return function;
         target->functions[code->id] = function + 1;
