@@ -34,7 +34,7 @@ static bool room(struct bsk_bridges *bridges, size_t steps)
         bridges->slots = calloc(SLOTS, sizeof(bridges->slots[0]));
         bridges->slot_count = bridges->slots ? SLOTS : 0;
     }
-    if (bridges->used + 4 > SLOTS / 2 || bridges->step_count + steps > STEPS_MAX)
+    if (bridges->used >= SLOTS / 2 || bridges->step_count + steps > STEPS_MAX)
         forget(bridges);
     if (bridges->step_count + steps > bridges->step_capacity) {
         size_t capacity = 2 * (bridges->step_count + steps);
@@ -62,24 +62,21 @@ static size_t slot_of(const struct bsk_bridges *bridges, uint64_t key, uint64_t 
     return at;
 }
 
-static void count_one(struct bsk_bridges *bridges, const struct bsk_bridge_key *key, uint64_t path,
-                      const struct bsk_bridge *bridge)
+static void count_one(struct bsk_bridges *bridges, uint64_t key, const struct bsk_bridge *bridge)
 {
-    uint64_t mixed = key_of(key);
-    size_t at = slot_of(bridges, mixed, path + bridge->callee);
+    size_t at = slot_of(bridges, key, bridge->path);
     if (at == SIZE_MAX)
         return;
     struct bsk_bridge *slot = &bridges->slots[at];
     if (slot->key == 0) {
         *slot = *bridge;
-        slot->key = mixed;
-        slot->path = path + bridge->callee;
+        slot->key = key;
         bridges->used++;
     }
     if (++slot->times < TIMES_MAX)
         return;
-    for (size_t i = (size_t)mixed & (SLOTS - 1); bridges->slots[i].key; i = (i + 1) & (SLOTS - 1))
-        if (bridges->slots[i].key == mixed)
+    for (size_t i = (size_t)key & (SLOTS - 1); bridges->slots[i].key; i = (i + 1) & (SLOTS - 1))
+        if (bridges->slots[i].key == key)
             bridges->slots[i].times = (bridges->slots[i].times + 1) / 2;
 }
 
@@ -88,27 +85,19 @@ void bsk_bridges_learn(struct bsk_bridges *bridges, uint64_t from, uint64_t path
 {
     if (count > BSK_BRIDGE_MAX_STEPS || !room(bridges, count))
         return;
-    uint32_t innermost = count > 0 ? steps[count - 1].code_id : BSK_BRIDGE_END;
-    const struct bsk_bridge_key keys[] = {
-        { from, innermost, callee },
-        { from, BSK_BRIDGE_ANY, callee },
-        { from, BSK_BRIDGE_ANY, BSK_BRIDGE_ANY },
-    };
+    uint64_t key = key_of(&(struct bsk_bridge_key){
+        from, count > 0 ? steps[count - 1].code_id : BSK_BRIDGE_END, callee });
     struct bsk_bridge bridge = {
-        .callee = callee,
+        .path = path,
         .first = (uint32_t)bridges->step_count,
         .count = (uint32_t)count,
     };
-    size_t known = slot_of(bridges, key_of(&keys[0]), path + callee);
-    if (known != SIZE_MAX && bridges->slots[known].key) {
-        bridge.first = bridges->slots[known].first;
-    } else {
-        if (count > 0)
-            memcpy(bridges->steps + bridges->step_count, steps, count * sizeof(*steps));
+    size_t at = slot_of(bridges, key, path);
+    if (at != SIZE_MAX && bridges->slots[at].key == 0 && count > 0) {
+        memcpy(bridges->steps + bridges->step_count, steps, count * sizeof(*steps));
         bridges->step_count += count;
     }
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-        count_one(bridges, &keys[i], path, &bridge);
+    count_one(bridges, key, &bridge);
 }
 
 const struct bsk_bridge *bsk_bridges_find(const struct bsk_bridges *bridges,
@@ -137,25 +126,21 @@ const struct bsk_bridge *bsk_bridges_find(const struct bsk_bridges *bridges,
     return chosen;
 }
 
-static struct bsk_bridge_key leaves_of(uint64_t from)
+/* Those that were certainly innermost, among the chains: under a key that no chain has. */
+static uint64_t leaves_of(uint64_t from)
 {
-    return (struct bsk_bridge_key){ from, BSK_BRIDGE_END, BSK_BRIDGE_ANY };
+    return bsk_proof_mix(from ^ UINT64_C(0x6c65616665730a01)) | 1;
 }
 
 void bsk_bridges_learn_leaf(struct bsk_bridges *bridges, uint64_t from, uint32_t code_id)
 {
-    struct bsk_bridge_key key = leaves_of(from);
-    struct bsk_bridge leaf = { .callee = code_id };
     if (room(bridges, 0))
-        count_one(bridges, &key, code_id, &leaf);
+        count_one(bridges, leaves_of(from), &(struct bsk_bridge){ .path = code_id });
 }
 
 bool bsk_bridges_know_leaf(const struct bsk_bridges *bridges, uint64_t from, uint32_t code_id)
 {
-    struct bsk_bridge_key key = leaves_of(from);
-    if (!bridges->slots)
-        return false;
-    size_t at = slot_of(bridges, key_of(&key), (uint64_t)code_id + code_id);
+    size_t at = bridges->slots ? slot_of(bridges, leaves_of(from), code_id) : SIZE_MAX;
     return at != SIZE_MAX && bridges->slots[at].key && bridges->slots[at].times >= LEAF_LEAST;
 }
 

@@ -17,8 +17,7 @@
 
 enum { BSK_BRIDGE_MAX_STEPS = 256 };
 
-#define BSK_BRIDGE_ANY (UINT32_MAX - 1) /* it is not known which */
-#define BSK_BRIDGE_END UINT32_MAX       /* nothing: the chain's innermost frame is the stack's */
+#define BSK_BRIDGE_END UINT32_MAX /* nothing: the chain's innermost frame is the stack's */
 
 struct bsk_bridge_step {
     uint32_t code_id;
@@ -26,17 +25,17 @@ struct bsk_bridge_step {
     uint64_t place; /* of the call, or where the innermost one stood; from the code's start */
 };
 
-/* `from` is the path below with the place that it calls from: bsk_path_next_hash(). */
+/* The ends of a chain. */
 struct bsk_bridge_key {
-    uint64_t from;
-    uint32_t innermost; /* a code's id, or BSK_BRIDGE_ANY */
-    uint32_t callee;    /* a code's id, BSK_BRIDGE_END or BSK_BRIDGE_ANY */
+    uint64_t from;      /* the path below with the place that it calls from: bsk_path_next_hash() */
+    uint32_t innermost; /* a code's id; BSK_BRIDGE_END: there is nothing but C code between */
+    uint32_t callee;    /* what that called, a code's id or BSK_BRIDGE_END */
 };
 
 struct bsk_bridge {
     uint64_t key; /* 0: free */
     uint64_t path;
-    uint32_t callee, first, count;
+    uint32_t first, count;
     uint32_t times;
 };
 

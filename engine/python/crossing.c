@@ -5,8 +5,8 @@
  * The data stack was copied in one go; it tells the frame below (the shore we stand on), whether it
  * has called, and mostly what runs above: a frame on the data stack names the one that called it.
  * Where nothing is above, the thread's top names the innermost. From there on down each frame names
- * its caller, as far as that can be read before it moves: what is missing is filled in from chains
- * that were seen whole (bridges.h).
+ * its caller, as far as that can be read before it moves. What is missing is filled in from chains
+ * that were seen whole (bridges.h), or said to be missing, by one frame "(unread)".
  */
 #include "engine/python/memory.h"
 
@@ -193,22 +193,17 @@ static bool push_seen(struct bsk_python *python, struct bsk_stack_memory *memory
     size_t shore = memory->path_count;
     if (!bridge)
         return false;
-    uint32_t count = bridge->count, callee = bridge->callee, first = bridge->first;
-    for (uint32_t i = 0; i < count + (key->callee == BSK_BRIDGE_ANY); i++) {
-        bool above = i == count;
-        if (above && callee == BSK_BRIDGE_END)
-            break;
-        const struct bsk_bridge_step *step = &python->bridges.steps[first + i];
-        struct bsk_known *known = bsk_codes_by_id(python->codes, above ? callee : step->code_id);
-        struct raw raw = { .known = known, .told = true };
+    for (uint32_t i = 0; i < bridge->count; i++) {
+        const struct bsk_bridge_step *step = &python->bridges.steps[bridge->first + i];
+        struct bsk_known *known = bsk_codes_by_id(python->codes, step->code_id);
+        struct raw raw = { .told = true, .calls = true, .after_shim = step->after_shim };
         if (known && !known->gone) {
+            raw.known = known;
             raw.code = known->address;
-            raw.place = above ? 0 : step->place;
-            raw.lasti = above ? 0 : raw.code + raw.place;
-            raw.calls = !above;
-            raw.after_shim = !above && step->after_shim;
+            raw.place = step->place;
+            raw.lasti = raw.code + raw.place;
         }
-        if (!raw.code || !bsk_path_push(python, memory, &raw)) {
+        if (!raw.known || !bsk_path_push(python, memory, &raw)) {
             bsk_path_begin(memory, shore);
             return false;
         }
@@ -273,46 +268,41 @@ enum bsk_cross bsk_cross(struct bsk_python *python, struct bsk_stack_memory *mem
     uint64_t inside = called ? above->outside : 0;
     memory->heap_left = HEAP_LASTS;
     uint64_t from = bsk_path_next_hash(shore, 0);
-    uint32_t ashore = shore->raw.known->code.id, leaf = BSK_BRIDGE_ANY;
     /* A generator is called directly here, and the frame says that it has not. */
-    if (!called && layout->minor <= 13 && !shore->raw.calls && site &&
-        !(site->flags & BSK_SITE_HEAP_BY_C))
-        leaf = ashore;
-    for (size_t i = 0; i < 2 && !inside && leaf != ashore; i++) {
+    bool ashore = !called && layout->minor <= 13 && !shore->raw.calls && site &&
+                  !(site->flags & BSK_SITE_HEAP_BY_C);
+    for (size_t i = 0; i < 2 && !inside && !ashore; i++) {
         if (tops[i] == shore->raw.address && !shore->raw.calls)
-            leaf = ashore;
+            ashore = true;
         else if (tops[i] != 0 && !bsk_chunks_find(memory, tops[i]))
             inside = tops[i];
     }
-    if (leaf == ashore)
+    if (ashore)
         return BSK_CROSS_LEAF;
 
     struct chain chain = { .count = 0 };
     if (inside)
         follow(python, memory, inside, shore->raw.address, &chain);
     *out_shim = called && chain.after_shim;
-    const struct bsk_known *callee = called ? above->known : NULL;
-    if (push_whole(python, memory, &chain, callee))
-        return called ? BSK_CROSS_CALLEE : BSK_CROSS_LEAF;
+    enum bsk_cross across = called ? BSK_CROSS_CALLEE : BSK_CROSS_LEAF;
+    if (push_whole(python, memory, &chain, called ? above->known : NULL))
+        return across;
 
+    const struct raw *innermost = chain.count > 0 ? &chain.raw[0] : NULL;
+    struct bsk_bridge_key key = { .from = from,
+                                  .innermost = innermost ? innermost->known->code.id : 0,
+                                  .callee = called ? above->known->code.id : BSK_BRIDGE_END };
     uint64_t lot = (python->lot = bsk_proof_mix(python->lot + 1)) >> 16;
-    if (chain.count > 0)
-        leaf = chain.raw[0].known->code.id;
-    struct bsk_bridge_key key = {
-        .from = from,
-        .innermost = leaf,
-        .callee = called ? callee->code.id : BSK_BRIDGE_END,
-    };
-    if (leaf != BSK_BRIDGE_ANY && push_seen(python, memory, &key, lot))
-        return called ? BSK_CROSS_CALLEE : BSK_CROSS_LEAF;
+    if (innermost && push_seen(python, memory, &key, lot))
+        return across;
     if (called)
-        return push_gap(python, memory, NULL) ? BSK_CROSS_CALLEE : BSK_CROSS_UNKNOWN;
-    if (chain.count == 0)
+        return push_gap(python, memory, NULL) ? across : BSK_CROSS_UNKNOWN;
+    if (!innermost)
         return BSK_CROSS_UNKNOWN;
-    bool known = bsk_bridges_know_leaf(&python->bridges, from, leaf);
-    if ((!known || lot % VERIFY_EVERY == 0) && runs_now(python, &at_shore, &chain.raw[0]))
-        bsk_bridges_learn_leaf(&python->bridges, from, leaf);
-    return known && push_gap(python, memory, &chain.raw[0]) ? BSK_CROSS_LEAF : BSK_CROSS_UNKNOWN;
+    bool known = bsk_bridges_know_leaf(&python->bridges, from, key.innermost);
+    if ((!known || lot % VERIFY_EVERY == 0) && runs_now(python, &at_shore, innermost))
+        bsk_bridges_learn_leaf(&python->bridges, from, key.innermost);
+    return known && push_gap(python, memory, innermost) ? across : BSK_CROSS_UNKNOWN;
 }
 
 void bsk_cross_learn(struct bsk_python *python, struct bsk_stack_memory *memory)

@@ -3,10 +3,11 @@
  * called.
  *
  * A stack read from a running thread may be a mixture of two. So what is believed of one that
- * moved is only what was seen, at least three times, in stacks that did not move while they were
- * read: whole paths from the outermost frame on, since a mixture of two real stacks can have
- * nothing but real calls in it. This is what keeps short calls from being thrown away, which would
- * falsify the shares.
+ * moved is first of all what was seen, at least three times, in stacks that did not move while they
+ * were read: whole paths from the outermost frame on, since a mixture of two real stacks can have
+ * nothing but real calls in it. Beyond them, calls are believed that their place makes all the time
+ * (bsk_path_often()). This is what keeps short calls from being thrown away, which would falsify
+ * the shares.
  *
  * Bounded: what no longer fits makes all of it be learnt anew.
  */
