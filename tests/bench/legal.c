@@ -344,6 +344,8 @@ enum bench_judgement bench_legal_judge(struct bench_legal *legal,
         const struct bsk_frame *frame = &thread->frames[i - 1];
         if (strcmp(frame->code->name, "(unread)") == 0)
             return i > 1 ? judge_above_gap(legal, thread, i - 1, node) : BENCH_BARE;
+        if (strcmp(frame->code->name, "(reused code)") == 0)
+            return BENCH_BARE; /* what it was is not known any more */
         int code = bench_legal_code(legal, frame->code);
         if (code < 0)
             return BENCH_IMPOSSIBLE;

@@ -96,7 +96,7 @@ static void everything(struct debuggee *debuggee)
 static void nothing_of_the_programs_is_touched(void **state)
 {
     (void)state;
-    for (const char *const *python = all_pythons(); *python; python++) {
+    for (const char *const *python = gil_pythons(); *python; python++) {
         struct debuggee debuggee = start_debuggee(*python);
         print_message("  %s\n", *python);
         debuggee_does(&debuggee, look);
@@ -115,7 +115,7 @@ static void nothing_of_the_programs_is_touched(void **state)
 static void a_programs_own_tracing_stays_its_own(void **state)
 {
     (void)state;
-    for (const char *const *python = all_pythons(); *python; python++) {
+    for (const char *const *python = gil_pythons(); *python; python++) {
         struct debuggee debuggee = start_debuggee(*python);
         print_message("  %s\n", *python);
         debuggee_does(&debuggee, look);
@@ -149,7 +149,7 @@ static void a_programs_own_tracing_stays_its_own(void **state)
 static void runs_nothing_that_the_program_has_replaced(void **state)
 {
     (void)state;
-    for (const char *const *python = all_pythons(); *python; python++) {
+    for (const char *const *python = gil_pythons(); *python; python++) {
         struct debuggee debuggee = start_debuggee(*python);
         print_message("  %s\n", *python);
         debuggee_does(
@@ -192,7 +192,7 @@ static void runs_nothing_that_the_program_has_replaced(void **state)
 static void waits_for_no_lock_of_a_stopped_program(void **state)
 {
     (void)state;
-    for (const char *const *python = all_pythons(); *python; python++) {
+    for (const char *const *python = gil_pythons(); *python; python++) {
         struct debuggee debuggee = start_debuggee(*python);
         struct bsk_memory_job_how how = { .pid = debuggee.pid, .wait_ms = 20, .stopped = true };
         print_message("  %s\n", *python);
@@ -246,7 +246,7 @@ static void dumps_without_any_file_or_shared_sight(void **state)
           "def no(*a, **k): raise OSError(2, 'no such folder')\nposix.open = no", false, true },
         { "another machine", "", true, true },
     };
-    for (const char *const *python = all_pythons(); *python; python++) {
+    for (const char *const *python = gil_pythons(); *python; python++) {
         struct debuggee debuggee = start_debuggee(*python);
         print_message("  %s\n", *python);
         debuggee_does(&debuggee, "keep = []");
@@ -289,7 +289,7 @@ static void over_the_budget_it_says_what_is_missing(void **state)
         { "too much memory", "'budget_bytes': 1000000,", false, false },
         { "enough", "", true, true },
     };
-    const char *python = all_pythons()[0];
+    const char *python = gil_pythons()[0];
     struct debuggee debuggee = start_debuggee(python);
     struct bsk_memory_history *history = bsk_memory_history_new();
     struct bsk_error err = { 0 };
@@ -324,7 +324,7 @@ static void over_the_budget_it_says_what_is_missing(void **state)
 static void works_beside_threads_and_tasks(void **state)
 {
     (void)state;
-    for (const char *const *python = all_pythons(); *python; python++) {
+    for (const char *const *python = gil_pythons(); *python; python++) {
         struct debuggee debuggee = start_debuggee(*python);
         print_message("  %s\n", *python);
         debuggee_does(
@@ -353,7 +353,7 @@ static void works_beside_threads_and_tasks(void **state)
 static void a_job_that_is_not_wanted_any_more_leaves_nothing(void **state)
 {
     (void)state;
-    struct debuggee debuggee = start_debuggee(all_pythons()[0]);
+    struct debuggee debuggee = start_debuggee(gil_pythons()[0]);
     struct bsk_memory_job_how how = { .pid = debuggee.pid };
     struct bsk_memory_job *job = NULL;
     struct bsk_error err = { 0 };

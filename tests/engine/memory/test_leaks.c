@@ -135,7 +135,7 @@ static void finds_leaks_and_spares_the_innocent(void **state)
     static struct kind kinds[KINDS_MAX];
     struct sums sums[2][2] = { 0 }; /* [leaks][held out] */
     const char *named = getenv("BASILISK_LEAKS_PYTHON");
-    const char *python = named ? named : all_pythons()[0];
+    const char *python = named ? named : gil_pythons()[0];
     const char *only = getenv("BASILISK_LEAKS_ONLY");
     int every = getenv("BASILISK_LEAKS_ALL") ? 1 : 4; /* all take three minutes */
     size_t count = read_kinds(python, kinds);

@@ -94,7 +94,7 @@ static const char shouting[] =
 static void nothing_of_the_program_runs(void **state)
 {
     (void)state;
-    for (const char *const *python = all_pythons(); *python; python++) {
+    for (const char *const *python = gil_pythons(); *python; python++) {
         struct debuggee debuggee = start_debuggee(*python);
         print_message("  %s\n", *python);
         app_does(&debuggee, shouting);
@@ -121,7 +121,7 @@ static void nothing_of_the_program_runs(void **state)
 static void one_object_can_be_inspected_until_it_is_gone(void **state)
 {
     (void)state;
-    for (const char *const *python = all_pythons(); *python; python++) {
+    for (const char *const *python = gil_pythons(); *python; python++) {
         struct debuggee debuggee = start_debuggee(*python);
         struct bsk_buffer inside = { 0 };
         struct bsk_error err = { 0 };
@@ -152,7 +152,7 @@ static void one_object_can_be_inspected_until_it_is_gone(void **state)
 static void an_expressions_value_is_a_target(void **state)
 {
     (void)state;
-    for (const char *const *python = all_pythons(); *python; python++) {
+    for (const char *const *python = gil_pythons(); *python; python++) {
         struct debuggee debuggee = start_debuggee(*python);
         struct bsk_nodes nodes = { NULL, 0 };
         app_does(&debuggee, "kept = {'a': bytes(1000)}\n");
@@ -191,7 +191,7 @@ static void an_expressions_value_is_a_target(void **state)
 static void nothing_is_kept_alive_and_nothing_is_left(void **state)
 {
     (void)state;
-    for (const char *const *python = all_pythons(); *python; python++) {
+    for (const char *const *python = gil_pythons(); *python; python++) {
         struct debuggee debuggee = start_debuggee(*python);
         app_does(&debuggee, "import gc, threading, weakref\n"
                             "class Node: pass\n"

@@ -15,7 +15,7 @@
 static void every_job_answers_in_every_python(void **state)
 {
     (void)state;
-    for (const char *const *python = all_pythons(); *python; python++) {
+    for (const char *const *python = gil_pythons(); *python; python++) {
         struct debuggee debuggee = start_debuggee(*python);
         print_message("  %s\n", *python);
         struct bsk_memory_job *job = debuggee_job(&debuggee, &bsk_script_start, NULL, NULL);

@@ -70,7 +70,7 @@ static void holds_together(const struct bsk_memory_snapshot *snapshot)
 static void says_what_each_line_holds_as_tracemalloc_itself_does(void **state)
 {
     (void)state;
-    for (const char *const *python = all_pythons(); *python; python++) {
+    for (const char *const *python = gil_pythons(); *python; python++) {
         struct debuggee debuggee = start_debuggee(*python);
         print_message("  %s\n", *python);
         start(&debuggee, 1);
@@ -111,7 +111,7 @@ static void a_steady_leak_reads_low_medium_high(void **state)
 {
     (void)state;
     static const enum bsk_leak_band bands[] = { BSK_LEAK_LOW, BSK_LEAK_MEDIUM, BSK_LEAK_HIGH };
-    for (const char *const *python = all_pythons(); *python; python++) {
+    for (const char *const *python = gil_pythons(); *python; python++) {
         struct debuggee debuggee = start_debuggee(*python);
         struct bsk_memory_history *history = bsk_memory_history_new();
         struct bsk_error err = { 0 };

@@ -46,7 +46,8 @@ static void expect_exact(const char *letter)
         assert_true(v.stops > 0); /* one that waits for a CPU may stand still over some samples */
         impossible += v.impossible;
         assert_int_equal(v.filled, 0);
-        assert_int_equal(v.unread, 0);
+        /* A sleeper is read without a stop: it may wake meanwhile. */
+        assert_true(v.unread <= v.accepted / 1000);
         /* 3.12 unlinks a generator's frame an instruction before it moves the top: seen in 0.7 %.
          */
         assert_true(v.torn <= v.accepted / 50);
