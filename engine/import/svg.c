@@ -367,7 +367,7 @@ static int place_all(struct svg *svg)
     int rc = find_parents(svg);
     if (rc < 0)
         return rc;
-    if (svg->theirs && svg->boxes[0].total > 1000000000000)
+    if (!svg->timed && svg->boxes[0].total > 1000000000000)
         return broken(svg, "the samples add up to more than 10^12");
     uint32_t not_shown = bsk_build_function(svg->build, "(not shown)", "", 0);
     if (not_shown == UINT32_MAX)

@@ -278,7 +278,7 @@ static int ask(struct bsk_remote *remote, uint64_t thread, struct bsk_error *err
     const struct support *support = &remote->support;
     char path[PATH_ROOM + 64];
     int32_t pending = 1;
-    uint64_t breaker = 0;
+    uint8_t breaker = 0; /* its lowest byte: others hold what sys.monitoring counts */
     snprintf(path, sizeof(path), "%s/%s", remote->inside, remote->name);
     int rc =
         write_memory(remote, thread + support->here + support->path, path, strlen(path) + 1, err);
@@ -312,8 +312,46 @@ static void take_back(struct bsk_remote *remote, uint64_t thread)
 static bool is_taken(struct bsk_remote *remote)
 {
     char path[PATH_ROOM + 64];
-    path_of(remote, "", path, sizeof(path));
-    return access(path, F_OK) != 0;
+    path_of(remote, ".taken", path, sizeof(path));
+    return access(path, F_OK) == 0;
+}
+
+/* From here on no thread begins with it; false: one has. */
+static bool withdraw(struct bsk_remote *remote)
+{
+    char path[PATH_ROOM + 64];
+    path_of(remote, ".taken", path, sizeof(path));
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0 || errno != EEXIST;
+}
+
+static bool is_listed(const struct bsk_remote *remote, uint64_t address)
+{
+    size_t count = bsk_python_thread_count(remote->python);
+    for (size_t i = 0; i < count; i++)
+        if (bsk_python_thread(remote->python, i)->address == address)
+            return true;
+    return false;
+}
+
+/* A thread that was not asked yet and is still there: one that has ended is freed memory. The main
+ * thread comes first. */
+static struct bsk_python_thread *next_to_ask(struct bsk_remote *remote, const uint64_t *asked,
+                                             size_t count)
+{
+    struct bsk_python_thread *thread;
+    if (count > 0 && bsk_python_refresh(remote->python, &remote->threads, NULL) < 0)
+        return NULL;
+    for (size_t i = 0; (thread = thread_at(remote, i)); i++) {
+        size_t k = 0;
+        while (k < count && asked[k] != thread->address)
+            k++;
+        if (k == count)
+            return thread;
+    }
+    return NULL;
 }
 
 static int pause_for(struct bsk_remote *remote, uint32_t ms, struct bsk_error *err)
@@ -371,8 +409,9 @@ static int ask_all(struct bsk_remote *remote, uint32_t timeout_ms, struct bsk_bu
     size_t asked_count = 0;
     int rc = 0;
     for (size_t turn = 0; rc == 0 && bsk_now_ns() < end && !is_taken(remote); turn++) {
-        struct bsk_python_thread *thread = thread_at(remote, turn);
-        if (thread && asked_count < MAX_ASKED) {
+        struct bsk_python_thread *thread =
+            asked_count < MAX_ASKED ? next_to_ask(remote, asked, asked_count) : NULL;
+        if (thread) {
             asked[asked_count++] = thread->address;
             rc = ask(remote, thread->address, err);
             if (rc == BSK_E_TORN) /* that thread has just ended */
@@ -384,12 +423,16 @@ static int ask_all(struct bsk_remote *remote, uint32_t timeout_ms, struct bsk_bu
             bsk_now_ns() + (uint64_t)(turn == 0 ? FIRST_TURN_MS : NEXT_TURN_MS) * 1000000;
         rc = wait_for(remote, ".answer", until < end ? until : end, out, err);
     }
+    bool withdrawn = withdraw(remote);
+    /* The file goes last: a thread that does not find it would say so on the program's stderr. */
+    if ((asked_count > 1 || withdrawn) &&
+        bsk_python_refresh(remote->python, &remote->threads, NULL) == BSK_OK)
+        for (size_t i = 0; i < asked_count; i++)
+            if (is_listed(remote, asked[i]))
+                take_back(remote, asked[i]);
     char path[PATH_ROOM + 64];
     path_of(remote, "", path, sizeof(path));
-    bool withdrawn = unlink(path) == 0; /* from here on it cannot begin */
-    for (size_t i = 0; i < asked_count; i++)
-        if (asked_count > 1 || withdrawn)
-            take_back(remote, asked[i]);
+    unlink(path);
     if (rc == 0 && withdrawn)
         return nobody_came(remote, timeout_ms, err);
     if (rc == 0)

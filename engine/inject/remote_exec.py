@@ -27,8 +27,8 @@ def _basilisk(path, deadline):
         finally:
             posix.close(fd)
 
-    try:
-        posix.rename(path, path + '.taken')  # whoever asked has gone, or another thread was first: not here
+    try:  # whoever asked has gone, or another thread was first: not here
+        posix.close(posix.open(path + '.taken', posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o600))
     except OSError:
         return
     try:
@@ -47,3 +47,4 @@ try:
     _basilisk(_path, _deadline)
 except BaseException:
     pass
+del _basilisk  # it and this dictionary hold each other

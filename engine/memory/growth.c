@@ -272,7 +272,7 @@ int bsk_memory_history_add(struct bsk_memory_history *history, struct bsk_memory
     }
     const struct bsk_memory_snapshot *last =
         history->count > 0 ? history->snapshots[history->count - 1] : NULL;
-    if (last && snapshot->uptime_s + RESTART_SLACK_S < last->uptime_s) {
+    if (last && snapshot->uptime_s > 0 && snapshot->uptime_s + RESTART_SLACK_S < last->uptime_s) {
         /* Tracking was stopped and started: what was known of blocks is gone with it. */
         forget_records(history);
         history->epoch_number = history->last_number + 1;

@@ -70,7 +70,7 @@ void bsk_hot_plan(struct bsk_python *python, struct bsk_stack_memory *memory)
             continue;
         }
         if (memory->hot_range_count == HOT_RANGES_MAX || used + frame_bytes > HOT_BYTES)
-            break;
+            continue;
         range = &memory->hot_ranges[memory->hot_range_count++];
         *range = (struct hot_range){ .begin = hot.address, .bytes = frame_bytes, .offset = used };
         used += frame_bytes;

@@ -67,6 +67,9 @@ static bool is_entry(const struct bsk_code_object *code)
 
 static enum frame_class classify(const struct bsk_fold *fold, const struct bsk_code_object *code)
 {
+    /* Our own scripts, in a debuggee whose memory is looked at. */
+    if (strcmp(code->path, "<basilisk>") == 0 || bsk_starts_with(code->path, "<basilisk>/"))
+        return CLASS_DEBUGGER;
     for (size_t i = 0; i < fold->folder_count; i++) {
         if (!bsk_path_below(code->path, fold->folders[i]))
             continue;

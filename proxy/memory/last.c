@@ -109,10 +109,11 @@ static void look(struct op *op)
         dap_op_work(op, read_last, told);
 }
 
+/* The program may go on without us (a disconnect that keeps it): nothing of ours stays in it. */
 static void asked(struct op *op)
 {
     dap_tell_snapshot(op);
-    dap_op_end(op);
+    dap_begin_stop(op);
 }
 
 void dap_begin_last(struct op *op)

@@ -83,6 +83,7 @@ static void drop_tracking(struct dap_memory *memory, struct tracking *tracking)
         return;
     *at = tracking->next;
     tracking->next = NULL;
+    tracking->member = NULL; /* it may leave before what is under way has ended */
     dap_tracking_release(tracking);
 }
 
@@ -229,8 +230,12 @@ static struct tracking *new_tracking(struct dap_memory *memory, struct member *m
     for (; *last; last = &(*last)->next)
         kept++;
     *last = tracking;
-    if (kept > DAP_MEMORY_KEPT)
-        drop_tracking(memory, memory->trackings);
+    if (kept > DAP_MEMORY_KEPT) { /* the oldest that is over; where all run, the oldest */
+        struct tracking *oldest = memory->trackings;
+        while (oldest && oldest->state != TRACKING_ENDED)
+            oldest = oldest->next;
+        drop_tracking(memory, oldest ? oldest : memory->trackings);
+    }
     return tracking;
 }
 
@@ -300,6 +305,8 @@ void dap_memory_start(struct dap_memory *memory, struct dap_session *session,
         return;
     }
     struct op *op = dap_op_new(tracking, session, open_and_start, done, user);
+    if (op)
+        op->after = dap_after_start;
     if (!op)
         drop_tracking(memory, tracking);
     else if (member->ready)

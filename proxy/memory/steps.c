@@ -246,6 +246,11 @@ void dap_op_script(struct op *op, const struct bsk_script *script,
                                       .max_dump_bytes = DUMP_MAX_BYTES,
                                       .stopped = op_is_stopped(op),
                                       .later = member && member->is_remote };
+    if (member && !member->channel && op->tracking->state != TRACKING_ENDED) {
+        bsk_buffer_free(&options->text);
+        dap_op_fail(op, BSK_E_GONE, NULL, "The program ended before its memory could be tracked");
+        return;
+    }
     if (op->tracking->state == TRACKING_ENDED) {
         bsk_buffer_free(&options->text);
         dap_op_fail(op, BSK_E_STATE, "start it with basilisk.memory.start or /memleak",

@@ -222,7 +222,7 @@ static const char wrapper[] =
     "        data = str(data).encode('utf-8', 'surrogatepass')\n"
     "    binascii = modules.get('binascii') or names['__import__']('binascii')\n"
     "    return kind + '<' + binascii.b2a_base64(data, newline=False).decode('ascii') + '>'\n"
-    "raise Exception(_run(_source, _sys.modules))\n";
+    "raise Exception(globals().pop('_run')(globals().pop('_source'), _sys.modules))\n";
 
 void dap_run(struct dap_session *session, const char *source, uint32_t timeout_ms,
              dap_answer_fn *done, void *user)

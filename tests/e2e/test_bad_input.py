@@ -72,10 +72,9 @@ def test_a_preset_that_there_is_not(running):
     assert "turbo" in message
 
 
-def test_native_frames_and_memory_are_not_in_this_build(running):
+def test_native_frames_are_not_in_this_build(running):
     assert "not in this build" in refused(running, {"includeNative": True})
     assert "not in this build" in refused(running, {"preset": "detailed"})
-    assert "not in this build" in refused(running, {"preset": "memory"})
 
 
 def test_arguments_of_the_wrong_type(running):

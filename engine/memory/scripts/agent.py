@@ -242,16 +242,21 @@ def _begin(here):
         'quiet': here['_quiet'], 'count': here['_count'],
         'lock': _new_lock() if _new_lock is not None else None,
     }
-    here['_quiet'] = False  # the job's thread puts the collector on again
     code = compile(here['_source'], '<basilisk>', 'exec')
     later = here.get('_later')
     arguments = (job, code, here['_options'], later)
     if job['lock'] is not None:
         job['lock'].acquire()
-    if _start_thread is not None:
-        _start_thread(_bootstrap, (_run,) + arguments)
-    else:
+    if _start_thread is None:
+        here['_quiet'] = False
         _run(*arguments)  # in the caller's time: no thread can be had
+    else:
+        try:
+            _start_thread(_bootstrap, (_run,) + arguments)
+        except BaseException:
+            _job = None
+            raise
+        here['_quiet'] = False  # the job's thread puts the collector on again
     return _poll(nonce, 0 if later is not None else here['_wait_ms'])
 
 

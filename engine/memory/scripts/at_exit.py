@@ -85,7 +85,7 @@ def _watch(a, options):
 
         def pending(ignored):
             try:
-                if signal.getsignal(number) is old or signal.getsignal(number) == old:
+                if signal.getsignal(number) is old:
                     signal.signal(number, new)
             except BaseException:
                 pass
