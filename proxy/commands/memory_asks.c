@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- Arguments ---------------------------------------------------------------------------------
  */
@@ -157,22 +158,41 @@ void dap_ask_memory_references(struct dap_question *question, struct json_object
                               held, question);
 }
 
+/* The file of "app.py" as tables show it: below the launch cwd, or beside the program. */
+static void find_file(struct dap_session *session, const char *name, char *out, size_t room)
+{
+    const struct dap_debuggee *debuggee = dap_session_debuggee(session);
+    const char *slash = strrchr(debuggee->program, '/');
+    snprintf(out, room, "%s%s%s", name[0] == '/' ? "" : debuggee->cwd, name[0] == '/' ? "" : "/",
+             name);
+    if (name[0] != '/' && slash && access(out, F_OK) != 0)
+        snprintf(out, room, "%.*s/%s", (int)(slash - debuggee->program), debuggee->program, name);
+}
+
 void dap_say_memory_references(struct dap_question *question, const char *rest)
 {
-    char word[1000];
+    char word[1000], path[8192];
     size_t length = strlen(rest);
     while (length > 0 && strchr(" \t\r\n", rest[length - 1]))
         length--;
+    if (length >= sizeof(word)) {
+        dap_question_refuse_with(question, BSK_E_LIMIT, "give it a name in the program first",
+                                 "The expression is too long");
+        return;
+    }
     snprintf(word, sizeof(word), "%.*s", (int)length, rest);
     bool is_name =
         strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.") == length;
     struct dap_memory_wish wish = { .either = word[0] && is_name ? word : NULL,
                                     .expression = word[0] && !is_name ? word : NULL };
     char *colon = strrchr(word, ':');
-    if (word[0] == '/' && colon && strspn(colon + 1, "0123456789") == strlen(colon + 1) &&
-        colon[1]) {
+    bool is_place = colon && colon[1] && strspn(colon + 1, "0123456789") == strlen(colon + 1) &&
+                    (word[0] == '/' || (colon - word > 3 && strncmp(colon - 3, ".py", 3) == 0 &&
+                                        !strpbrk(word, "()[]{}'\" ")));
+    if (is_place) {
         *colon = '\0';
-        wish = (struct dap_memory_wish){ .path = word,
+        find_file(question->commands->session, word, path, sizeof(path));
+        wish = (struct dap_memory_wish){ .path = path,
                                          .line = (uint32_t)strtoul(colon + 1, NULL, 10) };
     }
     dap_memory_references(question->commands->memory, question->commands->session, NULL, &wish,
