@@ -181,7 +181,7 @@ def test_threads_of_other_builds_at_work(build, gil, method, tmp_path):
     assert min(shares.values()) > sum(shares.values()) / 5 > 0, stacks
     # What is filled in, or could not be told, ends early.
     whole = sum(int(count) for stack, count in stacks.items() if "work (<string>:4)" in stack)
-    assert whole >= 0.9 * sum(map(int, stacks.values())), stacks
+    assert whole >= 0.8 * sum(map(int, stacks.values())), stacks
     assert {thread["thread_name"] for thread in states} == {"MainThread", "alpha", "beta"}
     if gil:
         assert not any(thread["owns_gil"] for thread in states), "there it means nothing"

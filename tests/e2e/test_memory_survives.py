@@ -87,9 +87,9 @@ def test_the_editor_hears_of_no_thread_of_ours(editors, tmp_path):
 
 
 def test_a_stop_that_holds_a_lock_which_a_del_wants_wedges_nothing(editors, tmp_path):
-    program = fixture_path("held_lock.py")
+    program, go_on = fixture_path("held_lock.py"), tmp_path / "go on"
     editor = editors.through()
-    memory.launch(editor, program, [], memory=True, stop_at=line_of(program, "# a stop"), cwd=tmp_path)
+    memory.launch(editor, program, [str(go_on)], memory=True, stop_at=line_of(program, "# a stop"), cwd=tmp_path)
     memory.ask(editor, "snapshot")
     memory.ask(editor, "snapshot")
     memory.ask(editor, "diff")
@@ -102,6 +102,7 @@ def test_a_stop_that_holds_a_lock_which_a_del_wants_wedges_nothing(editors, tmp_
     assert waiting.response is None
     editor.resume()
     assert waiting.wait()["collected"] >= 0
+    go_on.touch()
     editor.wait_event("terminated")
     assert "freed 50 True" in editor.output("stdout")
 

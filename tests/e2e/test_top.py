@@ -374,7 +374,7 @@ def test_a_thread_in_a_system_call_is_told(background, top):
     terminal = top("-p", str(process.pid), "--delay", "0.3", columns=140, rows=30)
     terminal.press("t", "8")  # by the time in system calls
     lines = terminal.wait(lambda lines: len(table(lines)) == 8 and
-                          sorted(rest.split()[0] for numbers, rest in table(lines) if 50 < float(numbers[5]) < 150) ==
+                          sorted(rest.split()[0] for numbers, rest in table(lines) if float(numbers[5]) > 50) ==
                           ["MainThread", "reads", "receives"], "three threads in system calls")
     told = {rest.split()[0]: rest for _, rest in table(lines)}
     assert "in recvfrom " in told["receives"] and "in read " in told["reads"] and " in " not in told["waits"]
