@@ -86,5 +86,5 @@ test('terminates a program that runs', async () => {
         client.waitForEvent('process'),
     ]);
     await Promise.all([client.terminateRequest(), client.waitForEvent('terminated')]);
-    await client.disconnectRequest();
+    // The disconnect is stop()'s, below: one in fifty times debugpy never answers a second one.
 });
