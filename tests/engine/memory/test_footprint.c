@@ -337,7 +337,7 @@ static void works_beside_threads_and_tasks(void **state)
             "up.wait()\n"
             "ticks = [0]\n"
             "async def tick():\n"
-            "    while True: ticks[0] += 1; await asyncio.sleep(0)\n"
+            "    while True: ticks[0] += 1; await asyncio.sleep(0.001)\n"
             "async def main(): await asyncio.gather(*[tick() for i in range(20)])\n"
             "loop = threading.Thread(target=lambda: asyncio.run(main()), daemon=True)\n"
             "loop.start()\n"
