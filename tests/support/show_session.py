@@ -141,9 +141,10 @@ def main():
     print(bold("\nWritten"))
     for name, path in sorted(profile["paths"].items()):
         print("  %-11s %s %s" % (name, relative(path), dim("%d bytes" % os.path.getsize(path))))
-        with open(path, encoding="utf-8") as file:
-            json.load(file)
-    print(dim("  VS Code opens a .cpuprofile by itself; speedscope.app opens both.\n"))
+        if name in ("speedscope", "cpuprofile"):
+            with open(path, encoding="utf-8") as file:
+                json.load(file)
+    print(dim("  VS Code opens a .cpuprofile by itself, speedscope.app both of them, any browser the .svg.\n"))
     print("samples: %d  errors: %d  torn: %d  seconds: %.1f  heat events: %d" % (
         profile["samples"], profile["errors"], profile["torn"], profile["seconds"], heat_events))
     if worst > 5:
