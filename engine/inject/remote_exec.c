@@ -518,8 +518,3 @@ void bsk_remote_close(struct bsk_remote *remote)
     bsk_process_close(remote->process);
     free(remote);
 }
-
-const struct bsk_python_info *bsk_remote_python(const struct bsk_remote *remote)
-{
-    return bsk_python_info(remote->python);
-}

@@ -31,8 +31,6 @@ int bsk_remote_open(pid_t pid, const volatile sig_atomic_t *stop, struct bsk_rem
                     struct bsk_error *err);
 void bsk_remote_close(struct bsk_remote *remote);
 
-const struct bsk_python_info *bsk_remote_python(const struct bsk_remote *remote);
-
 /* Appends what the text answered. Fails with BSK_E_IO when no thread of the target has run Python
  * code within `timeout_ms` (then it has not run and will not), or when the text began and has not
  * ended two seconds later; BSK_E_FORMAT with what it raised; BSK_E_PERMISSION, BSK_E_GONE. */

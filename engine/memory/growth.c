@@ -307,11 +307,6 @@ const struct bsk_memory_snapshot *bsk_memory_history_get(const struct bsk_memory
     return NULL;
 }
 
-uint32_t bsk_memory_history_last(const struct bsk_memory_history *history)
-{
-    return history->last_number;
-}
-
 int bsk_memory_history_evidence(struct bsk_memory_history *history, const char *path, uint32_t line,
                                 const struct bsk_evidence *evidence, struct bsk_error *err)
 {

@@ -104,7 +104,6 @@ int bsk_memory_history_add(struct bsk_memory_history *history, struct bsk_memory
 /* By number; 0 means the last. NULL when there is none (or it is not kept any more). */
 const struct bsk_memory_snapshot *bsk_memory_history_get(const struct bsk_memory_history *history,
                                                          uint32_t number);
-uint32_t bsk_memory_history_last(const struct bsk_memory_history *history); /* 0: none */
 
 /* Says what the graph found for a site as of the newest snapshot; it counts in diffs up to that
  * snapshot and is forgotten at the next one, when it must be found anew: taking the root's

@@ -58,14 +58,6 @@ void bsk_script_option_text(struct bsk_script_options *options, const char *key,
     bsk_buffer_append(&options->text, ",", 1);
 }
 
-void bsk_script_option_bytes(struct bsk_script_options *options, const char *key, const void *value,
-                             size_t bytes)
-{
-    option(options, key);
-    literal(&options->text, "b", value, bytes);
-    bsk_buffer_append(&options->text, ",", 1);
-}
-
 void bsk_script_option_raw(struct bsk_script_options *options, const char *key, const char *python)
 {
     option(options, key);

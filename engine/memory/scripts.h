@@ -70,8 +70,6 @@ struct bsk_script_options {
 };
 void bsk_script_option_int(struct bsk_script_options *options, const char *key, int64_t value);
 void bsk_script_option_text(struct bsk_script_options *options, const char *key, const char *value);
-void bsk_script_option_bytes(struct bsk_script_options *options, const char *key, const void *value,
-                             size_t bytes);
 /* `python`: an expression of our own, "[1, 2]". */
 void bsk_script_option_raw(struct bsk_script_options *options, const char *key, const char *python);
 

@@ -1,9 +1,9 @@
 /*
  * One stack. All that a thread's stack is expected to need is read by one system call, in this
  * order: the thread state with its top; the data stack, newest chunk first; frames that lie
- * elsewhere (generators, 3.10's frame objects) where the sample before found them; and the top
- * again. Now and then, and where frames lie elsewhere, all of it is read twice in that one call:
- * what stood still meanwhile is proof, and is learnt.
+ * elsewhere (generators, 3.10's frame objects) where samples before found them; and the top again.
+ * Now and then, and always where frames are objects, all of it is read twice in that one call: what
+ * stood still meanwhile is proof, and is learnt.
  *
  * The first reading is the sample, whatever the later ones say: they only prove. What it leaves
  * open is told by what was proven before ("filled"), else the stack ends in what could not be told

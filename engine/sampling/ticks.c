@@ -134,11 +134,6 @@ bool bsk_sampler_ticks_catch_new(const struct bsk_sampler_ticks *ticks)
     return bsk_python_ticks_catches_new(ticks->ticks);
 }
 
-size_t bsk_sampler_ticks_threads(const struct bsk_sampler_ticks *ticks)
-{
-    return bsk_python_thread_count(bsk_sampler_parts(ticks->sampler).python);
-}
-
 void bsk_sampler_ticks_counts(const struct bsk_sampler_ticks *ticks,
                               struct bsk_python_tick_counts *out_counts)
 {

@@ -38,9 +38,6 @@ void bsk_sampler_ticks_pause(struct bsk_sampler_ticks *ticks, bool pause);
  * own: what they used until they were found is told by those ticks. */
 bool bsk_sampler_ticks_catch_new(const struct bsk_sampler_ticks *ticks);
 
-/* Threads that have a clock. */
-size_t bsk_sampler_ticks_threads(const struct bsk_sampler_ticks *ticks);
-
 void bsk_sampler_ticks_counts(const struct bsk_sampler_ticks *ticks,
                               struct bsk_python_tick_counts *out_counts);
 

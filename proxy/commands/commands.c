@@ -11,15 +11,14 @@ const struct dap_command dap_command_table[] = {
     { "basilisk.profiler.start", "/profile", "/profile [preset or Hz]",
       "profile the program (and its children)", dap_ask_start, dap_say_start },
     { "basilisk.profiler.snapshot", "/profsnapshot", "/profsnapshot",
-      "write the profile so far, go on", dap_ask_snapshot, dap_say_snapshot },
-    { "basilisk.profiler.stop", "/profstop", "/profstop", "stop, write, show", dap_ask_stop,
-      dap_say_stop },
+      "write the profile so far, go on", dap_ask_snapshot, NULL },
+    { "basilisk.profiler.stop", "/profstop", "/profstop", "stop, write, show", dap_ask_stop, NULL },
     { "basilisk.profiler.compare", "/profdiff", "/profdiff [A B]",
       "compare two profiles: the last two, or files", dap_ask_compare, dap_say_compare },
     { "basilisk.memory.start", "/memleak", "/memleak [frames]",
       "track the program's memory, from now on", dap_ask_memory_start, dap_say_memory_start },
     { "basilisk.memory.snapshot", "/memsnap", "/memsnap", "take a numbered snapshot of it",
-      dap_ask_memory_snapshot, dap_say_memory_snapshot },
+      dap_ask_memory_snapshot, NULL },
     { "basilisk.memory.diff", "/memdiff", "/memdiff [A B]",
       "what grew between two snapshots, and how likely it leaks", dap_ask_memory_diff,
       dap_say_memory_diff },
@@ -29,18 +28,17 @@ const struct dap_command dap_command_table[] = {
     { "basilisk.memory.inspect", NULL, NULL, "one node of a reference graph, at the same stop",
       dap_ask_memory_inspect, NULL },
     { "basilisk.memory.gcCollect", "/memgc", "/memgc", "collect garbage, say what was freed",
-      dap_ask_memory_collect, dap_say_memory_collect },
+      dap_ask_memory_collect, NULL },
     { "basilisk.memory.objects", "/memobjects", "/memobjects", "live objects by type",
-      dap_ask_memory_objects, dap_say_memory_objects },
+      dap_ask_memory_objects, NULL },
     { "basilisk.memory.ingest", NULL, NULL, "hand in a marked payload that a program printed",
       dap_ask_memory_ingest, NULL },
     { "basilisk.memory.stop", "/memstop", "/memstop", "stop tracking memory", dap_ask_memory_stop,
-      dap_say_memory_stop },
+      NULL },
     { "basilisk.processes", "/processes", "/processes",
-      "Python processes that could be profiled, and why where not", dap_ask_processes,
-      dap_say_processes },
+      "Python processes that could be profiled, and why where not", dap_ask_processes, NULL },
     { "basilisk.status", "/basilisk", "/basilisk", "what runs, and this help", dap_ask_status,
-      dap_say_status },
+      NULL },
 };
 const size_t dap_command_count = sizeof(dap_command_table) / sizeof(dap_command_table[0]);
 
@@ -94,6 +92,40 @@ const char *dap_short_path(struct dap_session *session, const char *path)
         return path + bytes + 1;
     const char *slash = strrchr(path, '/');
     return slash && slash[1] ? slash + 1 : path;
+}
+
+/* ---- Arguments ---------------------------------------------------------------------------------
+ */
+
+int dap_wrong_type(const char *key, const char *wanted, struct json_object *value,
+                   struct bsk_error *err)
+{
+    return bsk_fail(err, BSK_E_FORMAT, NULL, "%s must be %s, not %.60s", key, wanted,
+                    json_object_to_json_string(value));
+}
+
+bool dap_is_number(struct json_object *value)
+{
+    return json_object_is_type(value, json_type_int) ||
+           json_object_is_type(value, json_type_double);
+}
+
+int dap_apply_bool(const char *key, struct json_object *value, bool *out, struct bsk_error *err)
+{
+    if (!json_object_is_type(value, json_type_boolean))
+        return dap_wrong_type(key, "true or false", value, err);
+    *out = json_object_get_boolean(value);
+    return BSK_OK;
+}
+
+int dap_apply_folder(const char *key, struct json_object *value, char *out, size_t room,
+                     struct bsk_error *err)
+{
+    if (!json_object_is_type(value, json_type_string) ||
+        (size_t)json_object_get_string_len(value) >= room)
+        return dap_wrong_type(key, "the path of a folder", value, err);
+    snprintf(out, room, "%s", json_object_get_string(value));
+    return BSK_OK;
 }
 
 /* ---- Questions and their answers ---------------------------------------------------------------
@@ -257,8 +289,10 @@ static void on_console(void *state, const struct dap_request *request, const cha
     const char *rest = "";
     const struct dap_command *command = command_of_text(text, &rest);
     struct dap_question *question = dap_question_new(state, request, true);
-    if (question)
+    if (question && command->on_console)
         command->on_console(question, rest);
+    else if (question)
+        command->on_request(question, NULL);
     else
         refuse_at_once(state, request);
 }

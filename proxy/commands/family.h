@@ -34,12 +34,13 @@ struct dap_question {
 
 struct dap_command {
     const char *request; /* "basilisk.profiler.start" */
-    const char *console; /* "/profile"; NULL with the next two: not asked for in the console */
+    const char *console; /* "/profile"; NULL with `usage`: not asked for in the console */
     const char *usage;   /* "/profile [preset or Hz]" */
     const char *does;    /* one line */
     /* `arguments` may be NULL; each takes over `question`. */
     void (*on_request)(struct dap_question *question, struct json_object *arguments);
-    void (*on_console)(struct dap_question *question, const char *rest); /* after the first word */
+    /* `rest`: after the first word. NULL: the console command takes nothing, and is the request. */
+    void (*on_console)(struct dap_question *question, const char *rest);
 };
 
 extern const struct dap_command dap_command_table[];
@@ -47,6 +48,14 @@ extern const size_t dap_command_count;
 
 /* Text of other processes need not be UTF-8, and json-c writes what it is given. */
 void dap_add_text(struct json_object *object, const char *key, const char *text);
+
+/* Parts of arguments that families share; each fails with BSK_E_FORMAT and says what is wanted. */
+int dap_wrong_type(const char *key, const char *wanted, struct json_object *value,
+                   struct bsk_error *err);
+bool dap_is_number(struct json_object *value);
+int dap_apply_bool(const char *key, struct json_object *value, bool *out, struct bsk_error *err);
+int dap_apply_folder(const char *key, struct json_object *value, char *out, size_t room,
+                     struct bsk_error *err);
 
 /* A sentence for the console. */
 void dap_warn(struct dap_session *session, const char *text);
@@ -72,8 +81,6 @@ void dap_ask_start(struct dap_question *question, struct json_object *arguments)
 void dap_ask_snapshot(struct dap_question *question, struct json_object *arguments);
 void dap_ask_stop(struct dap_question *question, struct json_object *arguments);
 void dap_say_start(struct dap_question *question, const char *rest);
-void dap_say_snapshot(struct dap_question *question, const char *rest);
-void dap_say_stop(struct dap_question *question, const char *rest);
 void dap_configure(struct dap_commands *commands, struct json_object *key);
 extern const struct dap_profiling_listener dap_profiler_listener;
 
@@ -86,8 +93,6 @@ void dap_ask_memory_start(struct dap_question *question, struct json_object *arg
 void dap_ask_memory_snapshot(struct dap_question *question, struct json_object *arguments);
 void dap_ask_memory_stop(struct dap_question *question, struct json_object *arguments);
 void dap_say_memory_start(struct dap_question *question, const char *rest);
-void dap_say_memory_snapshot(struct dap_question *question, const char *rest);
-void dap_say_memory_stop(struct dap_question *question, const char *rest);
 /* NULL when there is none; false, and refused, when it is no text. */
 bool dap_memory_session_of(struct dap_question *question, struct json_object *arguments,
                            const char **out_id);
@@ -104,8 +109,6 @@ void dap_hear_marker(struct dap_commands *commands, const char *marker, const ch
                      size_t bytes);
 void dap_say_memory_diff(struct dap_question *question, const char *rest);
 void dap_say_memory_references(struct dap_question *question, const char *rest);
-void dap_say_memory_collect(struct dap_question *question, const char *rest);
-void dap_say_memory_objects(struct dap_question *question, const char *rest);
 
 /* The key `memory` of the configuration: true, or the arguments of start. */
 void dap_configure_memory(struct dap_commands *commands, struct json_object *value);
@@ -116,8 +119,6 @@ extern const struct dap_memory_listener dap_memory_listener;
 /* status.c */
 void dap_ask_status(struct dap_question *question, struct json_object *arguments);
 void dap_ask_processes(struct dap_question *question, struct json_object *arguments);
-void dap_say_status(struct dap_question *question, const char *rest);
-void dap_say_processes(struct dap_question *question, const char *rest);
 void dap_send_status(struct dap_session *session, const struct dap_group *group);
 
 #endif

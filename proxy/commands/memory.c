@@ -80,19 +80,6 @@ const struct dap_memory_listener dap_memory_listener = { .snapshot = on_snapshot
 /* ---- What was asked ----------------------------------------------------------------------------
  */
 
-static int wrong_type(const char *key, const char *wanted, struct json_object *value,
-                      struct bsk_error *err)
-{
-    return bsk_fail(err, BSK_E_FORMAT, NULL, "%s must be %s, not %.60s", key, wanted,
-                    json_object_to_json_string(value));
-}
-
-static bool is_number(struct json_object *value)
-{
-    return json_object_is_type(value, json_type_int) ||
-           json_object_is_type(value, json_type_double);
-}
-
 static int apply_key(const char *key, struct json_object *value, struct dap_memory_options *options,
                      struct bsk_error *err)
 {
@@ -100,31 +87,22 @@ static int apply_key(const char *key, struct json_object *value, struct dap_memo
         int64_t frames = json_object_get_int64(value);
         if (!json_object_is_type(value, json_type_int) || frames < 1 ||
             frames > DAP_MEMORY_FRAMES_MAX)
-            return wrong_type(key, "a whole number from 1 to 25", value, err);
+            return dap_wrong_type(key, "a whole number from 1 to 25", value, err);
         options->frames = (uint32_t)frames;
         return BSK_OK;
     }
     if (strcmp(key, "censusSeconds") == 0) {
         double seconds = json_object_get_double(value);
-        if (!is_number(value) || !(seconds == 0 || (seconds >= 0.1 && seconds <= 86400)))
-            return wrong_type(key, "0 or a number of seconds from 0.1 to 86400", value, err);
+        if (!dap_is_number(value) || !(seconds == 0 || (seconds >= 0.1 && seconds <= 86400)))
+            return dap_wrong_type(key, "0 or a number of seconds from 0.1 to 86400", value, err);
         options->census_s = seconds;
         return BSK_OK;
     }
-    if (strcmp(key, "autopilot") == 0) {
-        if (!json_object_is_type(value, json_type_boolean))
-            return wrong_type(key, "true or false", value, err);
-        options->autopilot = json_object_get_boolean(value);
-        return BSK_OK;
-    }
-    if (strcmp(key, "outputDirectory") == 0) {
-        if (!json_object_is_type(value, json_type_string) ||
-            (size_t)json_object_get_string_len(value) >= sizeof(options->output_folder))
-            return wrong_type(key, "the path of a folder", value, err);
-        snprintf(options->output_folder, sizeof(options->output_folder), "%s",
-                 json_object_get_string(value));
-        return BSK_OK;
-    }
+    if (strcmp(key, "autopilot") == 0)
+        return dap_apply_bool(key, value, &options->autopilot, err);
+    if (strcmp(key, "outputDirectory") == 0)
+        return dap_apply_folder(key, value, options->output_folder, sizeof(options->output_folder),
+                                err);
     return BSK_E_STATE;
 }
 
@@ -136,7 +114,7 @@ static int parse_options(struct json_object *arguments, struct dap_session *warn
     if (!arguments)
         return BSK_OK;
     if (!json_object_is_type(arguments, json_type_object))
-        return wrong_type("what to track", "true or an object", arguments, err);
+        return dap_wrong_type("what to track", "true or an object", arguments, err);
     json_object_object_foreach(arguments, key, value)
     {
         int rc = apply_key(key, value, out_options, err);
@@ -255,24 +233,12 @@ void dap_ask_memory_snapshot(struct dap_question *question, struct json_object *
                             question);
 }
 
-void dap_say_memory_snapshot(struct dap_question *question, const char *rest)
-{
-    (void)rest;
-    dap_ask_memory_snapshot(question, NULL);
-}
-
 void dap_ask_memory_stop(struct dap_question *question, struct json_object *arguments)
 {
     const char *id;
     if (dap_memory_session_of(question, arguments, &id))
         dap_memory_stop(question->commands->memory, question->commands->session, id, stopped,
                         question);
-}
-
-void dap_say_memory_stop(struct dap_question *question, const char *rest)
-{
-    (void)rest;
-    dap_ask_memory_stop(question, NULL);
 }
 
 /* ---- The configuration's key -------------------------------------------------------------------

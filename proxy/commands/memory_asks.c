@@ -277,12 +277,6 @@ void dap_ask_memory_collect(struct dap_question *question, struct json_object *a
                            question);
 }
 
-void dap_say_memory_collect(struct dap_question *question, const char *rest)
-{
-    (void)rest;
-    dap_ask_memory_collect(question, NULL);
-}
-
 static void counted(void *user, int rc, const struct dap_memory_result *result,
                     const struct bsk_error *err)
 {
@@ -306,12 +300,6 @@ void dap_ask_memory_objects(struct dap_question *question, struct json_object *a
     if (dap_memory_session_of(question, arguments, &id))
         dap_memory_objects(question->commands->memory, question->commands->session, id, counted,
                            question);
-}
-
-void dap_say_memory_objects(struct dap_question *question, const char *rest)
-{
-    (void)rest;
-    dap_ask_memory_objects(question, NULL);
 }
 
 /* ---- Payloads ----------------------------------------------------------------------------------

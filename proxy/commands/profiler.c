@@ -61,25 +61,12 @@ static int apply_rate(double rate, const char *said, struct dap_profiling_option
     return BSK_OK;
 }
 
-static int wrong_type(const char *key, const char *wanted, struct json_object *value,
-                      struct bsk_error *err)
-{
-    return bsk_fail(err, BSK_E_FORMAT, NULL, "%s must be %s, not %.60s", key, wanted,
-                    json_object_to_json_string(value));
-}
-
-static bool is_number(struct json_object *value)
-{
-    return json_object_is_type(value, json_type_int) ||
-           json_object_is_type(value, json_type_double);
-}
-
 static int apply_threshold(const char *key, struct json_object *value, double *out_percent,
                            struct bsk_error *err)
 {
     double percent = json_object_get_double(value);
-    if (!is_number(value) || !(percent > 0 && percent <= 100))
-        return wrong_type(key, "a percentage above 0, at most 100", value, err);
+    if (!dap_is_number(value) || !(percent > 0 && percent <= 100))
+        return dap_wrong_type(key, "a percentage above 0, at most 100", value, err);
     *out_percent = percent;
     return BSK_OK;
 }
@@ -91,19 +78,19 @@ static int apply_key(const char *key, struct json_object *value,
     if (strcmp(key, "preset") == 0)
         return BSK_OK; /* was applied first: what is said beside it wins */
     if (strcmp(key, "sampleRate") == 0) {
-        double rate = is_number(value) ? json_object_get_double(value) : 0;
+        double rate = dap_is_number(value) ? json_object_get_double(value) : 0;
         return apply_rate(rate, json_object_to_json_string(value), options, err);
     }
     if (strcmp(key, "pid") == 0) {
         int64_t pid = json_object_get_int64(value);
         if (!json_object_is_type(value, json_type_int) || pid < 1 || pid > INT32_MAX)
-            return wrong_type(key, "the number of a process", value, err);
+            return dap_wrong_type(key, "the number of a process", value, err);
         options->pid = (pid_t)pid;
         return BSK_OK;
     }
     if (strcmp(key, "includeNative") == 0 || strcmp(key, "subprocesses") == 0) {
         if (!json_object_is_type(value, json_type_boolean))
-            return wrong_type(key, "true or false", value, err);
+            return dap_wrong_type(key, "true or false", value, err);
         bool on = json_object_get_boolean(value);
         if (key[0] == 's')
             options->subprocesses = on;
@@ -115,14 +102,9 @@ static int apply_key(const char *key, struct json_object *value,
         return apply_threshold(key, value, &options->thresholds.line_percent, err);
     if (strcmp(key, "functionThreshold") == 0)
         return apply_threshold(key, value, &options->thresholds.function_percent, err);
-    if (strcmp(key, "outputDirectory") == 0) {
-        if (!json_object_is_type(value, json_type_string) ||
-            (size_t)json_object_get_string_len(value) >= sizeof(options->output_folder))
-            return wrong_type(key, "the path of a folder", value, err);
-        snprintf(options->output_folder, sizeof(options->output_folder), "%s",
-                 json_object_get_string(value));
-        return BSK_OK;
-    }
+    if (strcmp(key, "outputDirectory") == 0)
+        return dap_apply_folder(key, value, options->output_folder, sizeof(options->output_folder),
+                                err);
     return BSK_E_STATE;
 }
 
@@ -134,10 +116,10 @@ static int parse_options(struct json_object *arguments, struct dap_session *warn
     struct dap_profiling_options options = { .subprocesses = true };
     struct json_object *preset = NULL;
     if (arguments && !json_object_is_type(arguments, json_type_object))
-        return wrong_type("what to profile", "true, a preset or an object", arguments, err);
+        return dap_wrong_type("what to profile", "true, a preset or an object", arguments, err);
     if (arguments && json_object_object_get_ex(arguments, "preset", &preset)) {
         if (!json_object_is_type(preset, json_type_string))
-            return wrong_type("preset", "a name", preset, err);
+            return dap_wrong_type("preset", "a name", preset, err);
         int rc = apply_preset(json_object_get_string(preset), &options, err);
         if (rc != BSK_OK)
             return rc;
@@ -421,18 +403,6 @@ void dap_ask_stop(struct dap_question *question, struct json_object *arguments)
     if (session_fits(question, arguments))
         dap_profiling_stop(question->commands->profiling, question->commands->session, written,
                            question);
-}
-
-void dap_say_snapshot(struct dap_question *question, const char *rest)
-{
-    (void)rest;
-    dap_ask_snapshot(question, NULL);
-}
-
-void dap_say_stop(struct dap_question *question, const char *rest)
-{
-    (void)rest;
-    dap_ask_stop(question, NULL);
 }
 
 /* ---- The configuration's key -------------------------------------------------------------------

@@ -138,12 +138,6 @@ void dap_ask_status(struct dap_question *question, struct json_object *arguments
         answer_status(question);
 }
 
-void dap_say_status(struct dap_question *question, const char *rest)
-{
-    (void)rest;
-    dap_ask_status(question, NULL);
-}
-
 void dap_send_status(struct dap_session *session, const struct dap_group *group)
 {
     if (!dap_session_client(session)->custom_events)
@@ -268,10 +262,4 @@ void dap_ask_processes(struct dap_question *question, struct json_object *argume
     job->work.data = job;
     job->question = question;
     uv_queue_work(question->commands->loop, &job->work, list_on_worker, after_list);
-}
-
-void dap_say_processes(struct dap_question *question, const char *rest)
-{
-    (void)rest;
-    dap_ask_processes(question, NULL);
 }

@@ -86,5 +86,5 @@ test('terminates a program that runs', async () => {
         client.waitForEvent('process'),
     ]);
     await Promise.all([client.terminateRequest(), client.waitForEvent('terminated')]);
-    // The disconnect is stop()'s, below: one in fifty times debugpy never answers a second one.
+    // The disconnect is stop()'s, below: now and then debugpy never answers a second one.
 });
