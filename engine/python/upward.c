@@ -88,7 +88,7 @@ static enum next look_above(struct climb *climb, const struct step *step, struct
     out->dead = dead;
     out->outside = above && outside && !direct ? previous : 0;
     /* Its words are not all its own before its first instruction. */
-    if (known && above) {
+    if (known && out->outside) {
         struct raw raw;
         bsk_frame_raw(layout, above, slot, &raw);
         out->begun = raw.place > layout->code.bytecode;

@@ -55,15 +55,21 @@ void bsk_stack_remember_met(struct bsk_stack_memory *memory, uint32_t frame_byte
         memory->ahead_slots[ahead_slot(memory, memory->ahead[i])] = (uint32_t)i + 1;
 }
 
+/* Its index + 1 in `ahead`; 0: it was not read with the rest. */
+static uint32_t read_ahead(const struct bsk_python *python, const struct bsk_stack_memory *memory,
+                           uint64_t address)
+{
+    uint32_t slot = memory->ahead_count > 0 ? memory->ahead_slots[ahead_slot(memory, address)] : 0;
+    bool ok = slot > 0 && bsk_piece_ok(python, memory->piece_ahead + memory->ahead_count - slot);
+    return ok ? slot : 0;
+}
+
 const uint8_t *bsk_ahead_find(const struct bsk_python *python,
                               const struct bsk_stack_memory *memory, uint64_t address)
 {
-    if (memory->ahead_count == 0)
-        return NULL;
-    uint32_t slot = memory->ahead_slots[ahead_slot(memory, address)];
-    if (slot == 0 || !bsk_piece_ok(python, memory->piece_ahead + memory->ahead_count - slot))
-        return NULL;
-    return memory->ahead_bytes + (size_t)(slot - 1) * bsk_frame_bytes(&python->layout);
+    uint32_t slot = read_ahead(python, memory, address);
+    return slot > 0 ? memory->ahead_bytes + (size_t)(slot - 1) * bsk_frame_bytes(&python->layout)
+                    : NULL;
 }
 
 struct view {
@@ -98,18 +104,16 @@ static bool view_frame(struct bsk_python *python, struct bsk_stack_memory *memor
     if (bsk_room_for_one(&memory->met, memory->met_count, &memory->met_capacity,
                          sizeof(memory->met[0])))
         memory->met[memory->met_count++] = address;
-    if (memory->twice && memory->ahead_count > 0) {
-        uint32_t slot = memory->ahead_slots[ahead_slot(memory, address)];
-        if (slot > 0 && bsk_piece_ok(python, memory->piece_ahead + memory->ahead_count - slot)) {
-            out->bytes = memory->ahead_bytes + (size_t)(slot - 1) * size;
-            if (slot > PROVE_AHEAD_MAX)
-                out->again = out->bytes; /* far below the part of the stack that moves */
-            else
-                out->again = bsk_piece_ok(python, memory->piece_ahead_again + slot - 1)
-                                 ? memory->ahead_again + (size_t)(slot - 1) * size
-                                 : NULL;
-            return true;
-        }
+    uint32_t slot = memory->twice ? read_ahead(python, memory, address) : 0;
+    if (slot > 0) {
+        out->bytes = memory->ahead_bytes + (size_t)(slot - 1) * size;
+        if (slot > PROVE_AHEAD_MAX)
+            out->again = out->bytes; /* far below the part of the stack that moves */
+        else
+            out->again = bsk_piece_ok(python, memory->piece_ahead_again + slot - 1)
+                             ? memory->ahead_again + (size_t)(slot - 1) * size
+                             : NULL;
+        return true;
     }
     if (bsk_process_read(python->process, address, scratch, size, NULL) < 0)
         return false;
