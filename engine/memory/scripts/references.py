@@ -16,7 +16,8 @@ def _setup(a):
                      chain=tools.chain, compress=tools.compress, count=tools.count,
                      filterfalse=tools.filterfalse, repeat=tools.repeat,
                      is_=operator.is_, is_not=operator.is_not, not_=operator.not_,
-                     _MINOR=a.sys.version_info[1], _Module=type(a.sys), _Frame=type(a.sys._getframe()),
+                     _MINOR=a.sys.version_info[1],
+                     _IMMORTAL=a.sys.version_info[1] == 13 and object.__basicsize__ == 32, _Module=type(a.sys), _Frame=type(a.sys._getframe()),
                      _dict_of_module=type(a.sys).__dict__['__dict__'].__get__)
 
 
@@ -290,11 +291,26 @@ def _sort_leaves(flat):
     return texts, list(compress(rest, flags)), list(compress(rest, map(not_, flags)))
 
 
+def _immortal():
+    """The free-threaded 3.13 makes modules, their dictionaries, functions and classes immortal when the first thread
+    begins: the collector does not know them from then on. Where one comes to all of them."""
+    found = []
+    for _, module, inside in _modules() if _IMMORTAL else ():
+        found += [module] if inside is None else [module, inside]
+    return list(filterfalse(gc.is_tracked, found))
+
+
 def _open_leaves(rest, seen):
     """Dictionaries and tuples that hold nothing but text and numbers are not tracked, and refer to objects all the
     same. Each once."""
     kinds = list(map(type, rest))
-    found = list(compress(rest, map(is_, kinds, repeat(dict)))) + list(compress(rest, map(is_, kinds, repeat(tuple))))
+    if _IMMORTAL:
+        flags = type.__dict__['__flags__'].__get__
+        opened = {key for key, kind in _by_type(rest, kinds).items() if flags(kind) & 1 << 14}
+        found = list(compress(rest, map(opened.__contains__, map(id, kinds))))
+    else:
+        found = list(compress(rest, map(is_, kinds, repeat(dict)))) + \
+            list(compress(rest, map(is_, kinds, repeat(tuple))))
     fresh = {id(value): value for value in found if id(value) not in seen}
     seen.update(fresh)
     return list(fresh.values())
@@ -371,6 +387,7 @@ def _dump_graph(memory, options):
     mark, seen = [], set()
     flat = _edges(values, mark)
     texts, plains, rest = _sort_leaves(flat)
+    rest += _immortal()
     inner = rest
     for _ in range(20):
         opened = _open_leaves(inner, seen)
@@ -634,7 +651,7 @@ def _is_name(text):
 def _find(memory, wanted, around):
     """{address: object} of those wanted that are still there: among the tracked, the frames, and what these refer to."""
     found = {}
-    values = gc.get_objects()
+    values = gc.get_objects() + _immortal()
     for value in compress(values, map(wanted.__contains__, map(id, values))):
         found[id(value)] = value
     del values
@@ -643,7 +660,7 @@ def _find(memory, wanted, around):
         if id(frame) in wanted:
             found[id(frame)] = frame
     missing = wanted.difference(found)
-    for key in around:
+    for key in around * 20 if _IMMORTAL else around:  # there one leads to the next
         if not missing:
             break
         if key not in found:

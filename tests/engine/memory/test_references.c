@@ -77,7 +77,7 @@ static const struct {
 static void the_planted_holder_and_its_label_lie_on_the_first_way(void **state)
 {
     (void)state;
-    for (const char *const *python = gil_pythons(); *python; python++) {
+    for (const char *const *python = all_pythons(); *python; python++) {
         print_message("  %s\n", *python);
         for (size_t i = 0; i < sizeof(holders) / sizeof(holders[0]); i++) {
             struct debuggee debuggee = start_debuggee(*python);
@@ -224,7 +224,7 @@ static struct bsk_evidence look_at_site(struct debuggee *debuggee, uint32_t line
 static void evidence_tells_leaks_from_what_only_grows(void **state)
 {
     (void)state;
-    const char *const *first = gil_pythons();
+    const char *const *first = all_pythons();
     for (const char *const *python = first; *python; python++) {
         print_message("  %s\n", *python);
         for (size_t i = 0; i < sizeof(growths) / sizeof(growths[0]); i++) {
@@ -261,7 +261,7 @@ static void taking_the_roots_reference_away_takes_the_evidence_back(void **state
                                "def step():\n"
                                "    for i in range(100):\n"
                                "        kept.append(Leak()) # site\n";
-    for (const char *const *python = gil_pythons(); *python; python++) {
+    for (const char *const *python = all_pythons(); *python; python++) {
         struct debuggee debuggee = start_debuggee(*python);
         struct bsk_hold hold = { 0 };
         struct bsk_evidence evidence = { 0 };
