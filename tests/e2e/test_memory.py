@@ -270,6 +270,39 @@ def test_without_a_debugger_a_newer_python_is_tracked_all_the_same(editors, pyth
     memory.ask(editor, "stop")
 
 
+@pytest.mark.parametrize("how", ["end", "exception", "exit", "sigterm", "killed by another", "disconnect", "terminate"])
+@pytest.mark.parametrize("minor", ["3.14", "3.15"])
+def test_a_last_snapshot_is_taken_without_a_debugger_too(minor, how, editors, pythons, tmp_path):
+    python, debugpy = pythons[minor]
+    if not python:
+        pytest.skip("%s: %s" % (minor, debugpy))
+    editor = editors.through(adapter=[PYTHON, os.path.join(debugpy, "debugpy", "adapter")])
+    editor.initialize(supportsBasiliskEvents=True)
+    lives = how in ("killed by another", "disconnect", "terminate")
+    go_on = tmp_path / "go on"
+    editor.launch(LEAKS, args=["100000" if lives else "5", "--wait", str(go_on), "--end", "" if lives or how == "end" else how],
+                  python=python, cwd=str(tmp_path), noDebug=True)
+    memory.has(editor, "ready")
+    memory.ask(editor, "start")
+    memory.ask(editor, "snapshot")
+    go_on.touch()
+    if how == "killed by another":
+        os.kill(editor.wait_event("process")["systemProcessId"], signal.SIGTERM)
+    if how == "disconnect":
+        editor.disconnect()
+    elif how == "terminate":
+        editor.request("terminate")
+        editor.wait_event("terminated")
+    else:
+        editor.wait_event("terminated")
+    last = editor.events("basilisk.memory", lambda body: body["kind"] == "snapshot")[-1]
+    assert last.get("atExit") is True and last["number"] == 2
+    if not lives:
+        assert {THE_LEAK, line_of(LEAKS, "self.lines =")} <= {site["line"] for site in last["sites"] if site["path"] == LEAKS}
+    if how not in ("disconnect", "terminate"):
+        assert editor.events("exited")[0]["exitCode"] == {"end": 0, "exception": 1, "exit": 3}.get(how, 241)
+
+
 def test_help_and_completions_know_the_commands(editors, tmp_path):
     editor = editors.through()
     memory.launch(editor, cwd=tmp_path)

@@ -8,16 +8,16 @@ import pytest
 
 import dap
 import memory
-from conftest import fixture_path, line_of
+from conftest import PYTHON, fixture_path, line_of
 from memory import A_TURN
 
 OWN_STATE = fixture_path("own_state.py")
 
 
-def watched(editor, tmp_path, work, *arguments):
+def watched(editor, tmp_path, work, *arguments, **launch):
     """Runs fixtures/own_state.py, does `work` meanwhile, and returns what it saw before and after."""
     go_on = tmp_path / "go on"
-    memory.launch(editor, OWN_STATE, [str(go_on), *arguments], cwd=tmp_path)
+    memory.launch(editor, OWN_STATE, [str(go_on), *arguments], cwd=tmp_path, **launch)
     memory.has(editor, "ready")
     work(editor)
     go_on.write_text("")
@@ -40,6 +40,17 @@ def everything(editor):
 
 def test_nothing_is_left_in_the_program(editors, tmp_path):
     before, after = watched(editors.through(), tmp_path, everything)
+    for what in before:
+        assert before[what] == after[what], what
+
+
+@pytest.mark.parametrize("minor", ["3.14", "3.15"])
+def test_nothing_is_left_without_a_debugger(minor, editors, pythons, tmp_path):
+    python, debugpy = pythons[minor]
+    if not python:
+        pytest.skip("%s: %s" % (minor, debugpy))
+    editor = editors.through(adapter=[PYTHON, os.path.join(debugpy, "debugpy", "adapter")])
+    before, after = watched(editor, tmp_path, everything, python=python, noDebug=True)
     for what in before:
         assert before[what] == after[what], what
 

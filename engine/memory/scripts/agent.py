@@ -304,6 +304,9 @@ def remove():
 def call(here):
     """One of the five calls (scripts.h); answers marshalled bytes."""
     began = time.clock_gettime(time.CLOCK_THREAD_CPUTIME_ID)
+    wanted = modules.pop('on_main', None)
+    if wanted is not None and not wanted():  # this is not the main thread: the next one may be
+        modules['on_main'] = wanted
     try:
         return _call(here)
     finally:

@@ -63,11 +63,13 @@ def _watch(a, options):
             except BaseException:
                 pass
 
-    # One that was made here would have callbacks of its own, and take the place of the program's.
+    # To 3.9 one that was made here would have callbacks of its own, and take the place of the program's.
     atexit = a.sys.modules.get('atexit')
+    if atexit is None and a.sys.version_info >= (3, 10):
+        atexit = a.load('atexit')
     if atexit is not None:
         atexit.register(at_exit)
-        a.modules['at_exit'] = at_exit
+        a.modules['at_exit'] = at_exit, atexit
 
     signal = a.load('_signal')
     default, number = signal.SIG_DFL, signal.SIGTERM
@@ -78,15 +80,24 @@ def _watch(a, options):
         a.posix.kill(a.posix.getpid(), number)
 
     def swap(old, new):
-        """Only the main thread may, and it comes by as soon as it runs a line of Python."""
+        """Only the main thread may. Where the debugger has ctypes it comes by as soon as it runs a line of
+        Python; without a debugger most of our texts run on it, and the next one does it."""
+        def on_main():
+            try:
+                if signal.getsignal(number) is old:
+                    signal.signal(number, new)
+            except ValueError:  # another thread
+                return False
+            return True
+
         ctypes = a.sys.modules.get('ctypes')
         if ctypes is None:
+            a.modules['on_main'] = on_main
             return
 
         def pending(ignored):
             try:
-                if signal.getsignal(number) is old:
-                    signal.signal(number, new)
+                on_main()
             except BaseException:
                 pass
             return 0

@@ -4,10 +4,10 @@ _stop = run
 
 
 def run(a, options):
-    at_exit = a.modules.pop('at_exit', None)
-    atexit = a.sys.modules.get('atexit')
-    if at_exit is not None and atexit is not None:
+    at_exit, atexit = a.modules.pop('at_exit', (None, None))
+    if at_exit is not None:
         atexit.unregister(at_exit)
+    a.modules.pop('on_main', None)
     forget = a.modules.pop('forget_signal', None)
     if forget is not None:
         forget()
