@@ -1,7 +1,9 @@
 /* `basilisk memory`: what a running Python holds, without a debugger (CPython 3.14 and later). */
 #include "adapters/cli/commands.h"
 #include "adapters/cli/memory_print.h"
+#include "adapters/cli/memory_progress.h"
 #include "adapters/cli/memory_remote.h"
+#include "engine/base/clock.h"
 #include "engine/memory/growth.h"
 #include "engine/memory/references.h"
 
@@ -34,12 +36,16 @@ struct options {
     bool json;
 };
 
-static volatile sig_atomic_t interrupted;
+/* The first Ctrl-C ends the waiting, and what has been found by then is written; where there is
+ * nothing yet, and at the second, everything ends. */
+static volatile sig_atomic_t ending, holding, interrupted;
+static struct cli_memory_progress *progress;
 
 static void on_signal(int signal)
 {
     (void)signal;
-    interrupted = 1;
+    interrupted = interrupted || !holding || ending;
+    ending = 1;
 }
 
 static int take_option(void *user, const struct cli_option *option, const char *value)
@@ -106,15 +112,23 @@ static int take_snapshot(struct cli_remote *remote, const struct options *option
     return bsk_memory_history_add(history, snapshot, err);
 }
 
+static void end_progress(void)
+{
+    cli_memory_progress_close(progress);
+    progress = NULL;
+}
+
 static int run_snapshot(struct cli_remote *remote, const struct options *options,
                         struct bsk_error *err)
 {
     struct bsk_memory_history *history = bsk_memory_history_new();
     if (!history)
         return bsk_fail(err, BSK_E_MEMORY, NULL, "Out of memory");
+    cli_memory_progress_say(progress, 0, "snapshot of process %d", (int)options->pid);
     int rc = start_tracking(remote, options, err);
     if (rc == BSK_OK)
         rc = take_snapshot(remote, options, history, err);
+    end_progress();
     if (rc == BSK_OK)
         cli_memory_print_snapshot(bsk_memory_history_get(history, 0), options->json);
     bsk_memory_history_free(history);
@@ -183,6 +197,17 @@ static int look_at_graph(struct cli_remote *remote, struct bsk_memory_history *h
     return rc;
 }
 
+/* Until it is time, or a signal asks for an end. */
+static void wait_for_round(long long seconds)
+{
+    enum { SLICE_MS = 100 }; /* a signal that comes just before poll() is seen after it */
+    uint64_t end = bsk_now_ns() + (uint64_t)seconds * 1000000000;
+    while (!ending && bsk_now_ns() < end) {
+        uint64_t left_ms = (end - bsk_now_ns()) / 1000000;
+        poll(NULL, 0, left_ms < SLICE_MS ? (int)left_ms + 1 : SLICE_MS);
+    }
+}
+
 static int run_diff(struct cli_remote *remote, const struct options *options, struct bsk_error *err)
 {
     enum { MOST = 64 };
@@ -190,26 +215,34 @@ static int run_diff(struct cli_remote *remote, const struct options *options, st
     struct looked *looked = calloc(MOST, sizeof(*looked));
     struct bsk_memory_diff *diff = NULL;
     size_t looked_count = 0;
-    int rc = history && looked ? start_tracking(remote, options, err)
-                               : bsk_fail(err, BSK_E_MEMORY, NULL, "Out of memory");
+    int rc = history && looked ? BSK_OK : bsk_fail(err, BSK_E_MEMORY, NULL, "Out of memory");
+    cli_memory_progress_say(progress, 0, "snapshot 1 of %lld", options->rounds + 1);
+    if (rc == BSK_OK)
+        rc = start_tracking(remote, options, err);
     if (rc == BSK_OK)
         rc = take_snapshot(remote, options, history, err);
-    for (long long round = 0; rc == BSK_OK && round < options->rounds; round++) {
-        if (!options->json)
-            fprintf(stderr, "basilisk: snapshot %lld of %lld in %lld s\n", round + 2,
-                    options->rounds + 1, options->seconds);
-        poll(NULL, 0, (int)(options->seconds * 1000));
-        if (interrupted)
-            rc = bsk_fail(err, BSK_E_STATE, NULL, "Interrupted");
-        if (rc == BSK_OK)
-            rc = take_snapshot(remote, options, history, err);
+    holding = rc == BSK_OK;
+    for (long long round = 0; rc == BSK_OK && !(round > 0 && ending) && round < options->rounds;
+         round++) {
+        cli_memory_progress_say(progress, (double)options->seconds, "snapshot %lld of %lld",
+                                round + 2, options->rounds + 1);
+        wait_for_round(options->seconds);
+        cli_memory_progress_say(progress, 0, "snapshot %lld of %lld", round + 2,
+                                options->rounds + 1);
+        rc = take_snapshot(remote, options, history, err);
         if (rc == BSK_OK)
             rc = look_at_graph(remote, history, looked, &looked_count, MOST, err);
     }
-    if (rc == BSK_OK)
-        rc = bsk_memory_history_diff(history, 1, 0, &diff, err);
-    if (rc == BSK_OK)
-        cli_memory_print_diff(diff, options->json);
+    end_progress();
+    /* What was found before something failed is worth as much. */
+    const struct bsk_memory_snapshot *last = holding ? bsk_memory_history_get(history, 0) : NULL;
+    struct bsk_error *diff_err = rc == BSK_OK ? err : NULL;
+    if (last && last->number > 1) {
+        int diff_rc = bsk_memory_history_diff(history, 1, 0, &diff, diff_err);
+        if (diff_rc == BSK_OK)
+            cli_memory_print_diff(diff, options->json);
+        rc = rc == BSK_OK ? diff_rc : rc;
+    }
     bsk_memory_diff_free(diff);
     free(looked);
     bsk_memory_history_free(history);
@@ -245,6 +278,7 @@ static int run_references(struct cli_remote *remote, const struct options *optio
     struct bsk_graph *graph = NULL;
     struct bsk_references *refs = NULL;
     struct bsk_nodes targets = { NULL, 0 };
+    cli_memory_progress_say(progress, 0, "what holds what in process %d", (int)options->pid);
     int rc = bsk_references_options(&wish, &script, err);
     if (rc == BSK_OK)
         rc = cli_remote_job(remote, &bsk_script_references, &script, &result, err);
@@ -258,6 +292,7 @@ static int run_references(struct cli_remote *remote, const struct options *optio
                                  &refs, err);
     if (rc == BSK_OK)
         rc = label(remote, refs, err);
+    end_progress();
     if (rc == BSK_OK)
         cli_memory_print_references(refs, options->json);
     bsk_nodes_free(&targets);
@@ -270,6 +305,7 @@ static int run_stop(struct cli_remote *remote, struct bsk_error *err)
 {
     const struct bsk_memory_job_result *result;
     int rc = cli_remote_job(remote, &bsk_script_stop, NULL, &result, err);
+    end_progress();
     if (rc == BSK_OK)
         puts(bsk_value_is_true(result->value, "stopped")
                  ? "Memory tracking has stopped."
@@ -314,6 +350,9 @@ static int run(const struct cli_command *command, int argc, char **argv)
     sigaction(SIGTERM, &action, NULL);
     struct bsk_error err = { 0 };
     struct cli_remote *remote = NULL;
+    progress = cli_memory_progress_open();
+    bool at_terminal = progress != NULL;
+    cli_memory_progress_say(progress, 0, "waiting for process %d to listen", (int)options.pid);
     rc = cli_remote_open(options.pid, (uint32_t)options.timeout_s * 1000, &interrupted, &remote,
                          &err);
     if (rc == BSK_OK)
@@ -321,7 +360,12 @@ static int run(const struct cli_command *command, int argc, char **argv)
              : verb == 1 ? run_diff(remote, &options, &err)
              : verb == 2 ? run_references(remote, &options, &err)
                          : run_stop(remote, &err);
+    end_progress();
+    bool tracked = remote && verb < 2;
     cli_remote_close(remote, verb < 2);
+    if (at_terminal && tracked && rc == BSK_OK)
+        fprintf(stderr, "Its memory is tracked on: `basilisk memory stop -p %d` ends that.\n",
+                (int)options.pid);
     return rc == BSK_OK ? 0 : fail(&err);
 }
 

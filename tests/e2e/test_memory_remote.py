@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -9,6 +10,7 @@ import pytest
 
 import dap
 from conftest import BASILISK, PYTHON
+from recording import Terminal
 
 PROGRAM = '''
 import os, sys, threading, time
@@ -147,6 +149,66 @@ def test_a_target_that_ends_leaves_nothing_in_tmp(background, tmp_path, new_pyth
     os.kill(program.inside, signal.SIGKILL)
     assert process.wait(timeout=20) == 1
     assert left_in_tmp() == before
+
+
+def diff_in_a_terminal(program, *options, tmp_path):
+    return Terminal([BASILISK, "memory", "diff", "-p", str(program.inside), *options], cwd=str(tmp_path))
+
+
+def test_ctrl_c_ends_the_waiting_and_what_there_is_is_written(background, tmp_path, new_python):
+    program = start(background, new_python, BUSY, tmp_path)
+    terminal = diff_in_a_terminal(program, "-d", "600", "-n", "5", tmp_path=tmp_path)
+    terminal.wait_for(b"snapshot 2 of 6 in ")
+    terminal.type(b"\x03")
+    code, shown = terminal.end()
+    assert code == 0, shown
+    progress, _, rest = shown.rpartition("\r\x1b[K")
+    assert "snapshot 1 of 6" in progress and "\n" not in progress
+    assert "Snapshot 1 to 2: " in rest and "leak?" in rest, rest
+    assert "basilisk memory stop -p %d" % program.inside in rest
+    assert program.poll() is None
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_last_snapshot(background, tmp_path, new_python):
+    program = start(background, new_python, BUSY, tmp_path)
+    terminal = diff_in_a_terminal(program, "-d", "600", "--timeout", "600", tmp_path=tmp_path)
+    terminal.wait_for(b"snapshot 2 of 4 in ")
+    os.kill(program.inside, signal.SIGSTOP)
+    terminal.type(b"\x03")
+    terminal.wait_for(b"snapshot 2 of 4  ")
+    terminal.type(b"\x03")
+    code, shown = terminal.end()
+    os.kill(program.inside, signal.SIGCONT)
+    assert code == 1 and "Interrupted" in shown, shown
+
+
+def test_what_was_found_before_the_program_ended_is_written(background, tmp_path, new_python):
+    program = start(background, new_python, BUSY, tmp_path)
+    terminal = diff_in_a_terminal(program, "-d", "2", tmp_path=tmp_path)
+    terminal.wait_for(b"snapshot 3 of 4 in ")
+    os.kill(program.inside, signal.SIGKILL)
+    code, shown = terminal.end()
+    assert code == 1 and "Snapshot 1 to 2: " in shown and "not found" in shown, shown
+
+
+@pytest.mark.parametrize("columns", [20, 80])
+def test_a_terminal_says_what_is_waited_for_in_one_line(columns, background, tmp_path, new_python):
+    program = start(background, new_python, BLOCKED, tmp_path)
+    command = [BASILISK, "memory", "snapshot", "-p", str(program.inside), "--timeout", "1"]
+    code, shown = Terminal(command, columns, cwd=str(tmp_path)).end()
+    assert code == 1
+    progress, _, rest = shown.rpartition("\r\x1b[K")
+    lines = re.split(r"\r(?:\x1b\[K)?", progress)
+    assert sum(line.startswith("waiting for ") for line in lines) >= 2 and "\n" not in progress, shown
+    assert all(len(line) < columns for line in lines)
+    assert rest.startswith("basilisk: Process %d ran no Python code" % program.inside)
+
+
+def test_no_progress_where_there_is_no_terminal(background, tmp_path, new_python):
+    program = start(background, new_python, BUSY, tmp_path)
+    done = memory("diff", "-p", program.inside, "-d", 1, "-n", 1)
+    assert done.returncode == 0 and done.stderr == b"", done.stderr
+    assert b"Snapshot 1 to 2: +" in done.stdout
 
 
 def test_an_older_python_is_told_what_to_do(background, tmp_path):
