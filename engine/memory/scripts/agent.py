@@ -127,13 +127,28 @@ def stop_asked():
 def expect(size):
     """Opens the dump: a descriptor that has no name anywhere, so that nothing is left of it however
     this process ends. It is memory where the C library has memfd_create, else a file already
-    unlinked with twice `size` free; without either the dump stays in a list."""
+    unlinked with twice `size` free; without either, or where RLIMIT_FSIZE is less, the dump stays in
+    a list."""
     job = _of_thread[thread.get_ident()]
-    fd = _open_unnamed(job, size)
+    limit = job['limit'] = file_limit()
+    fd = -1 if limit is not None and limit < size + 4096 else _open_unnamed(job, size)
     job['fd'] = fd
     job['opened'] = True
     if fd >= 0:
         posix.write(fd, job['nonce'])
+
+
+def file_limit():
+    """RLIMIT_FSIZE, or None. Past it a write() sends SIGXFSZ, which ends a program that does not
+    ignore it as CPython does when it starts: so nobody may come near."""
+    try:
+        fd = posix.open('/proc/self/limits', posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            return int(posix.read(fd, 4096).partition(b'Max file size')[2].split(None, 1)[0])
+        finally:
+            posix.close(fd)
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _open_unnamed(job, size):
@@ -169,13 +184,36 @@ def write(data):
     job = _of_thread[thread.get_ident()]
     if not job['opened']:
         expect(len(data))
-    job['dump'] += len(data)
+    done, size = job['dump'], len(data)
+    job['dump'] += size
+    if job['fd'] >= 0 and not _write_all(job, data, done):
+        _keep_in_memory(job, done)
     if job['fd'] < 0:
         job['kept'].append(bytes(data))
-        return
+
+
+def _write_all(job, data, done):
+    """False: there is no room for it, and what was written before is as it was."""
+    if job['limit'] is not None and len(job['nonce']) + done + len(data) > job['limit']:
+        return False
     view = memoryview(data)
-    while len(view):
-        view = view[posix.write(job['fd'], view):]
+    try:
+        while len(view):
+            view = view[posix.write(job['fd'], view):]
+    except OSError:
+        return False
+    return True
+
+
+def _keep_in_memory(job, done):
+    fd, at = job['fd'], 0
+    while at < done:
+        job['kept'].append(posix.pread(fd, min(done - at, 1 << 20), at + len(job['nonce'])))
+        if not job['kept'][-1]:
+            raise OSError('the dump cannot be read again')
+        at += len(job['kept'][-1])
+    job['fd'] = -1
+    posix.close(fd)
 
 
 def _piece(job, at, size):
@@ -238,7 +276,7 @@ def _begin(here):
     nonce = here['_nonce']
     job = _job = {
         'nonce': nonce, 'state': 'running', 'result': None, 'error': '', 'fd': -1, 'opened': False,
-        'dump': 0, 'kept': [], 'began': now(), 'seconds': 0.0, 'cpu': 0.0, 'dropped': False,
+        'dump': 0, 'kept': [], 'limit': None, 'began': now(), 'seconds': 0.0, 'cpu': 0.0, 'dropped': False,
         'quiet': here['_quiet'], 'count': here['_count'],
         'lock': _new_lock() if _new_lock is not None else None,
     }

@@ -26,11 +26,13 @@ def _last(a, options):
     fd = _place(a, options)
     if fd < 0:
         return
-    length = [0]
+    length, limit = [0], a.file_limit()
 
     def write(data):
         view = memoryview(data)
         length[0] += len(view)
+        if limit is not None and length[0] > limit:
+            raise OSError('RLIMIT_FSIZE')
         while len(view):
             view = view[a.posix.write(fd, view):]
 
