@@ -15,7 +15,7 @@ def _setup(a):
     globals().update(gc=a.gc, sys=a.sys, posix=a.posix, Struct=struct.Struct, agent=a,
                      chain=tools.chain, compress=tools.compress, count=tools.count,
                      filterfalse=tools.filterfalse, repeat=tools.repeat,
-                     is_=operator.is_, is_not=operator.is_not, not_=operator.not_,
+                     islice=tools.islice, is_=operator.is_, is_not=operator.is_not, not_=operator.not_,
                      _MINOR=a.sys.version_info[1],
                      _IMMORTAL=a.sys.version_info[1] == 13 and object.__basicsize__ == 32, _Module=type(a.sys), _Frame=type(a.sys._getframe()),
                      _dict_of_module=type(a.sys).__dict__['__dict__'].__get__)
@@ -280,6 +280,43 @@ def _edges(values, mark):
     return gc.get_referents(*chain.from_iterable(zip(values, repeat((mark,)))))
 
 
+_HUGE = 100000  # entries; of a container that has more, a part may have to do
+
+
+def _part_of(value, number):
+    """The first entries of a container, or None: it is of another type."""
+    kind = type(value)
+    if kind is list or kind is tuple:
+        return tuple(value[:number])
+    if kind is set or kind is frozenset:
+        return tuple(islice(value, number))
+    if kind is dict:
+        return tuple(islice(dict.keys(value), number // 2)) + tuple(islice(dict.values(value), number // 2))
+    return None
+
+
+def _bounded(values, sizes, room):
+    """The objects again, huge containers replaced by a part of each where all their entries are more than there is room
+    for; and how many entries that leaves out."""
+    found, at = [], 0
+    for piece in sizes:
+        words = memoryview(piece).cast('Q')
+        for number in compress(count(at), map((_HUGE * 8).__lt__, words)):
+            kind = type(values[number])
+            if kind is list or kind is tuple or kind is dict or kind is set or kind is frozenset:
+                found.append(number)
+        at += len(words)
+    total = sum([len(values[number]) for number in found])
+    if total <= room:
+        return values, 0
+    values, each, lost = list(values), max(room // len(found), 1000), 0
+    for number in found:
+        part = _part_of(values[number], min(each, _HUGE))
+        lost += len(values[number]) - min(len(part), len(values[number]))
+        values[number] = part
+    return values, lost
+
+
 def _sort_leaves(flat):
     """What the collector does not track, each as often as it is referred to: text; what is of a fixed size; the rest."""
     leaves = list(filterfalse(gc.is_tracked, flat))
@@ -385,7 +422,10 @@ def _dump_graph(memory, options):
     values, sizes = _measured(values)
     tracked = len(values)
     mark, seen = [], set()
-    flat = _edges(values, mark)
+    shown, lost = _bounded(values, sizes, room)
+    truncated += lost
+    flat = _edges(shown, mark)
+    del shown
     texts, plains, rest = _sort_leaves(flat)
     rest += _immortal()
     inner = rest
@@ -394,7 +434,10 @@ def _dump_graph(memory, options):
         if not opened:
             break
         values += opened
-        sizes += _sizes(opened)
+        opened_sizes = _sizes(opened)
+        sizes += opened_sizes
+        opened, lost = _bounded(opened, opened_sizes, max(room - len(flat), _HUGE))
+        truncated += lost
         inner = _edges(opened, mark)
         flat += inner
         more_texts, more_plains, inner = _sort_leaves(inner)
@@ -603,18 +646,33 @@ def _parts(memory, value):
 def _contents(value):
     """(kind, its words or None, the objects) of a container: what is found by place rather than by name."""
     kind = type(value)
+    most = _most_of(value)
     if issubclass(kind, dict):
-        return 'key', list(dict.keys(value)), list(dict.values(value))
+        return 'key', list(islice(dict.keys(value), most)), list(islice(dict.values(value), most))
     for base in (list, tuple):
         if issubclass(kind, base):
-            return 'index', None, list(base.__iter__(value))
+            return 'index', None, list(islice(base.__iter__(value), most))
     for base in (set, frozenset):
         if issubclass(kind, base):
-            return 'item', None, list(base.__iter__(value))
+            return 'item', None, list(islice(base.__iter__(value), most))
     for base in _mro_of(kind):
         if _type_names(base) == ('collections', 'deque'):
             return 'index', None, list(_dict_of_type(base)['__iter__'](value))
     return None, None, []
+
+
+def _entries(value):
+    """How many a container has; None: it is none of C's."""
+    for base in (dict, list, tuple, set, frozenset):
+        if issubclass(type(value), base):
+            return base.__len__(value)
+    return None
+
+
+def _most_of(value):
+    """How many entries are looked at: the dump has no more of one that is larger than all that it has room for."""
+    entries = _entries(value)
+    return _HUGE if entries is not None and entries > 3000000 else None
 
 
 def _edge_words(memory, value, wanted, closures):
@@ -665,7 +723,9 @@ def _find(memory, wanted, around):
             break
         if key not in found:
             continue
-        inside = gc.get_referents(found[key])
+        most = _most_of(found[key])
+        part = _part_of(found[key], most) if most else None
+        inside = gc.get_referents(found[key] if part is None else part)
         for value in compress(inside, map(missing.__contains__, map(id, inside))):
             found[id(value)] = value
             missing.discard(id(value))
@@ -706,7 +766,8 @@ def _label_nodes(memory, options):
             lines.append(_line('repr', number, _safe_repr(value)))
         where, _, inside = _contents(value)
         if where is not None:
-            lines.append(_line('len', number, len(inside)))
+            entries = _entries(value)
+            lines.append(_line('len', number, len(inside) if entries is None else entries))
     for number, (start, end) in enumerate(edges):
         start, end = found.get(nodes[start][0]), found.get(nodes[end][0])
         if start is not None and end is not None:
@@ -736,8 +797,9 @@ def _inspect(memory, options, limit=200):
     where, keys, inside = _contents(found)
     for number, value in enumerate(inside[:limit]):
         shown.append((where, _cut(_safe_repr(keys[number])) if keys is not None else number, value))
-    if len(inside) > limit:
-        lines.append(_line('more', len(inside) - limit))
+    entries = len(inside) if _entries(found) is None else _entries(found)
+    if entries > limit:
+        lines.append(_line('more', entries - limit))
     for part, words, _, value in _parts(memory, found):
         if value is not None and len(shown) < 2 * limit:
             shown.append((part, words, value))
