@@ -126,7 +126,7 @@ static void build(struct tree *tree, const struct bsk_memory_snapshot *snapshot,
 {
     uint64_t other = snapshot->rest_bytes;
     child_of(tree, NO_NODE, "", "(root)", 0);
-    if (!snapshot->has_sites) {
+    if (!snapshot->has_sites && snapshot->site_count == 0) {
         add_special(tree, "(lines not measured)", snapshot->traced_bytes);
         return;
     }

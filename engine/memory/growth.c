@@ -325,7 +325,7 @@ bool bsk_memory_history_growth(const struct bsk_memory_history *history,
                                const struct bsk_memory_site *site, int64_t *out_bytes,
                                int64_t *out_count)
 {
-    if (snapshot->number <= history->epoch_number)
+    if (snapshot->number <= history->epoch_number || !snapshot->has_sites)
         return false;
     const struct record *record = find(history, site->path, site->line);
     const struct entry *before = record ? entry_at(record, snapshot->number - 1) : NULL;

@@ -196,9 +196,14 @@ static int fill_sites(struct filling *f)
         }
         rc = kept ? BSK_OK : no_memory(f->err);
     }
-    s->traced_bytes = t->bytes; /* as of the dump, a moment later than what tracemalloc said */
-    s->blocks = t->blocks;
-    s->has_sites = rc == BSK_OK;
+    if (t->weight > 0) { /* what the sample has not come upon is somewhere */
+        uint64_t told = t->bytes;
+        s->rest_bytes += s->traced_bytes > told ? s->traced_bytes - told : 0;
+    } else {
+        s->traced_bytes = t->bytes; /* as of the dump, a moment later than what tracemalloc said */
+        s->blocks = t->blocks;
+        s->has_sites = rc == BSK_OK;
+    }
     free(tallies);
     free(sites);
     return rc;
@@ -439,7 +444,15 @@ static void fill_missing(struct bsk_memory_snapshot *s, const struct bsk_value *
 {
     bool sites = says_missing(value, "sites"), types = says_missing(value, "types");
     s->truncated = sites || types;
-    if (sites)
+    uint64_t looked = bsk_value_bytes(value, "looked");
+    if (sites && looked > 0)
+        snprintf(s->missing, sizeof(s->missing),
+                 "lines are estimated from %llu of %llu objects and what they refer to%s: about "
+                 "%llu blocks would stop the program for longer than the budget allows",
+                 (unsigned long long)looked, (unsigned long long)bsk_value_bytes(value, "of"),
+                 types ? ", and no types" : "",
+                 (unsigned long long)bsk_value_bytes(value, "about"));
+    else if (sites)
         snprintf(s->missing, sizeof(s->missing),
                  "no lines%s: about %lld blocks would stop the program for longer, or take more "
                  "memory, than the budget allows",
@@ -447,6 +460,32 @@ static void fill_missing(struct bsk_memory_snapshot *s, const struct bsk_value *
     else if (types)
         snprintf(s->missing, sizeof(s->missing),
                  "no types: there are too many objects for the budget");
+}
+
+/* How many objects one of this list stands for; 0: the list is of all blocks. */
+static double weight_of(const struct bsk_value *value, int64_t list)
+{
+    enum { MOST = 1 << 30 };
+    const struct bsk_value *weights = bsk_value_field(value, "weights");
+    if (!weights || weights->kind != BSK_VALUE_LIST || (uint64_t)list >= weights->count ||
+        weights->items[list]->kind != BSK_VALUE_REAL)
+        return 0;
+    double weight = weights->items[list]->real;
+    return weight > 0 && weight < MOST ? weight : 0;
+}
+
+/* An estimate never tells of more than there is; its blocks were thousandths. */
+static void fit_estimate(struct bsk_traces *traces, uint64_t traced)
+{
+    double scale = traces->bytes > traced ? (double)traced / (double)traces->bytes : 1;
+    traces->bytes = 0;
+    for (size_t i = 0; i < traces->stack_count; i++) {
+        struct bsk_trace_stack *stack = &traces->stacks[i];
+        uint64_t blocks = (uint64_t)((double)stack->blocks / 1000 * scale + 0.5);
+        stack->blocks = stack->blocks > 0 && blocks == 0 ? 1 : blocks;
+        stack->bytes = (uint64_t)((double)stack->bytes * scale);
+        traces->bytes += stack->bytes;
+    }
 }
 
 int bsk_memory_snapshot_new(const struct bsk_memory_job_result *result,
@@ -472,6 +511,8 @@ int bsk_memory_snapshot_new(const struct bsk_memory_job_result *result,
         if (left == 0)
             rc = bsk_fail(err, BSK_E_FORMAT, NULL, "the dump is broken: it ends too early");
         else
+            f.traces.weight = weight_of(value, i);
+        if (rc == BSK_OK)
             rc = bsk_traces_read(&f.traces, at, left, &used, err);
         at += used;
         left -= used;
@@ -480,7 +521,11 @@ int bsk_memory_snapshot_new(const struct bsk_memory_job_result *result,
         fill_numbers(snapshot, result);
         fill_missing(snapshot, value);
     }
-    if (rc == BSK_OK && !says_missing(value, "sites") && bsk_value_field(value, "lists")) {
+    bool estimated = says_missing(value, "sites");
+    f.traces.weight = estimated ? 1 : 0;
+    if (rc == BSK_OK && bsk_value_field(value, "lists") && (!estimated || lists > 0)) {
+        if (estimated)
+            fit_estimate(&f.traces, snapshot->traced_bytes);
         rc = name_paths(&f);
         if (rc == BSK_OK)
             rc = fill_sites(&f);

@@ -82,7 +82,9 @@ struct bsk_memory_snapshot {
     size_t top_count;                /* the first min(100, site_count): what is shown */
     uint64_t rest_bytes, rest_count; /* of sites that are not kept at all */
     /* Σ sites' bytes + rest_bytes + debugger_bytes = traced_bytes, where there are sites. */
-    bool has_sites; /* false: over the budget, see `missing`; then no diff is made of sites */
+    /* false: over the budget, see `missing`; then no diff is made of sites. Where there are some
+     * all the same, they are estimated from a sample of the objects. */
+    bool has_sites;
 
     const struct bsk_memory_type *types; /* by bytes, then count, largest first */
     size_t type_count;

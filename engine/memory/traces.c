@@ -390,10 +390,16 @@ static bool block(struct reader *r)
     struct bsk_trace_stack *of = &r->traces->stacks[at];
     if (bytes < 0 || (uint64_t)bytes > (uint64_t)1 << 56)
         return fail(r, BSK_E_FORMAT, "a block's size");
-    of->bytes += (uint64_t)bytes;
-    of->blocks++;
-    r->traces->bytes += (uint64_t)bytes;
-    r->traces->blocks++;
+    uint64_t size = (uint64_t)bytes, blocks = 1;
+    if (r->traces->weight > 0) {
+        double each = r->traces->weight / (all > 1 ? (double)all : 1);
+        size = (uint64_t)((double)bytes * each + 0.5);
+        blocks = (uint64_t)(each * 1000 + 0.5);
+    }
+    of->bytes += size;
+    of->blocks += blocks;
+    r->traces->bytes += size;
+    r->traces->blocks += blocks;
     return true;
 }
 

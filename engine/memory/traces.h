@@ -36,6 +36,9 @@ struct bsk_traces {
     uint32_t *frames_of; /* indexes into `frames` */
     size_t path_count, frame_count, stack_count, frames_of_count;
     uint64_t bytes, blocks;
+    /* 0: all blocks are there. Else those that are read next are a sample: each stands for so many,
+     * shared by as many references as its last field says; `blocks` are thousandths then. */
+    double weight;
     struct bsk_trace_interning *interning; /* while reading */
 };
 
