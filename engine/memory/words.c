@@ -96,7 +96,7 @@ void bsk_native_note(const struct bsk_memory_snapshot *from, const struct bsk_me
                      char *out, size_t size)
 {
     enum { LEAST_BYTES = 8 << 20, DUMP_BYTES_A_BLOCK = 160 };
-    char rss[32], traced[32];
+    char rss[32], traced[32], tracking[32], beside[64] = "";
     out[0] = '\0';
     if (!from->rss_bytes || !to->rss_bytes || to->rss_bytes <= from->rss_bytes)
         return;
@@ -111,8 +111,11 @@ void bsk_native_note(const struct bsk_memory_snapshot *from, const struct bsk_me
         return;
     bsk_bytes_text(grown, rss, sizeof(rss));
     bsk_bytes_text(seen, traced, sizeof(traced));
+    bsk_bytes_text(tracker, tracking, sizeof(tracking));
+    if (tracker >= LEAST_BYTES)
+        snprintf(beside, sizeof(beside), " and what the tracking takes by %s", tracking);
     snprintf(out, size,
-             "The process grew by %s, what Python allocated by %s: the rest is memory of C code, "
+             "The process grew by %s, what Python allocated by %s%s: the rest is memory of C code, "
              "which tracemalloc cannot see, or fragments",
-             rss, traced);
+             rss, traced, beside);
 }

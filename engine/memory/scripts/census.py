@@ -28,7 +28,7 @@ def _with_own_hash():
     return [
         meta for meta in _below(type, {}).values()
         if any([('__hash__' in _namespace(base) or '__eq__' in _namespace(base))
-                for base in _order(meta) if base is not type and base is not object])
+                for base in _order(meta) or () if base is not type and base is not object])
     ]
 
 
@@ -43,7 +43,7 @@ def _measure(one):
     """0 where all objects of a class are as large as the class says, 1 where sizeof tells more, 2
     where it is the program's own __sizeof__, which must not run."""
     plain = object.__dict__['__sizeof__']
-    for base in _order(one):
+    for base in _order(one) or ():  # a type of C may not be finished
         found = _namespace(base).get('__sizeof__')
         if found is not None:
             if found is not plain:

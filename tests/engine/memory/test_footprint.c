@@ -294,7 +294,7 @@ static void over_the_budget_it_says_what_is_missing(void **state)
     struct bsk_memory_history *history = bsk_memory_history_new();
     struct bsk_error err = { 0 };
     do_job(&debuggee, &bsk_script_start, "");
-    debuggee_does(&debuggee, "keep = [(i,) for i in range(200000)]");
+    debuggee_does(&debuggee, "keep = [[i] for i in range(200000)]");
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         print_message("    %s\n", cases[i].why);
         struct bsk_memory_job *job =
@@ -319,6 +319,69 @@ static void over_the_budget_it_says_what_is_missing(void **state)
     bsk_memory_diff_free(diff);
     bsk_memory_history_free(history);
     stop_debuggee(&debuggee);
+}
+
+static const struct bsk_memory_site *site_at(const struct bsk_memory_snapshot *snapshot,
+                                             uint32_t line)
+{
+    for (size_t i = 0; i < snapshot->site_count; i++)
+        if (snapshot->sites[i].line == line &&
+            strcmp(snapshot->sites[i].path, "/app/program.py") == 0)
+            return &snapshot->sites[i];
+    fail_msg("no line %u", line);
+    return NULL;
+}
+
+static struct bsk_memory_snapshot *snapshot_with(struct debuggee *debuggee, const char *options)
+{
+    struct bsk_memory_snapshot *snapshot = NULL;
+    struct bsk_error err = { 0 };
+    struct bsk_memory_job *job = job_of(debuggee, &bsk_script_snapshot, options, NULL);
+    assert_int_equal(bsk_memory_snapshot_new(result_of(job), &snapshot, &err), BSK_OK);
+    bsk_memory_job_free(job);
+    return snapshot;
+}
+
+/* Against the same snapshot with all blocks in it: what nodes refer to, what is in a large list,
+ * what stands alone. */
+static void over_the_budget_lines_are_estimated(void **state)
+{
+    (void)state;
+    static const uint32_t lines[] = { 4, 5, 6 };
+    for (const char *const *python = all_pythons(); *python; python++) {
+        struct debuggee debuggee = start_debuggee(*python);
+        print_message("  %s\n", *python);
+        do_job(&debuggee, &bsk_script_start, "");
+        debuggee_does(&debuggee, "class Node:\n"
+                                 "    __slots__ = ('x',)\n"
+                                 "    def __init__(self, i):\n"
+                                 "        self.x = b'%d of some' % i\n"
+                                 "kept = [Node(i) for i in range(150000)]\n"
+                                 "texts = [str(i) + ' and more' for i in range(150000)]\n");
+        struct bsk_memory_snapshot *some = snapshot_with(&debuggee, "'budget_bytes': 40000000,");
+        struct bsk_memory_snapshot *all = snapshot_with(&debuggee, "");
+        assert_false(some->has_sites);
+        assert_true(some->truncated);
+        assert_non_null(strstr(some->missing, "lines are estimated from "));
+        assert_true(all->has_sites);
+        uint64_t told = some->rest_bytes + some->debugger_bytes;
+        for (size_t i = 0; i < some->site_count; i++)
+            told += some->sites[i].bytes;
+        assert_true(told <= some->traced_bytes && told >= some->traced_bytes - 1000);
+        for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+            const struct bsk_memory_site *guess = site_at(some, lines[i]);
+            const struct bsk_memory_site *truth = site_at(all, lines[i]);
+            print_message("    line %u: %llu of %llu bytes, %llu of %llu blocks\n", lines[i],
+                          (unsigned long long)guess->bytes, (unsigned long long)truth->bytes,
+                          (unsigned long long)guess->count, (unsigned long long)truth->count);
+            /* Buffers of lists that came from a free list are nobody's. */
+            assert_in_range(guess->bytes * 100, truth->bytes * 75, truth->bytes * 107);
+            assert_in_range(guess->count * 100, truth->count * 93, truth->count * 107);
+        }
+        bsk_memory_snapshot_free(some);
+        bsk_memory_snapshot_free(all);
+        stop_debuggee(&debuggee);
+    }
 }
 
 static void works_beside_threads_and_tasks(void **state)
@@ -393,6 +456,7 @@ int main(void)
         cmocka_unit_test(runs_nothing_that_the_program_has_replaced),
         cmocka_unit_test(dumps_without_any_file_or_shared_sight),
         cmocka_unit_test(over_the_budget_it_says_what_is_missing),
+        cmocka_unit_test(over_the_budget_lines_are_estimated),
         cmocka_unit_test(works_beside_threads_and_tasks),
         cmocka_unit_test(a_job_that_is_not_wanted_any_more_leaves_nothing),
     };
