@@ -59,7 +59,7 @@ def _dump(a, about, keeps_peak):
     return lists
 
 
-_LARGE = 1 << 16  # bytes of a container that is looked at by itself
+_LARGE = 1 << 16  # bytes of a container that is looked at by itself: of one that has an eighth as many entries
 _LOOKED = 100000  # objects of the sample, taken in passes that are samples themselves
 _PASSES = 16
 _REFERENCES = 50000  # at most, of a pass or a container
@@ -86,7 +86,7 @@ def _large(a, objects):
     found = []
     for kind in (list, dict, set):
         exact = list(compress(objects, map(is_, map(type, objects), repeat(kind))))
-        found.extend(compress(exact, map(_LARGE.__lt__, map(size, exact))))
+        found.extend(compress(exact, map((_LARGE // 8).__lt__, map(len, exact))))
     module = type(a.sys)
     inside = [module.__dict__['__dict__'].__get__(one) for one in list(dict.values(a.sys.modules))
               if issubclass(type(one), module)]
@@ -154,7 +154,7 @@ def _estimate(a, until):
         put([one], 1, -1, False)
         put(inside, step, -1, True)
     step, done, looked = len(objects) // _LOOKED + 1, 0, 0
-    while done < _PASSES and not late():
+    while done == 0 or (done < _PASSES and not late()):
         part = objects[done * step::_PASSES * step]
         part = list(compress(part, map(operator.not_, map(known.__contains__, map(id, part)))))
         put(part, 1, done, False)
@@ -220,7 +220,7 @@ def run(a, options):
         # The list of all objects, and of those of one type.
         if objects * 16 <= budget_bytes:
             a.expect(32 << 20)
-            answer['weights'], answer['looked'], known = _estimate(a, began + budget_ms / 2000.0)
+            answer['weights'], answer['looked'], known = _estimate(a, began + budget_ms / 2500.0)
             answer['of'], answer['lists'] = known, len(answer['weights'])
             budget_ms //= 2
     else:
