@@ -104,20 +104,25 @@ void dap_say_snapshot_table(struct dap_session *session, const struct dap_memory
 /* ---- Diff --------------------------------------------------------------------------------------
  */
 
-/* "called from load (app.py:12) from main (app.py:30)", and who says so. */
+/* "called from load (app.py:12) from main (app.py:30)", and who says so. A comprehension is a frame
+ * of its own on the same line: that is no caller. */
 static void say_stack(struct dap_session *session, const struct bsk_leak *leak)
 {
     struct bsk_buffer text = { 0 };
-    if (leak->stack_count < 2)
+    uint32_t at = 1, shown = 0;
+    while (at < leak->stack_count && leak->stack[at].line == leak->line &&
+           strcmp(leak->stack[at].path, leak->path) == 0)
+        at++;
+    if (at >= leak->stack_count)
         return;
     bsk_buffer_printf(&text, "%36scalled", "");
-    for (uint32_t i = 1; i < leak->stack_count && i <= SHOWN_CALLERS; i++) {
-        const struct bsk_memory_frame *frame = &leak->stack[i];
+    for (; at < leak->stack_count && shown < SHOWN_CALLERS; at++, shown++) {
+        const struct bsk_memory_frame *frame = &leak->stack[at];
         bsk_buffer_printf(&text, " from %.100s (%.200s:%" PRIu32 ")",
                           frame->function[0] ? frame->function : "?",
                           dap_short_path(session, frame->path), frame->line);
     }
-    if (leak->stack_count > SHOWN_CALLERS + 1)
+    if (at < leak->stack_count)
         bsk_buffer_text_append(&text, " ...");
     if (leak->stack_samples > 0)
         bsk_buffer_printf(&text, "  (inferred, %" PRIu64 " sample%s)\n", leak->stack_samples,

@@ -67,8 +67,8 @@ def test_a_running_profile_tells_who_called_the_leaking_line(editors, tmp_path):
     mark = editor.here()
     assert editor.console("/memdiff")["success"]
     said = memory.said(editor, mark)
-    assert "from often (callers.py:%d)" % MOSTLY in said and " samples)" in said, said
-    assert "(inferred, " in said
+    assert "called from often (callers.py:%d) from main (callers.py:" % MOSTLY in said, said
+    assert "(inferred, " in said and " samples)" in said, said
 
 
 def test_without_a_profile_no_stack_is_made_up(editors, tmp_path):
@@ -124,3 +124,16 @@ def test_both_can_be_stopped_in_either_order(order, editors, tmp_path):
     for command in stops if order == "profile first" else reversed(stops):
         editor.request(command, timeout=60)
     assert [one.wait()["number"] for one in waiting] == [1, 2, 3]
+
+
+def test_a_profile_that_begins_after_memory_knows_the_debugger_and_our_dumps_from_the_program(editors, tmp_path):
+    editor = editors.through()
+    launch(editor, tmp_path, memory=True)
+    editor.request("basilisk.profiler.start", {"sampleRate": 200})
+    for _ in range(3):
+        memory.ask(editor, "snapshot")
+    sampled(editor)
+    profile = editor.request("basilisk.profiler.stop")
+    strange = [row for row in profile["top"] if "pydevd" in row["path"] or "debugpy" in row["path"] or
+               row["path"].startswith("<basilisk>")]
+    assert profile["top"] and not strange, strange
