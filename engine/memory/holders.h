@@ -14,7 +14,7 @@
 
 #include "engine/memory/references.h"
 
-enum { BSK_HOLDER_NAME_BYTES = 120, BSK_HOLDERS_MAX = 64, BSK_HOLDER_STEPS = 24 };
+enum { BSK_HOLDER_NAME_BYTES = 100, BSK_HOLDERS_MAX = 64, BSK_HOLDER_STEPS = 24 };
 
 /* `ids`: addresses of holders, at most BSK_HOLDERS_MAX count. Those that lie deeper than
  * BSK_HOLDER_STEPS, or below neither module nor frame, are left out: they have no name. Fails with

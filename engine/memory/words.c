@@ -62,7 +62,8 @@ static void share_in_words(const struct bsk_evidence *evidence, char *out, size_
     int percent = (int)(fmin(1, fmax(0, evidence->share)) * 100 + 0.5);
     char objects[48] = "";
     if (evidence->objects >= 1000000)
-        snprintf(objects, sizeof(objects), " (%.1f million objects)", evidence->objects / 1e6);
+        snprintf(objects, sizeof(objects), " (%" PRIu32 ".%" PRIu32 " million objects)",
+                 evidence->objects / 1000000, evidence->objects / 100000 % 10);
     else if (evidence->objects >= 1000)
         snprintf(objects, sizeof(objects), " (%" PRIu32 ",%03" PRIu32 " objects)",
                  evidence->objects / 1000, evidence->objects % 1000);
@@ -77,18 +78,18 @@ static void share_in_words(const struct bsk_evidence *evidence, char *out, size_
 
 static void evidence_in_words(const struct bsk_evidence *evidence, char *out, size_t size)
 {
-    char share[80];
+    char share[64];
     const char *holder = evidence->holder[0] ? evidence->holder : "one container";
     share_in_words(evidence, share, sizeof(share));
     switch (evidence->kind) {
     case BSK_EVIDENCE_LEAKED:
-        snprintf(out, size, "%s hangs on %.120s, which grows", share, holder);
+        snprintf(out, size, "%s hangs on %.100s, which grows", share, holder);
         break;
     case BSK_EVIDENCE_HELD:
-        snprintf(out, size, "%s hangs on %.120s", share, holder);
+        snprintf(out, size, "%s hangs on %.100s", share, holder);
         break;
     case BSK_EVIDENCE_BOUNDED:
-        snprintf(out, size, "%s is held by %.120s, which has a bound", share, holder);
+        snprintf(out, size, "%s is held by %.100s, which has a bound", share, holder);
         break;
     case BSK_EVIDENCE_GARBAGE:
         snprintf(out, size, "%s is garbage that waits for the collector", share);

@@ -18,7 +18,7 @@ struct member { /* a session of the group */
     uint64_t turns;     /* how often it has stopped or gone on: names one stop */
     bool must_release;  /* its adapter is held back until the last snapshot is there */
     struct op *waiting; /* a start that waits for the debuggee */
-    struct undo *undo;  /* one that was given up is taken back; NULL: none */
+    struct undo *undo;  /* all is taken back, or will be; NULL: no */
 };
 
 enum { LIKELY_LEAKS = 8, KEPT_GRAPHS = 4, HOLDS_MAX = 4096, VISITS_MAX = 1024 };
@@ -227,8 +227,10 @@ void dap_begin_diff(struct op *op);
 void dap_holds_free(struct tracking *tracking);
 
 /* late.c */
-/* Takes back what a start has begun, or begins later. */
-void dap_undo_start(struct dap_memory *memory, struct member *member);
+/* After so long takes back all that was begun, or is begun later, and then lets the session end
+ * that waits for it (`must_release`). Does nothing while that is under way already. */
+void dap_undo_start(struct dap_memory *memory, struct member *member, uint32_t after_ms);
+void dap_undo_cancel(struct member *member); /* unless it was said already */
 void dap_undo_leave(struct undo *undo); /* before the member's channel is closed; accepts NULL */
 
 /* hold.c */

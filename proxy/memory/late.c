@@ -1,5 +1,6 @@
-/* A start that was given up may begin yet: its text lies in the debugger's queue until C code lets
- * go of the GIL. So another text is sent behind it that takes everything back. */
+/* Taking everything back by one text. A start that was given up may begin yet: its text lies in the
+ * debugger's queue until C code lets go of the GIL, and this one behind it. A session that ends
+ * cannot wait for all that is under way: jobs that hear of it take it back at their end. */
 #include "proxy/memory/inside.h"
 
 #include <stdlib.h>
@@ -16,6 +17,7 @@ enum {
 struct undo {
     struct member *member; /* NULL: its session has left */
     uv_timer_t timer;
+    bool said; /* and not answered yet */
     unsigned tries;
 };
 
@@ -24,17 +26,23 @@ static void on_closed(uv_handle_t *handle)
     free(handle->data);
 }
 
+/* The debuggee has heard it: what is still to be done, it does by itself. */
+static void let_go(struct member *member)
+{
+    if (!member || !member->must_release)
+        return;
+    member->must_release = false;
+    dap_session_release(member->session);
+}
+
 static void end(struct undo *undo)
 {
     struct member *member = undo->member;
-    if (member) {
-        bool release = member->must_release;
+    undo->member = NULL;
+    if (member)
         member->undo = NULL;
-        member->must_release = false;
-        if (release)
-            dap_session_release(member->session);
-    }
     uv_close((uv_handle_t *)&undo->timer, on_closed);
+    let_go(member);
 }
 
 static void say(struct undo *undo);
@@ -63,13 +71,16 @@ static void on_answer(void *user, int rc, const char *text, size_t bytes,
 {
     (void)err;
     struct undo *undo = user;
+    undo->said = false;
     bool again = rc == BSK_OK ? is_running(text, bytes)
                               : rc == BSK_E_IO && undo->member && undo->member->is_remote &&
                                     ++undo->tries < REMOTE_TRIES;
-    if (again && undo->member)
-        uv_timer_start(&undo->timer, on_timer, AGAIN_MS, 0);
-    else
+    if (!again || !undo->member) {
         end(undo);
+        return;
+    }
+    uv_timer_start(&undo->timer, on_timer, AGAIN_MS, 0);
+    let_go(undo->member);
 }
 
 static void say(struct undo *undo)
@@ -78,6 +89,7 @@ static void say(struct undo *undo)
     struct member *member = undo->member;
     struct bsk_script_how how = { .stopped = dap_session_debuggee(member->session)->stopped };
     bsk_script_undo(&text, &bsk_script_stop, how);
+    undo->said = !text.failed;
     if (text.failed)
         end(undo);
     else
@@ -86,7 +98,7 @@ static void say(struct undo *undo)
     bsk_buffer_free(&text);
 }
 
-void dap_undo_start(struct dap_memory *memory, struct member *member)
+void dap_undo_start(struct dap_memory *memory, struct member *member, uint32_t after_ms)
 {
     if (!member || !member->channel || member->undo)
         return;
@@ -98,11 +110,26 @@ void dap_undo_start(struct dap_memory *memory, struct member *member)
     undo->timer.data = undo;
     undo->member = member;
     member->undo = undo;
-    say(undo);
+    if (after_ms > 0)
+        uv_timer_start(&undo->timer, on_timer, after_ms, 0);
+    else
+        say(undo);
+}
+
+void dap_undo_cancel(struct member *member)
+{
+    struct undo *undo = member ? member->undo : NULL;
+    if (!undo || undo->said)
+        return;
+    undo->member = NULL;
+    member->undo = NULL;
+    uv_close((uv_handle_t *)&undo->timer, on_closed);
 }
 
 void dap_undo_leave(struct undo *undo)
 {
-    if (undo)
-        undo->member = NULL;
+    if (undo && undo->said)
+        undo->member = NULL; /* its answer, or the channel's end, is still to come */
+    else if (undo)
+        dap_undo_cancel(undo->member);
 }

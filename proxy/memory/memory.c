@@ -335,6 +335,10 @@ void dap_memory_on_ready(struct dap_memory *memory, struct dap_session *session)
     dap_op_submit(op);
 }
 
+/* For the last snapshot, and what is under way before it; the session waits a second without its
+ * editor, and three with it (proxy/session/ending.c). */
+enum { LAST_ALONE_MS = 400, LAST_MS = 2000 };
+
 static void end_of_program(struct op *op);
 
 /* What grew till then. */
@@ -357,6 +361,7 @@ static void end_of_program(struct op *op)
     struct tracking *tracking = op->tracking;
     struct member *member = tracking->member;
     dap_tracking_ended(tracking);
+    dap_undo_cancel(member);
     if (member && member->must_release) {
         member->must_release = false;
         dap_session_release(member->session);
@@ -380,7 +385,7 @@ bool dap_memory_on_ending(struct dap_memory *memory, struct dap_session *session
      * the editor lets go must not be left with it. */
     if (tracking->state == TRACKING_STARTING) {
         if (!member->is_remote) /* else it is withdrawn, and its job is still at work */
-            dap_undo_start(memory, member);
+            dap_undo_start(memory, member, 0);
         member->must_release = member->undo != NULL;
         return member->must_release;
     }
@@ -391,6 +396,9 @@ bool dap_memory_on_ending(struct dap_memory *memory, struct dap_session *session
     op->after = after_last_snapshot;
     dap_op_submit(op);
     member->must_release = tracking->state != TRACKING_ENDED; /* else it is over already */
+    /* What is under way before it may take longer than the session can wait. */
+    if (member->must_release && !member->is_remote && !dap_session_debuggee(session)->ended)
+        dap_undo_start(memory, member, dap_session_editor_gone(session) ? LAST_ALONE_MS : LAST_MS);
     return member->must_release;
 }
 

@@ -196,6 +196,8 @@ def _piece(job, at, size):
 def _run(job, code, options, later):
     _of_thread[thread.get_ident()] = job
     names = {}
+    # What an expression was worth, whose graph was never made: it is the program's, and let go.
+    stale = None if options.get('expression') else self.__dict__.pop('graph_target', None)
     try:
         if job['dropped']:
             raise RuntimeError('not wanted any more')
@@ -222,7 +224,7 @@ def _run(job, code, options, later):
             later(_state(job))
     except BaseException:
         pass
-    later = None
+    later = stale = None
     if job['undo'] is not None:
         _take_back(job['undo'])
     if job['lock'] is not None:
