@@ -127,7 +127,7 @@ static void weigh(struct op *op)
     int rc = bsk_graph_read(op->job_result->dump, op->job_result->dump_bytes, &op->graph, &err);
     if (rc == BSK_OK && !(op->looks_at = calloc(count, sizeof(*op->looks_at))))
         rc = bsk_fail(&err, BSK_E_MEMORY, NULL, "out of memory");
-    for (size_t i = 0; rc == BSK_OK && i < count; i++) {
+    for (size_t i = 0; rc == BSK_OK && op->looks_at && i < count; i++) {
         struct leak_look *look = &op->looks_at[op->look_count++];
         *look = (struct leak_look){ .path = sites[i].path, .line = sites[i].line };
         look_at(op, (uint32_t)i, look); /* one that fails is without evidence */

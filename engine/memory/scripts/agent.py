@@ -244,9 +244,10 @@ def _begin(here):
     nonce = here['_nonce']
     job = _job = {
         'nonce': nonce, 'state': 'running', 'result': None, 'error': '', 'fd': -1, 'opened': False,
-        'dump': 0, 'kept': [], 'began': now(), 'seconds': 0.0, 'cpu': 0.0, 'dropped': False, 'undo': None,
+        'dump': 0, 'kept': [], 'began': now(), 'seconds': 0.0, 'cpu': 0.0, 'dropped': False,
         'quiet': here['_quiet'], 'count': here['_count'],
         'lock': _new_lock() if _new_lock is not None else None,
+        'undo': None,
     }
     code = compile(here['_source'], '<basilisk>', 'exec')
     later = here.get('_later')
