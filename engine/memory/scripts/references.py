@@ -705,6 +705,8 @@ def _label_nodes(memory, options):
             lines.append(_line('gone', number))
             continue
         value = found[key]
+        if options.get('ways'):
+            continue  # names alone: a holder may be large
         if may_repr and not issubclass(type(value), (_Module, _Frame)):
             lines.append(_line('repr', number, _repr_of(value)))
         elif id(type(value)) in _SAFE or type(value) is _Function or issubclass(type(value), type):
