@@ -169,6 +169,9 @@ void dap_session_ask(struct dap_session *session, const char *command, const cha
  * BSK_E_STATE. */
 void dap_session_find_pid(struct dap_session *session, dap_answer_fn *done, void *user);
 
+/* Its connection has ended: nobody hears what is said. */
+bool dap_session_editor_gone(const struct dap_session *session);
+
 /* Lets the program run after on_starting() returned true. */
 void dap_session_let_run(struct dap_session *session);
 
