@@ -6,7 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const struct cli_command *usage_command;
 static const char *usage_place;
+
+void cli_usage_command(const struct cli_command *command)
+{
+    usage_command = command;
+}
 
 void cli_usage_place(const char *place)
 {
@@ -19,7 +25,8 @@ int cli_usage(const char *format, ...)
     va_start(args, format);
     fprintf(stderr, "basilisk: %s%s", usage_place ? usage_place : "", usage_place ? ": " : "");
     vfprintf(stderr, format, args); /* NOLINT(clang-analyzer-valist.Uninitialized): it is */
-    fputs("; see `basilisk --help`\n", stderr);
+    fprintf(stderr, "; see `basilisk %s%s--help`\n", usage_command ? usage_command->name : "",
+            usage_command ? " " : "");
     va_end(args);
     return 2;
 }

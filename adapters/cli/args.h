@@ -54,6 +54,10 @@ bool cli_is(const struct cli_option *option, const char *name);
 /* "basilisk: ", the text, and where to look further, on stderr. Returns 2. */
 int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The command that runs, for cli_usage(): its --help is where to look further. NULL: none does, and
+ * it is basilisk's own. Not copied. */
+void cli_usage_command(const struct cli_command *command);
+
 /* Where the options come from that are read now, for cli_usage(): "options.txt:3"; NULL: the
  * command line. Not copied. */
 void cli_usage_place(const char *place);
