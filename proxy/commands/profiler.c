@@ -152,7 +152,7 @@ static void say_lines(struct dap_session *session, const struct bsk_totals *tota
         const struct bsk_line_total *line = &totals->lines[i];
         if (line->self_percent < 0.05)
             break; /* sorted: the rest would all be shown as 0.0 */
-        enum bsk_level level = bsk_level_of(line->self_percent);
+        enum bsk_level level = bsk_level_of_samples(line->self_percent, line->samples);
         char text[800];
         snprintf(text, sizeof(text), "%6.1f %%  %-8s  %s  (%.200s:%" PRIu32 ")\n",
                  line->self_percent, level == BSK_LEVEL_NONE ? "" : bsk_level_name(level),
