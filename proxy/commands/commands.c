@@ -2,6 +2,7 @@
 
 #include "engine/base/strings.h"
 #include "proxy/commands/family.h"
+#include "proxy/commands/near.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -281,7 +282,16 @@ static void on_request(void *state, const struct dap_request *request,
 static bool has_console(const char *text)
 {
     const char *rest;
-    return command_of_text(text, &rest) != NULL;
+    return command_of_text(text, &rest) != NULL || dap_near_find(text, NULL) > 0;
+}
+
+static void refuse_near(struct dap_question *question, const char *text)
+{
+    struct dap_near near;
+    struct bsk_error err = { .code = BSK_E_UNSUPPORTED };
+    dap_near_find(text, &near);
+    dap_near_sentence(&near, err.message, sizeof(err.message));
+    dap_question_refuse(question, &err);
 }
 
 static void on_console(void *state, const struct dap_request *request, const char *text)
@@ -289,7 +299,9 @@ static void on_console(void *state, const struct dap_request *request, const cha
     const char *rest = "";
     const struct dap_command *command = command_of_text(text, &rest);
     struct dap_question *question = dap_question_new(state, request, true);
-    if (question && command->on_console)
+    if (question && !command)
+        refuse_near(question, text);
+    else if (question && command->on_console)
         command->on_console(question, rest);
     else if (question)
         command->on_request(question, NULL);
