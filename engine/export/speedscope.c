@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum {
-    FRAMES_MAX = 10000000, /* in all stacks together, about 50 MB: deep stacks are cut to fit */
+    FRAMES_MAX = 10000000, /* in all stacks together, about 48 MiB: deep stacks are cut to fit */
     DEPTH_MIN = 16,        /* but not below this */
     DEPTH_MAX = 2000,      /* speedscope's importer recurses, and gives up on 5,000 */
     NUMBER_BYTES = 11,     /* of a frame: ten digits and a comma */

@@ -30,7 +30,7 @@ struct bsk_profile;
 
 #define BSK_NO_NODE UINT32_MAX
 
-enum { BSK_PROFILE_MAX_RUNS = 200000 }; /* the timeline's default ceiling: 3.2 MB */
+enum { BSK_PROFILE_MAX_RUNS = 200000 }; /* the timeline's default ceiling: 3.1 MiB */
 
 enum bsk_function_kind {
     BSK_FUNCTION_PYTHON,

@@ -75,7 +75,7 @@ static int find_file(struct compare_job *job, struct side *side)
         return bsk_fail(&job->err, BSK_E_IO, NULL, "%.300s is no file", side->path);
     if (status.st_size > MAX_FILE_BYTES)
         return bsk_fail(&job->err, BSK_E_LIMIT, "compare them with `basilisk diff`",
-                        "%.300s is larger than %d MB", side->path, MAX_FILE_BYTES >> 20);
+                        "%.300s is larger than %d MiB", side->path, MAX_FILE_BYTES >> 20);
     return BSK_OK;
 }
 

@@ -1,4 +1,5 @@
 /* The family basilisk.memory.*: /memdiff, /memrefs, /memgc, /memobjects. */
+#include "engine/base/amounts.h"
 #include "proxy/commands/family.h"
 #include "proxy/commands/memory_words.h"
 
@@ -260,7 +261,7 @@ static void collected(void *user, int rc, const struct dap_memory_result *result
         return;
     }
     const struct dap_memory_collected *one = result->collected;
-    dap_count_text(count, sizeof(count), one->collected);
+    bsk_count_text(one->collected, count, sizeof(count));
     dap_size_text(traced, sizeof(traced), one->freed_traced_bytes, false);
     dap_size_text(rss, sizeof(rss), one->freed_rss_bytes, false);
     snprintf(words, sizeof(words),
@@ -289,7 +290,7 @@ static void counted(void *user, int rc, const struct dap_memory_result *result,
     }
     if (session && question->from_console)
         dap_say_objects_table(session, result);
-    dap_count_text(count, sizeof(count), result->snapshot->object_count);
+    bsk_count_text(result->snapshot->object_count, count, sizeof(count));
     snprintf(words, sizeof(words), "%s objects", count);
     answer(question, dap_memory_objects_body(result), words);
 }

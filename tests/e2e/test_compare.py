@@ -104,7 +104,7 @@ def test_what_cannot_be_compared_is_said(running, tmp_path):
         file.truncate(200 << 20)
     for name, says in [("missing", "There is no file missing"), ("/no/where", "There is no file /no/where"),
                        (str(tmp_path), "is no file"), ("pipe", "is no file"), ("empty", "the file is empty"),
-                       ("diary", "this is no profile"), ("cut.svg", "the SVG is cut"), ("huge", "larger than 128 MB")]:
+                       ("diary", "this is no profile"), ("cut.svg", "the SVG is cut"), ("huge", "larger than 128 MiB")]:
         for pair in [{"baseline": name, "candidate": good}, {"baseline": good, "candidate": name}]:
             assert says in refused(running, "basilisk.profiler.compare", pair), name
     for arguments, says in [({"baseline": good}, "takes two profiles"), ({"candidate": good}, "takes two profiles"),
