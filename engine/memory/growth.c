@@ -433,6 +433,7 @@ static bool finish_leak(const struct comparing *c, struct bsk_leak *leak)
         }
         leak->stack = stack;
         leak->stack_count = site->stack_count;
+        leak->stack_samples = site->stack_samples;
     }
     if (to)
         bsk_leak_reasons(leak, &to->score);

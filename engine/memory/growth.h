@@ -64,8 +64,9 @@ struct bsk_leak {
     enum bsk_leak_band band;
     char reasons[3][200];             /* in words, the weightiest first; "" where there are fewer */
     uint32_t intervals, grew, shrank; /* over all snapshots up to `to` */
-    const struct bsk_memory_frame *stack; /* as in a site: "traced" */
+    const struct bsk_memory_frame *stack; /* as in a site */
     uint32_t stack_count;
+    uint64_t stack_samples; /* 0: it was traced; else it was inferred from so many samples */
     struct bsk_evidence evidence;
 };
 
@@ -121,6 +122,9 @@ bool bsk_memory_history_growth(const struct bsk_memory_history *history,
  * two snapshots", or a number that is not kept. The caller frees. */
 int bsk_memory_history_diff(const struct bsk_memory_history *history, uint32_t from, uint32_t to,
                             struct bsk_memory_diff **out_diff, struct bsk_error *err);
+/* As bsk_memory_snapshot_infer(), for one of the diff's leaks. */
+bool bsk_memory_diff_infer(struct bsk_memory_diff *diff, size_t leak,
+                           const struct bsk_memory_frame *frames, uint32_t count, uint64_t samples);
 void bsk_memory_diff_free(struct bsk_memory_diff *diff); /* accepts NULL */
 
 #endif

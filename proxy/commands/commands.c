@@ -206,8 +206,7 @@ static struct dap_group *new_group(uv_loop_t *loop)
         return NULL;
     group->profiling = dap_profiling_new(loop, &dap_profiler_listener, group);
     group->memory = group->profiling
-                        ? dap_memory_new(loop, &dap_memory_listener,
-                                         dap_profiling_diagnostics(group->profiling), group)
+                        ? dap_memory_new(loop, &dap_memory_listener, group->profiling, group)
                         : NULL;
     if (group->memory)
         return group;

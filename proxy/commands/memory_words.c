@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SHOWN_SITES = 10, SHOWN_TYPES = 5, SHOWN_UNLIKELY = 3 };
+enum { SHOWN_SITES = 10, SHOWN_TYPES = 5, SHOWN_UNLIKELY = 3, SHOWN_CALLERS = 4 };
 
 void dap_size_text(char *out, size_t out_bytes, int64_t bytes, bool sign)
 {
@@ -91,6 +91,35 @@ void dap_say_snapshot_table(struct dap_session *session, const struct dap_memory
 /* ---- Diff --------------------------------------------------------------------------------------
  */
 
+/* "called from load (app.py:12) from main (app.py:30)", and who says so. A comprehension is a frame
+ * of its own on the same line: that is no caller. */
+static void say_stack(struct dap_session *session, const struct bsk_leak *leak)
+{
+    struct bsk_buffer text = { 0 };
+    uint32_t at = 1, shown = 0;
+    while (at < leak->stack_count && leak->stack[at].line == leak->line &&
+           strcmp(leak->stack[at].path, leak->path) == 0)
+        at++;
+    if (at >= leak->stack_count)
+        return;
+    bsk_buffer_printf(&text, "%36scalled", "");
+    for (; at < leak->stack_count && shown < SHOWN_CALLERS; at++, shown++) {
+        const struct bsk_memory_frame *frame = &leak->stack[at];
+        bsk_buffer_printf(&text, " from %.100s (%.200s:%" PRIu32 ")",
+                          frame->function[0] ? frame->function : "?",
+                          dap_short_path(session, frame->path), frame->line);
+    }
+    if (at < leak->stack_count)
+        bsk_buffer_text_append(&text, " ...");
+    if (leak->stack_samples > 0)
+        bsk_buffer_printf(&text, "  (inferred, %" PRIu64 " sample%s)\n", leak->stack_samples,
+                          leak->stack_samples == 1 ? "" : "s");
+    else
+        bsk_buffer_text_append(&text, "  (traced)\n");
+    dap_session_output(session, "console", bsk_buffer_text(&text), NULL, 0);
+    bsk_buffer_free(&text);
+}
+
 static void say_leak(struct dap_session *session, const struct bsk_leak *leak)
 {
     char growth[32], size[32], text[1200];
@@ -108,6 +137,8 @@ static void say_leak(struct dap_session *session, const struct bsk_leak *leak)
         snprintf(text, sizeof(text), "%36s%s\n", "", leak->reasons[i]);
         dap_session_output(session, "console", text, NULL, 0);
     }
+    if (leak->band >= BSK_LEAK_MEDIUM)
+        say_stack(session, leak);
 }
 
 void dap_say_diff_table(struct dap_session *session, const struct dap_memory_result *result)

@@ -94,6 +94,14 @@ static void tell(struct op *op)
     dap_op_end(op);
 }
 
+/* On a worker. */
+static void compare(struct op *op)
+{
+    op->rc = bsk_memory_history_diff(op->tracking->history, op->from, op->to, &op->diff, &op->err);
+    if (op->rc == BSK_OK)
+        dap_infer_leaks(op);
+}
+
 /* ---- The graph ---------------------------------------------------------------------------------
  */
 
@@ -132,7 +140,7 @@ static void weigh(struct op *op)
     }
     bsk_memory_diff_free(op->diff);
     op->diff = NULL;
-    op->rc = bsk_memory_history_diff(op->tracking->history, op->from, op->to, &op->diff, &op->err);
+    compare(op);
 }
 
 static void have_graph(struct op *op)
@@ -174,12 +182,12 @@ static void ask_graph(struct op *op)
 /* ---- Growth ------------------------------------------------------------------------------------
  */
 
-static void compare(struct op *op)
+static void have_profile(struct op *op)
 {
-    op->rc = bsk_memory_history_diff(op->tracking->history, op->from, op->to, &op->diff, &op->err);
+    dap_op_work(op, compare, ask_graph);
 }
 
 void dap_begin_diff(struct op *op)
 {
-    dap_op_work(op, compare, ask_graph);
+    dap_op_profile(op, have_profile);
 }

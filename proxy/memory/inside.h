@@ -76,6 +76,7 @@ struct dap_memory {
     uv_loop_t *loop;
     const struct dap_memory_listener *listener;
     void *user;
+    struct dap_profiling *profiling; /* there while a session is */
     struct dap_diagnostics *diagnostics;
     struct bsk_source_cache *sources; /* NULL until it is needed; a worker's while a diff runs */
     struct member *members;
@@ -116,6 +117,8 @@ struct op {
     struct bsk_memory_snapshot *snapshot; /* until the history has it */
     struct bsk_memory_diff *diff;
     struct bsk_graph *graph;
+    struct bsk_profile *profile; /* a copy of what was sampled so far; NULL: nothing was */
+    void (*after_profile)(struct op *op);
     struct bsk_references *references;
     struct bsk_buffer text; /* of an inspected node */
     char diff_note[512];
@@ -199,6 +202,13 @@ void dap_last_open(struct tracking *tracking);
 void dap_last_close(struct tracking *tracking);
 void dap_last_options(const struct tracking *tracking, struct bsk_script_options *options);
 void dap_begin_last(struct op *op);
+
+/* stacks.c */
+/* Sets op->profile, for the next step on a worker. */
+void dap_op_profile(struct op *op, void (*next)(struct op *op));
+/* On a worker: stacks out of op->profile, where there is one and the sampler saw some. */
+void dap_infer_sites(const struct op *op, struct bsk_memory_snapshot *snapshot);
+void dap_infer_leaks(const struct op *op);
 
 /* compare.c */
 void dap_begin_diff(struct op *op);

@@ -27,7 +27,7 @@ void dap_memory_fail_at_once(dap_memory_fn *done, void *user, enum bsk_code code
  */
 
 struct dap_memory *dap_memory_new(uv_loop_t *loop, const struct dap_memory_listener *listener,
-                                  struct dap_diagnostics *diagnostics, void *user)
+                                  struct dap_profiling *profiling, void *user)
 {
     struct dap_memory *memory = calloc(1, sizeof(*memory));
     if (!memory)
@@ -35,7 +35,8 @@ struct dap_memory *dap_memory_new(uv_loop_t *loop, const struct dap_memory_liste
     memory->loop = loop;
     memory->listener = listener;
     memory->user = user;
-    memory->diagnostics = diagnostics;
+    memory->profiling = profiling;
+    memory->diagnostics = dap_profiling_diagnostics(profiling);
     return memory;
 }
 

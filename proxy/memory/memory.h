@@ -20,7 +20,7 @@
 #include "engine/memory/growth.h"
 #include "engine/memory/references.h"
 #include "engine/memory/snapshot.h"
-#include "proxy/profiling/diagnostics.h"
+#include "proxy/profiling/profiling.h"
 #include "proxy/session/session.h"
 
 #include <uv.h>
@@ -99,10 +99,10 @@ struct dap_memory_listener {
     void (*changed)(struct dap_session *session, void *user);
 };
 
-/* `listener` must outlive it; `diagnostics` is not used once the last session has left. NULL when
- * out of memory. */
+/* `listener` must outlive it; `profiling`, which the same sessions join, is not used once the last
+ * of them has left. NULL when out of memory. */
 struct dap_memory *dap_memory_new(uv_loop_t *loop, const struct dap_memory_listener *listener,
-                                  struct dap_diagnostics *diagnostics, void *user);
+                                  struct dap_profiling *profiling, void *user);
 void dap_memory_join(struct dap_memory *memory, struct dap_session *session);
 void dap_memory_leave(struct dap_memory *memory, struct dap_session *session);
 

@@ -84,6 +84,7 @@ void dap_op_end(struct op *op)
     bsk_memory_diff_free(op->diff);
     bsk_memory_snapshot_free(op->snapshot);
     bsk_graph_free(op->graph);
+    bsk_profile_free(op->profile);
     bsk_references_free(op->references);
     bsk_buffer_free(&op->text);
     for (size_t i = 0; i < op->leak_count; i++)

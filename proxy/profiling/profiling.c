@@ -2,6 +2,7 @@
 
 #include "engine/base/strings.h"
 #include "engine/python/python.h"
+#include "proxy/profiling/copies.h"
 #include "proxy/profiling/identify.h"
 #include "proxy/profiling/push.h"
 #include "proxy/profiling/write.h"
@@ -56,6 +57,7 @@ struct dap_profiling {
     struct dap_profiling_options options;
     bool is_debuggee; /* the owner's own debuggee, not some other PID */
     struct waiter *starting, *snapshotting, *stopping;
+    struct dap_copies copies; /* dap_profiling_copy() */
 
     unsigned next_id;
     char session_id[32];
@@ -217,6 +219,7 @@ static void become_idle(struct dap_profiling *profiling)
     profiling->heat = NULL;
     profiling->stage = STAGE_IDLE;
     profiling->stop_wanted = false;
+    dap_copies_end(&profiling->copies);
     tell_changed(profiling);
     profiling->owner = NULL;
     for (struct member *member = profiling->members; member; member = member->next) {
@@ -381,12 +384,15 @@ static void on_bell(uv_async_t *bell)
             bsk_profile_free(profile);
             profile = last;
         }
+        dap_copies_give_all(&profiling->copies, profile);
         start_write(profiling, profile, true);
     } else if (profile && profiling->snapshotting) {
         start_write(profiling, profile, false);
-    } else {
-        bsk_profile_free(profile);
+    } else if (profile) {
+        dap_copies_give(&profiling->copies, profile);
     }
+    if (profile && !status.ended && dap_copies_wanted(&profiling->copies))
+        bsk_recording_ask(profiling->recording); /* one for each */
     if (totals && !status.ended)
         push_heat(profiling, totals, false);
     bsk_totals_free(totals);
@@ -725,6 +731,17 @@ void dap_profiling_stop(struct dap_profiling *profiling, struct dap_session *ses
         begin_stop(profiling, asked_reason);
     else if (profiling->stage < STAGE_RUNNING)
         profiling->stop_wanted = true;
+}
+
+void dap_profiling_copy(struct dap_profiling *profiling, uint32_t within_ms, dap_copy_fn *done,
+                        void *user)
+{
+    bool can = profiling->is_debuggee &&
+               (profiling->stage == STAGE_RUNNING || profiling->stage == STAGE_STOPPING);
+    if (!can || !dap_copies_add(&profiling->copies, profiling->loop, within_ms, done, user))
+        done(user, NULL);
+    else if (profiling->stage == STAGE_RUNNING)
+        bsk_recording_ask(profiling->recording);
 }
 
 /* ---- What the debuggee does --------------------------------------------------------------------

@@ -88,6 +88,16 @@ void dap_profiling_snapshot(struct dap_profiling *profiling, struct dap_session 
 void dap_profiling_stop(struct dap_profiling *profiling, struct dap_session *session,
                         dap_profiling_fn *done, void *user);
 
+/*
+ * A copy of what the running profile of the session's processes holds so far, for who wants to read
+ * it on a worker: `done` is called exactly once, within `within_ms`, maybe before this returns. It
+ * owns `profile`; NULL: none runs, it is of some other process, or it could not be had in time. The
+ * one that is being ended can be had until its files are written.
+ */
+typedef void dap_copy_fn(void *user, struct bsk_profile *profile);
+void dap_profiling_copy(struct dap_profiling *profiling, uint32_t within_ms, dap_copy_fn *done,
+                        void *user);
+
 /* What the session hears of the debuggee; see struct dap_extension. */
 void dap_profiling_on_ready(struct dap_profiling *profiling, struct dap_session *session);
 void dap_profiling_on_stopped(struct dap_profiling *profiling, struct dap_session *session);
