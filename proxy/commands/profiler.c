@@ -232,6 +232,8 @@ static struct json_object *start_body(const struct dap_profiling_result *result)
 static struct json_object *profile_body(const struct dap_profiling_result *result)
 {
     struct json_object *body = start_body(result);
+    if (result->number > 0)
+        add_count(body, "number", result->number);
     add_count(body, "samples", result->totals->samples);
     add_count(body, "errors", result->status->errors);
     add_count(body, "torn", result->status->torn);
@@ -321,8 +323,15 @@ static void written(void *user, int rc, const struct dap_profiling_result *resul
         return;
     }
     char words[200];
-    snprintf(words, sizeof(words), "%" PRIu64 " samples in %.1f s", result->totals->samples,
-             (double)result->status->duration_ns / 1e9);
+    int used = 0;
+    if (result->number > 0)
+        used = snprintf(words, sizeof(words), "Profile %u: ", result->number);
+    used += snprintf(words + used, sizeof(words) - (size_t)used, "%" PRIu64 " samples in %.1f s",
+                     result->totals->samples, (double)result->status->duration_ns / 1e9);
+    if (result->number > 1 && result->totals->samples > 0)
+        snprintf(words + used, sizeof(words) - (size_t)used,
+                 ". /profdiff %u %u compares it with the one before", result->number - 1,
+                 result->number);
     dap_question_answer(question, profile_body(result), words);
 }
 

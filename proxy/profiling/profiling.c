@@ -69,8 +69,9 @@ struct dap_profiling {
     struct bsk_heat *heat; /* as it was last sent */
     struct dap_diagnostics *diagnostics;
     uint32_t heat_version;
-    char written[2][4096 + 256]; /* dap_profiling_written() */
-    bool stop_wanted;            /* as soon as it runs: asked while it was being opened */
+    struct dap_written written[DAP_WRITTEN_MAX]; /* number n at (n - 1) % DAP_WRITTEN_MAX */
+    unsigned newest;
+    bool stop_wanted; /* as soon as it runs: asked while it was being opened */
 };
 
 /* ---- Life --------------------------------------------------------------------------------------
@@ -100,6 +101,8 @@ static void release_reference(struct dap_profiling *profiling)
     bsk_source_cache_free(profiling->sources);
     bsk_heat_free(profiling->heat);
     dap_diagnostics_free(profiling->diagnostics);
+    for (size_t i = 0; i < DAP_WRITTEN_MAX; i++)
+        free(profiling->written[i].path);
     free(profiling);
 }
 
@@ -306,15 +309,21 @@ static void finish_last(struct dap_profiling *profiling, struct write_job *job,
     become_idle(profiling);
 }
 
-static void remember_written(struct dap_profiling *profiling, const struct write_job *job)
+/* Returns its number, or 0 when there is nothing to remember. */
+static unsigned remember_written(struct dap_profiling *profiling, const struct write_job *job)
 {
     for (size_t i = 0; job->rc == BSK_OK && i < job->paths.count; i++) {
         if (strcmp(job->paths.items[i].format, "speedscope") != 0)
             continue;
-        memcpy(profiling->written[1], profiling->written[0], sizeof(profiling->written[0]));
-        snprintf(profiling->written[0], sizeof(profiling->written[0]), "%s",
-                 job->paths.items[i].path);
+        char *path = strdup(job->paths.items[i].path);
+        if (!path)
+            return 0;
+        struct dap_written *written = &profiling->written[profiling->newest++ % DAP_WRITTEN_MAX];
+        free(written->path);
+        *written = (struct dap_written){ path, job->totals->samples > 0 };
+        return profiling->newest;
     }
+    return 0;
 }
 
 static void after_write(uv_work_t *work, int cancelled)
@@ -329,7 +338,7 @@ static void after_write(uv_work_t *work, int cancelled)
     result.paths = &job->paths;
     result.warning = job->warning;
     result.reason = job->is_last ? job->status.reason : "snapshot";
-    remember_written(profiling, job);
+    result.number = remember_written(profiling, job);
     if (job->is_last)
         finish_last(profiling, job, &result);
     else
@@ -849,9 +858,17 @@ const char *dap_profiling_folder(const struct dap_profiling *profiling)
     return profiling->folder;
 }
 
-const char *dap_profiling_written(const struct dap_profiling *profiling, unsigned back)
+unsigned dap_profiling_newest(const struct dap_profiling *profiling)
 {
-    return back < 2 ? profiling->written[back] : "";
+    return profiling->newest;
+}
+
+const struct dap_written *dap_profiling_written(const struct dap_profiling *profiling,
+                                                unsigned number)
+{
+    bool kept =
+        number > 0 && number <= profiling->newest && profiling->newest - number < DAP_WRITTEN_MAX;
+    return kept ? &profiling->written[(number - 1) % DAP_WRITTEN_MAX] : NULL;
 }
 
 struct dap_diagnostics *dap_profiling_diagnostics(struct dap_profiling *profiling)
