@@ -428,7 +428,9 @@ static void write_tracks(const struct plan *plan, struct bsk_json *json, uint32_
     bsk_json_key(json, "profiles");
     bsk_json_begin(json, '[');
     for (uint32_t t = 0; t < plan->track_count; t++) {
-        if (plan->track_ns[t] == 0)
+        /* a process that slept all the time is there by its name: it was looked at, and used none
+         */
+        if (plan->track_ns[t] == 0 && !bsk_track_is_other(bsk_profile_track_at(plan->profile, t)))
             continue;
         if (plan->track_ns[t] > most_ns) {
             most_ns = plan->track_ns[t];

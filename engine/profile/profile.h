@@ -51,6 +51,12 @@ struct bsk_track { /* one thread of one process */
     const char *call;    /* the system call that it was in when it was seen last: "read"; or "" */
 };
 
+/* The thread of a track that stands for a whole process: one that is no Python, or that may not be
+ * read. */
+#define BSK_THREAD_NOT_PYTHON "(not Python)"
+#define BSK_THREAD_UNREADABLE "(unreadable)"
+bool bsk_track_is_other(struct bsk_track track);
+
 struct bsk_profile_frame {
     uint32_t function; /* from bsk_profile_function() */
     uint32_t line;
