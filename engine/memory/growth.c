@@ -454,6 +454,8 @@ static bool compare_sites(struct comparing *c)
         if (!to)
             continue;
         fill_leak(c, record, from, to, &leaks[count]);
+        if (leaks[count].intervals > c->diff->intervals)
+            c->diff->intervals = leaks[count].intervals;
         bool was = from && bsk_leak_band_of(bsk_score_confidence(&from->score)) > BSK_LEAK_LOW;
         if (leaks[count].growth_bytes > 0 || leaks[count].band > BSK_LEAK_LOW || was)
             count++;

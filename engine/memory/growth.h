@@ -49,6 +49,7 @@ struct bsk_evidence {
     uint32_t graphs;  /* how many graphs, at different snapshots, say so; LEAKED needs the holder's
                          growth, so 2 */
     char holder[160]; /* "dict __main__.cache", "list Registry._callbacks"; "" when not known */
+    uint32_t objects; /* of the site that the graph has; 0: not counted */
 };
 
 struct bsk_leak {
@@ -83,8 +84,9 @@ struct bsk_memory_diff {
     size_t leak_count;
     struct bsk_type_growth *types; /* that grew, largest first; at most 100 */
     size_t type_count;
-    int64_t traced_growth, rss_growth;       /* bytes */
-    double work_s;                           /* between the two */
+    int64_t traced_growth, rss_growth; /* bytes */
+    double work_s;                     /* between the two */
+    uint32_t intervals; /* that confidences rest on: up to `to`, since tracking began (anew) */
     bool sites_comparable, types_comparable; /* both snapshots have them */
     /* RSS grew by more than traced bytes can explain: C code, or fragments; one sentence or "". */
     char native_note[256];

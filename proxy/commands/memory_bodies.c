@@ -222,6 +222,8 @@ struct json_object *dap_memory_diff_body(const struct dap_memory_result *result)
         dap_add_text(body, "missing", diff->missing);
     if (result->diff_note && result->diff_note[0])
         dap_add_text(body, "note", result->diff_note);
+    if (dap_diff_hint(result)[0])
+        dap_add_text(body, "hint", dap_diff_hint(result));
     if (result->place) {
         struct json_object *place = json_object_new_object();
         dap_add_text(place, "path", result->place->path);

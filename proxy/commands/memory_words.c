@@ -141,6 +141,24 @@ static void say_leak(struct dap_session *session, const struct bsk_leak *leak)
         say_stack(session, leak);
 }
 
+const char *dap_diff_hint(const struct dap_memory_result *result)
+{
+    const struct bsk_memory_diff *diff = result->diff;
+    bool is_early = diff->leak_count > 0 && diff->intervals > 0 && diff->intervals < 3;
+    /* Of an older pair of snapshots nobody learns more by taking new ones. */
+    if (!is_early || result->over || diff->to != result->snapshots)
+        return "";
+    if (result->by_itself)
+        return diff->intervals == 1 ? "One interval tells little of what leaks: the next stops, "
+                                      "with work before them, tell more."
+                                    : "Two intervals are a beginning: the next stop tells more.";
+    return diff->intervals == 1
+               ? "One interval tells little of what leaks: let the program work on, take "
+                 "another snapshot (/memsnap), and /memdiff knows more."
+               : "Two intervals are a beginning: let the program work on, take another "
+                 "snapshot (/memsnap), and /memdiff knows more.";
+}
+
 void dap_say_diff_table(struct dap_session *session, const struct dap_memory_result *result)
 {
     const struct bsk_memory_diff *diff = result->diff;
@@ -174,6 +192,8 @@ void dap_say_diff_table(struct dap_session *session, const struct dap_memory_res
                           diff->types[i].growth_count);
     if (diff->type_count > 0)
         bsk_buffer_text_append(&text, "\n");
+    if (dap_diff_hint(result)[0])
+        bsk_buffer_printf(&text, "%s\n", dap_diff_hint(result));
     if (diff->native_note[0])
         bsk_buffer_printf(&text, "%s\n", diff->native_note);
     if (diff->missing[0])

@@ -25,6 +25,9 @@ void dap_say_diff_table(struct dap_session *session, const struct dap_memory_res
 void dap_say_objects_table(struct dap_session *session, const struct dap_memory_result *result);
 void dap_say_references_tree(struct dap_session *session, const struct dap_memory_result *result);
 
+/* What would make a diff surer, while it rests on fewer than three intervals; else "". */
+const char *dap_diff_hint(const struct dap_memory_result *result);
+
 /* "1.2 MiB"; with a sign: "+1.2 MiB". */
 void dap_size_text(char *out, size_t out_bytes, int64_t bytes, bool sign);
 

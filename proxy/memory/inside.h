@@ -5,6 +5,7 @@
 #include "engine/findings/source.h"
 #include "engine/inject/channel.h"
 #include "engine/memory/evidence.h"
+#include "engine/memory/holders.h"
 #include "engine/memory/job.h"
 #include "proxy/memory/memory.h"
 
@@ -20,6 +21,14 @@ struct member { /* a session of the group */
 };
 
 enum { LIKELY_LEAKS = 8, KEPT_GRAPHS = 4, HOLDS_MAX = 4096, VISITS_MAX = 1024 };
+
+struct leak_look { /* at one suspect of a diff, whose path it is */
+    const char *path;
+    uint32_t line;
+    bool seen;
+    struct bsk_evidence evidence;
+    uint64_t holder_id; /* 0: none */
+};
 
 struct hold_entry {
     char *path;
@@ -120,6 +129,8 @@ struct op {
     struct bsk_profile *profile; /* a copy of what was sampled so far; NULL: nothing was */
     void (*after_profile)(struct op *op);
     struct bsk_references *references;
+    struct leak_look *looks_at; /* what the graph said to a diff */
+    size_t look_count;
     struct bsk_buffer text; /* of an inspected node */
     char diff_note[512];
     char *type, *expression, *path, *either;

@@ -79,6 +79,7 @@ struct dap_memory_result {
     const char *inspected;              /* JSON text of one node */
     const struct dap_stop_place *place; /* of the stop that led to it; or NULL */
     uint32_t snapshots;                 /* taken so far */
+    bool over;      /* no more can be taken: the program has ended, or tracking was stopped */
     bool by_itself; /* nobody asked: autopilot, census, the last one at the end */
 };
 

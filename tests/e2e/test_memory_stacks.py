@@ -105,7 +105,7 @@ def test_while_it_stands_at_a_breakpoint_the_profile_still_tells(editors, tmp_pa
 def test_the_last_snapshot_has_the_stacks_of_the_profile_that_ends_with_it(editors, tmp_path):
     editor = editors.through()
     editor.initialize(supportsBasiliskEvents=True)
-    editor.launch(CALLERS, args=["150"], python=PYTHON, cwd=str(tmp_path),
+    editor.launch(CALLERS, args=["100"], python=PYTHON, cwd=str(tmp_path),
                   basilisk={"profile": {"sampleRate": 200}, "memory": True})
     editor.wait_event("terminated")
     last = editor.events("basilisk.memory", lambda body: body["kind"] == "snapshot")[-1]

@@ -156,14 +156,14 @@ static void warns_on_the_users_line_and_falls_when_the_holder_is_gone(void **sta
         kept[i]->work_s = (double)i;
         assert_int_equal(bsk_memory_history_add(history, kept[i], &err), BSK_OK);
     }
-    struct bsk_evidence evidence = { BSK_EVIDENCE_LEAKED, 1, 2, "dict __main__.cache" };
+    struct bsk_evidence evidence = { BSK_EVIDENCE_LEAKED, 1, 2, "dict __main__.cache", 12345 };
     assert_int_equal(bsk_memory_history_evidence(history, library, 10, &evidence, &err), BSK_OK);
     assert_int_equal(bsk_memory_history_evidence(history, library, 11, &evidence, &err),
                      BSK_E_STATE);
     assert_int_equal(bsk_memory_history_diff(history, 0, 0, &diff, &err), BSK_OK);
     assert_int_equal(diff->leaks[0].band, BSK_LEAK_DEFINITE);
     assert_string_equal(diff->leaks[0].reasons[0],
-                        "100 % of it hangs on dict __main__.cache, which grows");
+                        "all of it (12,345 objects) hangs on dict __main__.cache, which grows");
     assert_string_equal(diff->leaks[0].reasons[1],
                         "grew in 4 of 4 intervals, 98 KiB each, nothing given back");
     const char *paths[BSK_DIFF_LEAKS];
