@@ -18,6 +18,7 @@ struct member { /* a session of the group */
     uint64_t turns;     /* how often it has stopped or gone on: names one stop */
     bool must_release;  /* its adapter is held back until the last snapshot is there */
     struct op *waiting; /* a start that waits for the debuggee */
+    struct undo *undo;  /* one that was given up is taken back; NULL: none */
 };
 
 enum { LIKELY_LEAKS = 8, KEPT_GRAPHS = 4, HOLDS_MAX = 4096, VISITS_MAX = 1024 };
@@ -224,6 +225,11 @@ void dap_infer_leaks(const struct op *op);
 /* compare.c */
 void dap_begin_diff(struct op *op);
 void dap_holds_free(struct tracking *tracking);
+
+/* late.c */
+/* Takes back what a start has begun, or begins later. */
+void dap_undo_start(struct dap_memory *memory, struct member *member);
+void dap_undo_leave(struct undo *undo); /* before the member's channel is closed; accepts NULL */
 
 /* hold.c */
 void dap_begin_references(struct op *op);

@@ -129,6 +129,7 @@ void dap_memory_leave(struct dap_memory *memory, struct dap_session *session)
         }
         if (member->waiting)
             dap_op_fail(member->waiting, BSK_E_GONE, NULL, "the debug session has ended");
+        dap_undo_leave(member->undo);
         if (member->is_remote)
             dap_remote_close(member->channel);
         else
@@ -300,6 +301,13 @@ void dap_memory_start(struct dap_memory *memory, struct dap_session *session,
                                 "Memory is being tracked already");
         return;
     }
+    if (member->undo) {
+        dap_memory_fail_at_once(
+            done, user, BSK_E_STATE,
+            "it may be in C code that holds the GIL: try again when it has gone on",
+            "The program has not answered since memory tracking was asked for last");
+        return;
+    }
     struct tracking *tracking = new_tracking(memory, member, options);
     if (!tracking) {
         dap_memory_fail_at_once(done, user, BSK_E_MEMORY, NULL, "out of memory");
@@ -367,6 +375,14 @@ bool dap_memory_on_ending(struct dap_memory *memory, struct dap_session *session
         dap_op_fail(waiting, BSK_E_GONE, "it may have failed to start: see its output",
                     "The program ended before its memory could be tracked");
         return false;
+    }
+    /* It has not begun, as far as we know: nobody waits for what it would tell, but a program that
+     * the editor lets go must not be left with it. */
+    if (tracking->state == TRACKING_STARTING) {
+        if (!member->is_remote) /* else it is withdrawn, and its job is still at work */
+            dap_undo_start(memory, member);
+        member->must_release = member->undo != NULL;
+        return member->must_release;
     }
     struct op *op = dap_op_new(tracking, session, dap_begin_last, NULL, NULL);
     if (!op)

@@ -38,6 +38,8 @@ void dap_after_start(struct op *op)
     struct dap_session *session = dap_memory_audience(tracking);
     if (tracking->member && tracking->program_waits)
         dap_session_let_run(tracking->member->session);
+    if (op->rc == BSK_E_IO) /* no answer in time: it may begin yet */
+        dap_undo_start(tracking->memory, tracking->member);
     if (op->rc != BSK_OK)
         dap_tracking_forget(op->tracking);
     else if (session)

@@ -197,6 +197,8 @@ def _run(job, code, options, later):
     _of_thread[thread.get_ident()] = job
     names = {}
     try:
+        if job['dropped']:
+            raise RuntimeError('not wanted any more')
         names = {'__builtins__': __builtins__, '__name__': '_basilisk_job'}
         exec(code, names)
         job['result'] = names['run'](self, options)
@@ -221,6 +223,8 @@ def _run(job, code, options, later):
     except BaseException:
         pass
     later = None
+    if job['undo'] is not None:
+        _take_back(job['undo'])
     if job['lock'] is not None:
         job['lock'].release()
     if job['quiet']:
@@ -238,7 +242,7 @@ def _begin(here):
     nonce = here['_nonce']
     job = _job = {
         'nonce': nonce, 'state': 'running', 'result': None, 'error': '', 'fd': -1, 'opened': False,
-        'dump': 0, 'kept': [], 'began': now(), 'seconds': 0.0, 'cpu': 0.0, 'dropped': False,
+        'dump': 0, 'kept': [], 'began': now(), 'seconds': 0.0, 'cpu': 0.0, 'dropped': False, 'undo': None,
         'quiet': here['_quiet'], 'count': here['_count'],
         'lock': _new_lock() if _new_lock is not None else None,
     }
@@ -301,8 +305,34 @@ def remove():
         sys.modules.pop('_basilisk', None)  # nobody else has anything there
 
 
+def _undo(here):
+    """What a start has begun whose answer came too late is taken back: now, or by its own thread as soon
+    as it has ended."""
+    code = compile(here['_source'], '<basilisk>', 'exec')
+    at_work = False
+    for job in list(_of_thread.values()) + [_job]:
+        if job is not None and job['state'] == 'running':
+            job['undo'] = code
+            job['dropped'] = True
+            at_work = at_work or job['state'] == 'running'  # then its thread is still to see it
+    if not at_work:
+        _take_back(code)
+    return marshal.dumps({'state': 'running' if at_work else 'done'})
+
+
+def _take_back(code):
+    names = {'__builtins__': __builtins__, '__name__': '_basilisk_job'}
+    try:
+        exec(code, names)
+        names['run'](self, {})
+    except BaseException:
+        pass
+    names.clear()
+    remove()
+
+
 def call(here):
-    """One of the five calls (scripts.h); answers marshalled bytes."""
+    """One of the six calls (scripts.h); answers marshalled bytes."""
     began = time.clock_gettime(time.CLOCK_THREAD_CPUTIME_ID)
     try:
         return _call(here)
@@ -316,6 +346,8 @@ def _call(here):
         return _begin(here)
     if op == 'poll':
         return _poll(here['_nonce'], here['_wait_ms'])
+    if op == 'undo':
+        return _undo(here)
     if op == 'remove':
         remove()
         return marshal.dumps(None)
