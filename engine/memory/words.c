@@ -67,18 +67,18 @@ static void share_in_words(const struct bsk_evidence *evidence, char *out, size_
 
 static void evidence_in_words(const struct bsk_evidence *evidence, char *out, size_t size)
 {
-    char share[80];
+    char share[64];
     const char *holder = evidence->holder[0] ? evidence->holder : "one container";
     share_in_words(evidence, share, sizeof(share));
     switch (evidence->kind) {
     case BSK_EVIDENCE_LEAKED:
-        snprintf(out, size, "%s hangs on %.120s, which grows", share, holder);
+        snprintf(out, size, "%s hangs on %.100s, which grows", share, holder);
         break;
     case BSK_EVIDENCE_HELD:
-        snprintf(out, size, "%s hangs on %.120s", share, holder);
+        snprintf(out, size, "%s hangs on %.100s", share, holder);
         break;
     case BSK_EVIDENCE_BOUNDED:
-        snprintf(out, size, "%s is held by %.120s, which has a bound", share, holder);
+        snprintf(out, size, "%s is held by %.100s, which has a bound", share, holder);
         break;
     case BSK_EVIDENCE_GARBAGE:
         snprintf(out, size, "%s is garbage that waits for the collector", share);
