@@ -55,10 +55,8 @@ struct record {
 
 static void complain(struct record *record, const struct bsk_error *err)
 {
-    char sentence[1100];
-    bsk_error_sentence(err, sentence, sizeof(sentence));
     cli_progress_clear(&record->progress);
-    fprintf(stderr, "basilisk: %s\n", sentence);
+    (void)cli_fail(err);
 }
 
 /* ---- signals ----------------------------------------------------------------------------------

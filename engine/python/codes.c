@@ -1,3 +1,4 @@
+#include "engine/base/room.h"
 #include "engine/python/codes_inside.h"
 
 #include "engine/base/clock.h"
@@ -65,14 +66,8 @@ static size_t slot_of(const struct bsk_codes *codes, uint64_t address)
 /* Takes over `known`, in the place of what had its address before. */
 static bool remember(struct bsk_codes *codes, struct bsk_known *known)
 {
-    if (codes->all_count == codes->all_capacity) {
-        size_t capacity = codes->all_capacity ? codes->all_capacity * 2 : 256;
-        struct bsk_known **grown = realloc(codes->all, capacity * sizeof(*grown));
-        if (!grown)
-            return false;
-        codes->all = grown;
-        codes->all_capacity = capacity;
-    }
+    if (!bsk_room_for_one(&codes->all, codes->all_count, &codes->all_capacity, sizeof(*codes->all)))
+        return false;
     if (2 * (codes->used + 1) > codes->slot_count) {
         struct bsk_known **old = codes->slots;
         size_t old_count = codes->slot_count;

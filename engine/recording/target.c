@@ -1,3 +1,4 @@
+#include "engine/base/room.h"
 #include "engine/recording/target_inside.h"
 
 #include "engine/base/clock.h"
@@ -198,14 +199,9 @@ static struct member *member_of(struct bsk_target *target, pid_t tid)
         if (target->members[i].tid == tid)
             return &target->members[i];
     }
-    if (target->member_count == target->member_capacity) {
-        size_t capacity = target->member_capacity ? target->member_capacity * 2 : 8;
-        struct member *grown = realloc(target->members, capacity * sizeof(*grown));
-        if (!grown)
-            return NULL;
-        target->members = grown;
-        target->member_capacity = capacity;
-    }
+    if (!bsk_room_for_one(&target->members, target->member_count, &target->member_capacity,
+                          sizeof(*target->members)))
+        return NULL;
     struct member *member = &target->members[target->member_count];
     memset(member, 0, sizeof(*member));
     member->tid = tid;

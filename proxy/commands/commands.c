@@ -189,6 +189,16 @@ void dap_question_refuse_with(struct dap_question *question, enum bsk_code code,
     dap_question_refuse(question, &err);
 }
 
+void dap_question_close(struct dap_question *question, int rc, const struct bsk_error *err)
+{
+    if (rc != BSK_OK && question->commands->session) {
+        char sentence[1100];
+        bsk_error_sentence(err, sentence, sizeof(sentence));
+        dap_warn(question->commands->session, sentence);
+    }
+    dap_question_drop(question);
+}
+
 /* Asked while there was no memory left. */
 static void refuse_at_once(const struct dap_commands *commands, const struct dap_request *request)
 {

@@ -272,10 +272,7 @@ static void collected(void *user, int rc, const struct dap_memory_result *result
 
 void dap_ask_memory_collect(struct dap_question *question, struct json_object *arguments)
 {
-    const char *id;
-    if (dap_memory_session_of(question, arguments, &id))
-        dap_memory_collect(question->commands->memory, question->commands->session, id, collected,
-                           question);
+    dap_memory_ask(question, arguments, dap_memory_collect, collected);
 }
 
 static void counted(void *user, int rc, const struct dap_memory_result *result,
@@ -297,10 +294,7 @@ static void counted(void *user, int rc, const struct dap_memory_result *result,
 
 void dap_ask_memory_objects(struct dap_question *question, struct json_object *arguments)
 {
-    const char *id;
-    if (dap_memory_session_of(question, arguments, &id))
-        dap_memory_objects(question->commands->memory, question->commands->session, id, counted,
-                           question);
+    dap_memory_ask(question, arguments, dap_memory_objects, counted);
 }
 
 /* ---- Payloads ----------------------------------------------------------------------------------
@@ -338,13 +332,7 @@ static void printed(void *user, int rc, const struct dap_memory_result *result,
                     const struct bsk_error *err)
 {
     (void)result;
-    struct dap_question *question = user;
-    if (rc != BSK_OK && question->commands->session) {
-        char sentence[1100];
-        bsk_error_sentence(err, sentence, sizeof(sentence));
-        dap_warn(question->commands->session, sentence);
-    }
-    dap_question_drop(question);
+    dap_question_close(user, rc, err);
 }
 
 void dap_hear_marker(struct dap_commands *commands, const char *marker, const char *payload,

@@ -422,14 +422,7 @@ static void configured(void *user, int rc, const struct dap_profiling_result *re
                        const struct bsk_error *err)
 {
     (void)result;
-    struct dap_question *question = user;
-    struct dap_session *session = question->commands->session;
-    if (rc != BSK_OK && session) {
-        char sentence[1100];
-        bsk_error_sentence(err, sentence, sizeof(sentence));
-        dap_warn(session, sentence);
-    }
-    dap_question_drop(question);
+    dap_question_close(user, rc, err);
 }
 
 static int parse_profile(struct json_object *profile, struct dap_session *session,
