@@ -40,6 +40,7 @@ static void free_known(struct bsk_known *known)
     free((char *)known->code.name);
     free((char *)known->code.path);
     free(known->steps);
+    free(known->instructions);
     free(known);
 }
 

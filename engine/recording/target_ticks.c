@@ -247,6 +247,9 @@ int bsk_target_ticks_start(struct bsk_target *target, struct bsk_target_context 
     }
     if (!everything)
         rebase(ticks);
+    /* Who uses CPU time from now on is read when it sleeps; see look_at_sleepers(). */
+    const struct bsk_sample *sample = NULL;
+    (void)bsk_sampler_take(sampler, &sample, NULL);
     *out_ticks = ticks;
     return BSK_OK;
 }
@@ -286,11 +289,11 @@ static int look_at_sleepers(struct bsk_target_ticks *ticks, uint64_t now)
 {
     struct bsk_profile *profile = ticks->context->profile;
     const struct bsk_sample *sample = NULL;
-    uint64_t since_ns = now - ticks->waits_ns;
-    bool first = ticks->waits_ns == 0;
+    /* The first look, too, tells where those sleep that sleep on. */
+    uint64_t since_ns = ticks->waits_ns ? now - ticks->waits_ns : 0;
     ticks->waits_ns = now;
     int rc = bsk_sampler_take(ticks->sampler, &sample, NULL);
-    if (rc != BSK_OK || first)
+    if (rc != BSK_OK)
         return rc == BSK_E_GONE ? rc : BSK_OK;
     for (size_t i = 0; i < sample->thread_count; i++) {
         const struct bsk_thread_sample *thread = &sample->threads[i];
