@@ -72,14 +72,6 @@ static int take_option(void *user, const struct cli_option *option, const char *
     return 0;
 }
 
-static int fail(const struct bsk_error *err)
-{
-    char sentence[1100];
-    bsk_error_sentence(err, sentence, sizeof(sentence));
-    fprintf(stderr, "basilisk: %s\n", sentence);
-    return 1;
-}
-
 /* --- snapshots ------------------------------------------------------------------------------- */
 
 static int start_tracking(struct cli_remote *remote, const struct options *options,
@@ -350,7 +342,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
              : verb == 2 ? run_references(remote, &options, &err)
                          : run_stop(remote, &err);
     cli_remote_close(remote, verb < 2);
-    return rc == BSK_OK ? 0 : fail(&err);
+    return rc == BSK_OK ? 0 : cli_fail(&err);
 }
 
 const struct cli_command cli_memory = {

@@ -4,16 +4,6 @@
 #include <math.h>
 #include <stdio.h>
 
-void bsk_bytes_text(uint64_t bytes, char *out, size_t size)
-{
-    static const char *const units[] = { "B", "KB", "MB", "GB", "TB", "PB", "EB" };
-    double value = (double)bytes;
-    int unit = 0;
-    for (; value >= 999.5 && unit < 6; unit++)
-        value /= 1000;
-    snprintf(out, size, unit > 0 && value < 9.95 ? "%.1f %s" : "%.0f %s", value, units[unit]);
-}
-
 static const char *plural(uint32_t count)
 {
     return count == 1 ? "" : "s";

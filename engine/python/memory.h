@@ -14,6 +14,7 @@
 #ifndef BSK_PYTHON_MEMORY_H
 #define BSK_PYTHON_MEMORY_H
 
+#include "engine/base/room.h"
 #include "engine/python/instructions.h"
 #include "engine/python/internal.h"
 
@@ -144,8 +145,6 @@ struct bsk_stack_memory {
     bool bridged;          /* steps of the path were not read, but told by bridges.h */
 };
 
-/* Makes room for one more item; false when out of memory (nothing has changed then). */
-bool bsk_room_for_one(void *array, size_t count, size_t *capacity, size_t item_bytes);
 static inline bool bsk_piece_ok(const struct bsk_python *python, size_t index)
 {
     return index < python->piece_count && python->pieces[index].ok;

@@ -33,20 +33,6 @@ void bsk_stack_memory_free(struct bsk_stack_memory *memory)
     free(memory);
 }
 
-bool bsk_room_for_one(void *array, size_t count, size_t *capacity, size_t item_bytes)
-{
-    void **items = array;
-    if (count < *capacity)
-        return true;
-    size_t bigger = *capacity ? *capacity * 2 : 32;
-    void *grown = realloc(*items, bigger * item_bytes);
-    if (!grown)
-        return false;
-    *items = grown;
-    *capacity = bigger;
-    return true;
-}
-
 static uint32_t thread_bytes(const struct bsk_layout *layout)
 {
     return layout->thread.needed < THREAD_MAX_BYTES ? layout->thread.needed : THREAD_MAX_BYTES;

@@ -1,6 +1,7 @@
 #include "engine/recording/target_ticks.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/room.h"
 #include "engine/process/process.h"
 #include "engine/sampling/ticks.h"
 
@@ -50,14 +51,9 @@ static struct ticking *thread_of(struct bsk_target_ticks *ticks, pid_t tid)
     for (size_t i = 0; i < ticks->thread_count; i++)
         if (ticks->threads[i].tid == tid)
             return &ticks->threads[i];
-    if (ticks->thread_count == ticks->thread_capacity) {
-        size_t capacity = ticks->thread_capacity ? 2 * ticks->thread_capacity : 8;
-        struct ticking *grown = realloc(ticks->threads, capacity * sizeof(*grown));
-        if (!grown)
-            return NULL;
-        ticks->threads = grown;
-        ticks->thread_capacity = capacity;
-    }
+    if (!bsk_room_for_one(&ticks->threads, ticks->thread_count, &ticks->thread_capacity,
+                          sizeof(*ticks->threads)))
+        return NULL;
     struct ticking *thread = &ticks->threads[ticks->thread_count++];
     memset(thread, 0, sizeof(*thread));
     thread->tid = tid;

@@ -1,7 +1,7 @@
 /* The family basilisk.memory.* in the console. */
 #include "proxy/commands/memory_words.h"
 
-#include "engine/memory/words.h"
+#include "engine/base/amounts.h"
 #include "proxy/commands/family.h"
 
 #include <inttypes.h>
@@ -17,26 +17,13 @@ void dap_size_text(char *out, size_t out_bytes, int64_t bytes, bool sign)
     snprintf(out, out_bytes, "%s%s", bytes < 0 ? "-" : sign && bytes ? "+" : "", size);
 }
 
-void dap_count_text(char *out, size_t out_bytes, uint64_t count)
-{
-    char digits[32];
-    int length = snprintf(digits, sizeof(digits), "%" PRIu64, count);
-    size_t at = 0;
-    for (int i = 0; i < length && at + 2 < out_bytes; i++) {
-        out[at++] = digits[i];
-        if ((length - i) % 3 == 1 && i + 1 < length)
-            out[at++] = ',';
-    }
-    out[at < out_bytes ? at : out_bytes - 1] = '\0';
-}
-
 static void say_site(struct dap_session *session, const struct dap_memory_result *result,
                      const struct bsk_memory_site *site)
 {
     char size[32], growth[32] = "", count[32], average[32], text[1000];
     int64_t growth_bytes = 0, growth_count = 0;
     dap_size_text(size, sizeof(size), (int64_t)site->bytes, false);
-    dap_count_text(count, sizeof(count), site->count);
+    bsk_count_text(site->count, count, sizeof(count));
     dap_size_text(average, sizeof(average), site->count ? (int64_t)(site->bytes / site->count) : 0,
                   false);
     if (bsk_memory_history_growth(result->history, result->snapshot, site, &growth_bytes,
@@ -55,10 +42,10 @@ static void say_types(struct dap_session *session, const struct bsk_memory_snaps
     if (!snapshot->has_types)
         return;
     char count[32];
-    dap_count_text(count, sizeof(count), snapshot->object_count);
+    bsk_count_text(snapshot->object_count, count, sizeof(count));
     bsk_buffer_printf(&text, "%s objects: ", count);
     for (size_t i = 0; i < snapshot->type_count && i < SHOWN_TYPES; i++) {
-        dap_count_text(count, sizeof(count), snapshot->types[i].count);
+        bsk_count_text(snapshot->types[i].count, count, sizeof(count));
         bsk_buffer_printf(&text, "%s%s %.80s", i ? ", " : "", count, snapshot->types[i].name);
     }
     bsk_buffer_text_append(&text, snapshot->type_count > SHOWN_TYPES ? ", ...\n" : "\n");
@@ -75,7 +62,7 @@ void dap_say_snapshot_table(struct dap_session *session, const struct dap_memory
     dap_size_text(peak, sizeof(peak), (int64_t)snapshot->peak_bytes, false);
     dap_size_text(rss, sizeof(rss), (int64_t)snapshot->rss_bytes, false);
     dap_size_text(own, sizeof(own), (int64_t)snapshot->tracker_bytes, false);
-    dap_count_text(blocks, sizeof(blocks), snapshot->blocks);
+    bsk_count_text(snapshot->blocks, blocks, sizeof(blocks));
     bsk_buffer_printf(&text,
                       "Memory snapshot %" PRIu32
                       "%s: %s in %s blocks (peak %s); the process has %s, "
@@ -227,13 +214,13 @@ void dap_say_objects_table(struct dap_session *session, const struct dap_memory_
     struct bsk_buffer text = { 0 };
     char count[32], size[32];
     enum { SHOWN = 20 };
-    dap_count_text(count, sizeof(count), snapshot->object_count);
+    bsk_count_text(snapshot->object_count, count, sizeof(count));
     bsk_buffer_printf(&text, "%s objects that the collector tracks (no str, bytes, int, float)\n",
                       count);
     bsk_buffer_printf(&text, "%12s %10s  type\n", "objects", "size");
     for (size_t i = 0; i < snapshot->type_count && i < SHOWN; i++) {
         const struct bsk_memory_type *type = &snapshot->types[i];
-        dap_count_text(count, sizeof(count), type->count);
+        bsk_count_text(type->count, count, sizeof(count));
         dap_size_text(size, sizeof(size), (int64_t)type->bytes, false);
         bsk_buffer_printf(&text, "%12s %10s  %.200s\n", count, snapshot->has_type_bytes ? size : "",
                           type->name);

@@ -51,6 +51,7 @@ struct dap_profiling_result {
     const struct bsk_totals *totals; /* NULL after start */
     const struct dap_profile_paths *paths;
     const struct bsk_recording_status *status;
+    unsigned number;     /* of the written profile: dap_profiling_written(); 0: none is */
     const char *reason;  /* why it ended, or "snapshot" */
     const char *warning; /* "" or a sentence, such as that the files lie elsewhere than asked */
     bool held;           /* the program stands at a breakpoint */
@@ -107,9 +108,19 @@ bool dap_profiling_on_ending(struct dap_profiling *profiling, struct dap_session
 /* The folder of the profile that runs or ran last; "" before the first. */
 const char *dap_profiling_folder(const struct dap_profiling *profiling);
 
-/* The speedscope file of the profile that was written last (`back` 0), or of the one before (1), a
- * snapshot or a whole one; "" when there is none. */
-const char *dap_profiling_written(const struct dap_profiling *profiling, unsigned back);
+/* The profiles that the group has written, snapshots and whole ones, have numbers from 1 on; the
+ * newest DAP_WRITTEN_MAX are remembered. */
+enum { DAP_WRITTEN_MAX = 32 };
+
+struct dap_written {
+    char *path; /* its speedscope file */
+    bool has_samples;
+};
+
+unsigned dap_profiling_newest(const struct dap_profiling *profiling); /* its number; 0: none yet */
+/* NULL: there is none of this number, or it is forgotten. Lives until the next is written. */
+const struct dap_written *dap_profiling_written(const struct dap_profiling *profiling,
+                                                unsigned number);
 
 /* Where all of the group say their diagnostics; lives as long as `profiling`. */
 struct dap_diagnostics *dap_profiling_diagnostics(struct dap_profiling *profiling);

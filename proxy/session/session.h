@@ -52,8 +52,8 @@ struct dap_extension {
     void (*on_request)(void *state, const struct dap_request *request,
                        struct json_object *arguments); /* may be NULL */
 
-    /* Is the console text's first word one of ours? Asked for `evaluate` with context "repl" only.
-     */
+    /* Is the console text's first word one of ours, or nearly? Asked for `evaluate` with context
+     * "repl" only. */
     bool (*has_console)(const char *text);
     void (*on_console)(void *state, const struct dap_request *request, const char *text);
 

@@ -104,6 +104,19 @@ def test_each_format_is_written_and_valid(name, tmp_path):
         assert "heavy" in pprof_strings(path)
 
 
+def test_the_last_line_says_how_the_stacks_were_read_as_doctor_and_the_file_do(tmp_path):
+    doctor = subprocess.run([BASILISK, "doctor", "--json"], stdout=subprocess.PIPE, timeout=60)
+    ticks = [one["status"] for one in json.loads(doctor.stdout)["checks"] if one["check"] == "ticks"]
+    default = "tick" if ticks == ["ok"] else "read"
+    said = {"tick": "read at each thread's clock tick (eBPF)", "read": "read from outside, nothing stopped",
+            "stop": "threads stopped for each sample"}
+    for more, method in [([], default), (["--no-ticks"], "read"), (["--blocking"], "stop")]:
+        done = record("-f", "speedscope", "-o", "out", *more, "--", PYTHON, SHARES, "--seconds", "1", cwd=tmp_path)
+        assert done.code == 0, done.err
+        assert about(str(tmp_path / "out"))["method"] == method, (more, ticks)
+        assert done.err.splitlines()[-1] == said[method] + "; open it at https://www.speedscope.app"
+
+
 def test_a_file_without_a_name_gets_one_and_is_a_flame_graph(tmp_path):
     done = record("--", PYTHON, SHARES, "--seconds", "0.4", cwd=tmp_path)
     assert done.code == 0, done.err
