@@ -1,12 +1,19 @@
 #include "adapters/cli/args.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+static const struct cli_command *usage_command;
 static const char *usage_place;
+
+void cli_usage_command(const struct cli_command *command)
+{
+    usage_command = command;
+}
 
 void cli_usage_place(const char *place)
 {
@@ -19,7 +26,8 @@ int cli_usage(const char *format, ...)
     va_start(args, format);
     fprintf(stderr, "basilisk: %s%s", usage_place ? usage_place : "", usage_place ? ": " : "");
     vfprintf(stderr, format, args); /* NOLINT(clang-analyzer-valist.Uninitialized): it is */
-    fputs("; see `basilisk --help`\n", stderr);
+    fprintf(stderr, "; see `basilisk %s%s--help`\n", usage_command ? usage_command->name : "",
+            usage_command ? " " : "");
     va_end(args);
     return 2;
 }
@@ -40,6 +48,26 @@ int cli_number(const struct cli_option *option, const char *value, long long lea
                          least, most, value);
     *out_number = number;
     return 0;
+}
+
+int cli_pid(const struct cli_option *option, const char *value, pid_t *out_pid)
+{
+    char *end;
+    bool hex = value[0] == '0' && (value[1] == 'x' || value[1] == 'X');
+    errno = 0;
+    long long pid = strtoll(value, &end, hex ? 16 : 10);
+    if (errno || end == value || *end || pid < 1 || pid > INT_MAX)
+        return cli_usage("--%s is a process id, not \"%s\"", option->name, value);
+    *out_pid = (pid_t)pid;
+    return 0;
+}
+
+int cli_fail(const struct bsk_error *err)
+{
+    char sentence[1100];
+    bsk_error_sentence(err, sentence, sizeof(sentence));
+    fprintf(stderr, "basilisk: %s\n", sentence);
+    return 1;
 }
 
 static const struct cli_option *named(const struct cli_command *command, const char *name,

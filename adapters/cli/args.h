@@ -8,8 +8,11 @@
 #ifndef BSK_CLI_ARGS_H
 #define BSK_CLI_ARGS_H
 
+#include "engine/base/error.h"
+
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct cli_option {
     const char *name;     /* without the dashes: "rate" */
@@ -54,6 +57,10 @@ bool cli_is(const struct cli_option *option, const char *name);
 /* "basilisk: ", the text, and where to look further, on stderr. Returns 2. */
 int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The command that runs, for cli_usage(): its --help is where to look further. NULL: none does, and
+ * it is basilisk's own. Not copied. */
+void cli_usage_command(const struct cli_command *command);
+
 /* Where the options come from that are read now, for cli_usage(): "options.txt:3"; NULL: the
  * command line. Not copied. */
 void cli_usage_place(const char *place);
@@ -61,6 +68,12 @@ void cli_usage_place(const char *place);
 /* A whole number from `least` to `most`. Returns 0, or 2 when it has complained. */
 int cli_number(const struct cli_option *option, const char *value, long long least, long long most,
                long long *out_number);
+
+/* The number of a process; 0x may stand before it, as py-spy allows. Likewise. */
+int cli_pid(const struct cli_option *option, const char *value, pid_t *out_pid);
+
+/* A failure that is not the command line's: its sentence on stderr. Returns 1. */
+int cli_fail(const struct bsk_error *err);
 
 void cli_print_help(const struct cli_command *command); /* on stdout */
 

@@ -254,20 +254,12 @@ static void look_at_terminal(struct cli_diff *shown, bool to_file)
         shown->width = atoi(columns);
 }
 
-static int complain(const struct bsk_error *err)
-{
-    char sentence[1100];
-    bsk_error_sentence(err, sentence, sizeof(sentence));
-    fprintf(stderr, "basilisk: %s\n", sentence);
-    return 1;
-}
-
 static int compare(struct cli_diff *shown, const struct asked *asked)
 {
     struct bsk_error err = { 0 };
     for (size_t i = 0; i < 2; i++) {
         if (bsk_import_file(shown->paths[i], &shown->sides[i], &err) < 0)
-            return complain(&err);
+            return cli_fail(&err);
     }
     const struct bsk_imported *a = &shown->sides[0], *b = &shown->sides[1];
     double least =
@@ -275,7 +267,7 @@ static int compare(struct cli_diff *shown, const struct asked *asked)
     shown->diff = bsk_diff_new(a->profile, a->has_order, b->profile, b->has_order, least);
     if (!shown->diff) {
         bsk_fail(&err, BSK_E_MEMORY, NULL, "out of memory");
-        return complain(&err);
+        return cli_fail(&err);
     }
     find_warnings(shown);
     if (formats[asked->format].show != cli_diff_text) {
@@ -283,7 +275,7 @@ static int compare(struct cli_diff *shown, const struct asked *asked)
             fprintf(stderr, "basilisk: warning: %s\n", shown->warnings[i]);
     }
     if (write_out(shown, formats[asked->format].show, asked->output, &err) < 0)
-        return complain(&err);
+        return cli_fail(&err);
     return fail_on_growth(shown);
 }
 

@@ -214,20 +214,21 @@ static bool fill(struct table *table)
 
 static void put_head(const struct table *table)
 {
-    static const char *const what[] = { "A", "B" };
+    static const char *const what[] = { "A (before)", "B (after) " };
     char line[1400];
     for (size_t i = 0; i < 2; i++) {
         cli_diff_describe(table->shown, i, line, sizeof(line));
         struct bsk_buffer path = { 0 };
         bsk_append_plain(&path, table->shown->paths[i]);
-        fprintf(table->out, "%s  %s\n   %s\n", what[i], bsk_buffer_text(&path), line);
+        fprintf(table->out, "%s  %s\n            %s\n", what[i], bsk_buffer_text(&path), line);
         bsk_buffer_free(&path);
     }
     for (size_t i = 0; i < table->shown->warning_count; i++)
         fprintf(table->out, "%swarning:%s %s\n", paint(table, "\033[33m"), paint(table, "\033[0m"),
                 table->shown->warnings[i]);
-    fprintf(table->out, "\n%-26s%-26s\n%7s %7s %7s   %7s %7s %7s   %s\n", "percent itself",
-            "with what it calls", "A", "B", "B-A", "A", "B", "B-A", "function");
+    fprintf(table->out, "\n%-26s%-26s\n%7s %7s %7s   %7s %7s %7s   %s\n", "percent, in itself",
+            "percent, with what it calls", "before", "after", "shift", "before", "after", "shift",
+            "function");
 }
 
 static void put_foot(const struct table *table, size_t left_out)

@@ -206,17 +206,18 @@ static bool find_limit(pid_t pid, uint64_t *out_limit, uint64_t *out_used)
 
 void doctor_check_memory(struct doctor *doctor, pid_t pid)
 {
-    enum { LEAST_FREE_MB = 64 }; /* ours is 50 MB at most; see DESIGN.md on heap dumps */
+    enum { LEAST_FREE_MIB = 64 }; /* ours is 50 MiB at most; see DESIGN.md on heap dumps */
     uint64_t limit = 0, used = 0;
     const char *whose = pid ? "the process" : "this shell";
     if (!find_limit(pid, &limit, &used)) {
         doctor_say(doctor, "memory", DOCTOR_GOOD, "", "no cgroup limits the memory of %s", whose);
         return;
     }
-    uint64_t free_mb = (limit - used) >> 20;
-    bool tight = free_mb < LEAST_FREE_MB;
+    uint64_t free_mib = (limit - used) >> 20;
+    bool tight = free_mib < LEAST_FREE_MIB;
     doctor_say(doctor, "memory", tight ? DOCTOR_DOUBT : DOCTOR_GOOD, tight ? "cgroup" : "",
-               "the cgroup of %s has %" PRIu64 " MB, %" PRIu64 " MB of them free; a heap dump may "
+               "the cgroup of %s has %" PRIu64 " MiB, %" PRIu64
+               " MiB of them free; a heap dump may "
                "take half of that",
-               whose, limit >> 20, free_mb);
+               whose, limit >> 20, free_mib);
 }

@@ -25,18 +25,6 @@ static const struct cli_option dump_options[] = {
     { NULL, 0, NULL, NULL, NULL },
 };
 
-static int take_pid(struct cli_dump_options *options, const char *value)
-{
-    char *end;
-    bool hex = value[0] == '0' && (value[1] == 'x' || value[1] == 'X');
-    errno = 0;
-    long long pid = strtoll(value, &end, hex ? 16 : 10);
-    if (errno || end == value || *end || pid < 1 || pid > INT_MAX)
-        return cli_usage("--pid is a process id, not \"%s\"", value);
-    options->pid = (pid_t)pid;
-    return 0;
-}
-
 static int take_option(void *user, const struct cli_option *option, const char *value)
 {
     struct cli_dump_options *options = user;
@@ -52,7 +40,7 @@ static int take_option(void *user, const struct cli_option *option, const char *
         { "blocking", &options->blocking },
     };
     if (cli_is(option, "pid"))
-        return take_pid(options, value);
+        return cli_pid(option, value, &options->pid);
     if (cli_is(option, "core"))
         options->core = value;
     else if (cli_is(option, "locals") && options->locals < LOCALS_MAX)
@@ -61,14 +49,6 @@ static int take_option(void *user, const struct cli_option *option, const char *
         if (cli_is(option, flags[i].name))
             *flags[i].flag = true;
     return 0;
-}
-
-static int fail(const struct bsk_error *err)
-{
-    char sentence[1100];
-    bsk_error_sentence(err, sentence, sizeof(sentence));
-    fprintf(stderr, "basilisk: %s\n", sentence);
-    return 1;
 }
 
 /* What is to be shown, one process after the other. */
@@ -121,7 +101,7 @@ static int dump_process(const struct cli_dump_options *options, struct bsk_json 
     if (rc == BSK_OK || (options->subprocesses && rc == BSK_E_FORMAT))
         show(&output, &dump);
     else
-        code = fail(&dump.error);
+        code = cli_fail(&dump.error);
     if (code == 0 && options->subprocesses)
         show_children(&output);
     cli_dump_free(&dump);
@@ -139,7 +119,7 @@ static int dump_json(const struct cli_dump_options *options)
     if (code != 0)
         json.file = NULL; /* no half a document */
     else if (bsk_json_finish(&json, &err) < 0)
-        code = fail(&err);
+        code = cli_fail(&err);
     else
         putchar('\n');
     bsk_buffer_free(&buffer);

@@ -41,6 +41,7 @@ int main(int argc, char **argv)
     for (const struct cli_command *const *c = cli_commands; *c; c++) {
         if (strcmp(argv[1], (*c)->name) != 0)
             continue;
+        cli_usage_command(*c);
         if (!asks_for_help(argc, argv))
             return (*c)->run(*c, argc - 2, argv + 2);
         cli_print_help(*c);

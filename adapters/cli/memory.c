@@ -5,6 +5,7 @@
 #include "adapters/cli/memory_remote.h"
 #include "engine/base/clock.h"
 #include "engine/memory/growth.h"
+#include "engine/memory/holders.h"
 #include "engine/memory/references.h"
 
 #include <limits.h>
@@ -77,14 +78,6 @@ static int take_option(void *user, const struct cli_option *option, const char *
     return 0;
 }
 
-static int fail(const struct bsk_error *err)
-{
-    char sentence[1100];
-    bsk_error_sentence(err, sentence, sizeof(sentence));
-    fprintf(stderr, "basilisk: %s\n", sentence);
-    return 1;
-}
-
 /* --- snapshots ------------------------------------------------------------------------------- */
 
 static int start_tracking(struct cli_remote *remote, const struct options *options,
@@ -142,6 +135,31 @@ struct looked {
     struct bsk_hold hold;
 };
 
+/* The names of holders; without them each is told by its type and its module. */
+static void name_holders(struct cli_remote *remote, const struct bsk_graph *graph,
+                         struct looked *const of[], struct bsk_evidence *evidence, size_t count)
+{
+    uint64_t ids[BSK_HOLDERS_MAX];
+    size_t id_count = 0;
+    const struct bsk_memory_job_result *result;
+    struct bsk_script_options script = { { 0 } };
+    struct bsk_references *refs = NULL;
+    for (size_t i = 0; i < count && id_count < BSK_HOLDERS_MAX; i++)
+        if (evidence[i].holder[0])
+            ids[id_count++] = of[i]->hold.holder_id;
+    if (id_count == 0 || bsk_holders_make(graph, ids, id_count, &refs, NULL) != BSK_OK)
+        return;
+    if (bsk_holders_options(refs, &script, NULL) == BSK_OK &&
+        cli_remote_job(remote, &bsk_script_references, &script, &result, NULL) == BSK_OK &&
+        bsk_references_label(refs, result->value, NULL) == BSK_OK) {
+        for (size_t i = 0; i < count; i++)
+            if (evidence[i].holder[0])
+                bsk_holder_name(refs, of[i]->hold.holder_id, evidence[i].holder,
+                                BSK_HOLDER_NAME_BYTES);
+    }
+    bsk_references_free(refs);
+}
+
 static int look_at_graph(struct cli_remote *remote, struct bsk_memory_history *history,
                          struct looked *looked, size_t *looked_count, size_t most,
                          struct bsk_error *err)
@@ -149,6 +167,7 @@ static int look_at_graph(struct cli_remote *remote, struct bsk_memory_history *h
     struct bsk_memory_diff *diff = NULL;
     struct bsk_references_site sites[16];
     struct looked *of[16];
+    struct bsk_evidence evidence[16] = { { 0 } };
     size_t count = 0;
     int rc = bsk_memory_history_diff(history, 0, 0, &diff, err);
     if (rc < 0)
@@ -185,14 +204,15 @@ static int look_at_graph(struct cli_remote *remote, struct bsk_memory_history *h
         rc = bsk_graph_read(result->dump, result->dump_bytes, &graph, err);
     for (size_t i = 0; rc == BSK_OK && i < count; i++) {
         struct bsk_nodes objects = { NULL, 0 };
-        struct bsk_evidence evidence;
         rc = bsk_graph_of_group(graph, (uint32_t)i, &objects, err);
         if (rc == BSK_OK)
-            rc = bsk_hold_look(graph, &objects, &of[i]->hold, &evidence, err);
-        if (rc == BSK_OK)
-            bsk_memory_history_evidence(history, of[i]->path, of[i]->line, &evidence, NULL);
+            rc = bsk_hold_look(graph, &objects, &of[i]->hold, &evidence[i], err);
         bsk_nodes_free(&objects);
     }
+    if (rc == BSK_OK)
+        name_holders(remote, graph, of, evidence, count);
+    for (size_t i = 0; rc == BSK_OK && i < count; i++)
+        bsk_memory_history_evidence(history, of[i]->path, of[i]->line, &evidence[i], NULL);
     bsk_graph_free(graph);
     return rc;
 }
@@ -366,7 +386,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     if (at_terminal && tracked && rc == BSK_OK)
         fprintf(stderr, "Its memory is tracked on: `basilisk memory stop -p %d` ends that.\n",
                 (int)options.pid);
-    return rc == BSK_OK ? 0 : fail(&err);
+    return rc == BSK_OK ? 0 : cli_fail(&err);
 }
 
 const struct cli_command cli_memory = {

@@ -11,6 +11,7 @@
 #include "adapters/cli/record_progress.h"
 #include "adapters/cli/record_target.h"
 #include "engine/base/clock.h"
+#include "engine/export/names.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -54,10 +55,8 @@ struct record {
 
 static void complain(struct record *record, const struct bsk_error *err)
 {
-    char sentence[1100];
-    bsk_error_sentence(err, sentence, sizeof(sentence));
     cli_progress_clear(&record->progress);
-    fprintf(stderr, "basilisk: %s\n", sentence);
+    (void)cli_fail(err);
 }
 
 /* ---- signals ----------------------------------------------------------------------------------
@@ -373,7 +372,7 @@ static void tell_others(const struct bsk_profile *profile)
         if (node->depth != 1 || (node->self_ns == 0 && node->idle_ns == 0))
             continue;
         uint32_t track = bsk_profile_track_of(profile, i);
-        if (strcmp(bsk_profile_track_at(profile, track).thread, "(not Python)") != 0)
+        if (strcmp(bsk_profile_track_at(profile, track).thread, BSK_THREAD_NOT_PYTHON) != 0)
             continue;
         others++;
         size_t at = count < SHOWN_MAX ? count++ : SHOWN_MAX;
@@ -406,6 +405,7 @@ static int write_final(struct record *record)
     const struct bsk_profile_meta *meta = bsk_profile_meta_const(record->final);
     int rc = cli_output_final(record->output, record->final, &record->loss, &err);
     if (rc != BSK_OK) {
+        tell_others(record->final);
         complain(record, &err);
         if (cli_output_has_early(record->output))
             fprintf(stderr, "basilisk: %s is whole, and lacks the end of the recording\n",
@@ -425,7 +425,8 @@ static int write_final(struct record *record)
             (unsigned long long)(meta->samples - record->loss.samples),
             (unsigned long long)meta->errors, (unsigned long long)meta->torn, rate_held(meta),
             cli_output_path(record->output));
-    fprintf(stderr, "%s\n", cli_output_how_to_look(record->output));
+    fprintf(stderr, "%s; %s\n", bsk_method_phrase(meta->method),
+            cli_output_how_to_look(record->output));
     return 0;
 }
 

@@ -39,18 +39,6 @@ const struct cli_option cli_record_options_table[] = {
     { NULL, 0, NULL, NULL, NULL },
 };
 
-static int take_pid(struct cli_record_options *options, const char *value)
-{
-    char *end;
-    bool hex = value[0] == '0' && (value[1] == 'x' || value[1] == 'X');
-    errno = 0;
-    long long pid = strtoll(value, &end, hex ? 16 : 10);
-    if (errno || end == value || *end || pid < 1 || pid > INT_MAX)
-        return cli_usage("--pid is a process id, not \"%s\"", value);
-    options->pid = (pid_t)pid;
-    return 0;
-}
-
 static int take_seconds(const struct cli_option *option, const char *value, double *out_seconds)
 {
     char *end;
@@ -120,7 +108,7 @@ static int take_option(void *user, const struct cli_option *option, const char *
     if (!value)
         return take_flag(options, option);
     if (cli_is(option, "pid"))
-        return take_pid(options, value);
+        return cli_pid(option, value, &options->pid);
     if (cli_is(option, "rate")) {
         int rc = cli_number(option, value, 1, BSK_RATE_MAX_HZ, &number);
         options->rate_hz = (uint32_t)number;

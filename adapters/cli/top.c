@@ -37,7 +37,8 @@ enum {
 };
 
 struct top {
-    long long pid, rate_hz;
+    pid_t pid;
+    long long rate_hz;
     double delay_s;
     bool subprocesses, native;
     char **command; /* behind "--", or NULL */
@@ -78,18 +79,6 @@ static const struct cli_option top_options[] = {
     { NULL, 0, NULL, NULL, NULL },
 };
 
-static int take_pid(const struct cli_option *option, const char *value, long long *out)
-{
-    char *end;
-    errno = 0;
-    int base = strncmp(value, "0x", 2) == 0 || strncmp(value, "0X", 2) == 0 ? 16 : 10;
-    long long pid = strtoll(value, &end, base);
-    if (errno || end == value || *end || pid < 1 || pid > INT32_MAX)
-        return cli_usage("--%s is the number of a process, not \"%s\"", option->name, value);
-    *out = pid;
-    return 0;
-}
-
 static int take_delay(const char *value, double *out)
 {
     char *end;
@@ -104,7 +93,7 @@ static int take(void *user, const struct cli_option *option, const char *value)
 {
     struct top *top = user;
     if (cli_is(option, "pid"))
-        return take_pid(option, value, &top->pid);
+        return cli_pid(option, value, &top->pid);
     if (cli_is(option, "rate"))
         return cli_number(option, value, 1, BSK_RATE_MAX_HZ, &top->rate_hz);
     if (cli_is(option, "delay"))
@@ -197,9 +186,9 @@ static int start_recording(struct top *top, struct bsk_error *err)
 {
     struct bsk_recording_options options = recording_options(top);
     char name[256];
-    cli_target_name((pid_t)top->pid, name, sizeof(name));
+    cli_target_name(top->pid, name, sizeof(name));
     options.name = name;
-    return bsk_recording_start((pid_t)top->pid, &options, &top->recording, err);
+    return bsk_recording_start(top->pid, &options, &top->recording, err);
 }
 
 /* A program of ours may be a launcher that becomes, or starts, the Python in a moment. */
@@ -236,8 +225,8 @@ static int start_with_program(struct top *top, struct bsk_error *err)
 static void find_folder(struct top *top)
 {
     char line[4096], *rest = line, *at;
-    bsk_process_cwd((pid_t)top->pid, top->cwd, sizeof(top->cwd));
-    bsk_process_command((pid_t)top->pid, line, sizeof(line));
+    bsk_process_cwd(top->pid, top->cwd, sizeof(top->cwd));
+    bsk_process_command(top->pid, line, sizeof(line));
     strtok_r(line, " ", &rest);
     while ((at = strtok_r(NULL, " ", &rest))) {
         size_t bytes = strlen(at);
@@ -259,7 +248,7 @@ static void find_folder(struct top *top)
 static void find_program_line(struct top *top)
 {
     char line[sizeof(top->program_line)];
-    bsk_process_command((pid_t)top->pid, line, sizeof(line));
+    bsk_process_command(top->pid, line, sizeof(line));
     size_t first = strcspn(line, " ");
     const char *slash = memrchr(line, '/', first);
     snprintf(top->program_line, sizeof(top->program_line), "%s", slash ? slash + 1 : line);
@@ -283,7 +272,7 @@ static void learn(struct top *top)
         .output = top->output[0] ? top->output : NULL,
         .folder = top->folder,
         .cwd = top->cwd,
-        .pid = (pid_t)top->pid,
+        .pid = top->pid,
         .rate_hz = status.rate_hz,
         .processes = status.processes,
         .samples = meta->samples,
@@ -447,14 +436,6 @@ static void run_view(struct top *top)
 /* ---- The command -------------------------------------------------------------------------------
  */
 
-static int print_error(const struct bsk_error *err)
-{
-    char text[sizeof(err->message) + sizeof(err->hint) + 8];
-    bsk_error_sentence(err, text, sizeof(text));
-    fprintf(stderr, "basilisk: %s\n", text);
-    return 1;
-}
-
 /* The last line, and the exit code: a program that ended gives its own. */
 static int conclude(struct top *top)
 {
@@ -499,7 +480,7 @@ static int watch(struct top *top)
         rc = top->command ? start_with_program(top, &err) : start_recording(top, &err);
     if (rc < 0) {
         end_program(top);
-        return print_error(&err);
+        return cli_fail(&err);
     }
     find_program_line(top);
     bsk_recording_python(top->recording, top->python, sizeof(top->python));
@@ -508,13 +489,13 @@ static int watch(struct top *top)
                                      .python = top->python,
                                      .method = "",
                                      .output = top->output[0] ? top->output : NULL,
-                                     .pid = (pid_t)top->pid,
+                                     .pid = top->pid,
                                      .rate_hz = (uint32_t)top->rate_hz,
                                      .processes = 1 };
     rc = top_terminal_open(&err);
     if (rc < 0) {
         end_program(top);
-        return print_error(&err);
+        return cli_fail(&err);
     }
     run_view(top);
     top_terminal_close();

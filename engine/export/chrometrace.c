@@ -15,7 +15,7 @@
 #include <string.h>
 
 enum {
-    EVENTS_MAX = 1000000, /* about 130 MB: frames too far in are left out until it fits */
+    EVENTS_MAX = 1000000, /* about 120 MiB: frames too far in are left out until it fits */
     DEPTH_MIN = 8,        /* but not frames above this */
     DEPTH_MAX = 500,      /* Perfetto does not show 512 levels */
     GAP_US = 10,          /* a shorter pause of a thread is none, in a recording of up to an hour */

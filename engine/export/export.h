@@ -36,7 +36,7 @@ int bsk_export_file(const struct bsk_exporter *exporter, const struct bsk_profil
 /* NAME-YYYYMMDD-HHMMSS[-N] in `folder`, local time, such that no file of that set exists yet, and
  * no other process is given it. Makes the folder, and a .gitignore of "*" in it where the folder
  * holds nothing but profiles. Keeps the newest 50 sets, this one included, and of them what fits in
- * 500 MB; what has no name of ours is never touched. `name` is made safe for a file name. Writes
+ * 500 MiB; what has no name of ours is never touched. `name` is made safe for a file name. Writes
  * the whole path without extension. */
 int bsk_export_place(const char *folder, const char *name, char *out_stem, size_t out_stem_bytes,
                      struct bsk_error *err);

@@ -60,7 +60,7 @@ enum { /* field numbers of profile.proto */
 };
 
 enum {
-    LOCATIONS_MAX = 20000000, /* in all samples together, 60 MB before gzip: deep stacks are cut */
+    LOCATIONS_MAX = 20000000, /* in all samples together, 57 MiB before gzip: deep stacks are cut */
     DEPTH_MIN = 16,           /* but not below this */
     CHUNK_BYTES = 64 << 10,
     VALUES_MAX = 6,

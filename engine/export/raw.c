@@ -15,7 +15,7 @@
 #include <string.h>
 
 enum {
-    FRAMES_MAX = 4000000, /* in all stacks together, about 150 MB: deep stacks are cut to fit */
+    FRAMES_MAX = 4000000, /* in all stacks together, about 140 MiB: deep stacks are cut to fit */
     DEPTH_MIN = 16,       /* but not below this */
 };
 

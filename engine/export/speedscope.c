@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum {
-    FRAMES_MAX = 10000000, /* in all stacks together, about 50 MB: deep stacks are cut to fit */
+    FRAMES_MAX = 10000000, /* in all stacks together, about 48 MiB: deep stacks are cut to fit */
     DEPTH_MIN = 16,        /* but not below this */
     DEPTH_MAX = 2000,      /* speedscope's importer recurses, and gives up on 5,000 */
     NUMBER_BYTES = 11,     /* of a frame: ten digits and a comma */
@@ -428,7 +428,9 @@ static void write_tracks(const struct plan *plan, struct bsk_json *json, uint32_
     bsk_json_key(json, "profiles");
     bsk_json_begin(json, '[');
     for (uint32_t t = 0; t < plan->track_count; t++) {
-        if (plan->track_ns[t] == 0)
+        /* a process that slept all the time is there by its name: it was looked at, and used none
+         */
+        if (plan->track_ns[t] == 0 && !bsk_track_is_other(bsk_profile_track_at(plan->profile, t)))
             continue;
         if (plan->track_ns[t] > most_ns) {
             most_ns = plan->track_ns[t];

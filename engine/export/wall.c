@@ -1,5 +1,7 @@
 #include "engine/export/wall.h"
 
+#include "engine/base/room.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -28,14 +30,8 @@ struct walk {
 
 static bool push(struct walk *walk, struct active item)
 {
-    if (walk->count == walk->capacity) {
-        size_t capacity = walk->capacity * 2 + 16;
-        struct active *heap = realloc(walk->heap, capacity * sizeof(*heap));
-        if (!heap)
-            return false;
-        walk->heap = heap;
-        walk->capacity = capacity;
-    }
+    if (!bsk_room_for_one(&walk->heap, walk->count, &walk->capacity, sizeof(*walk->heap)))
+        return false;
     size_t at = walk->count++;
     for (; at > 0 && walk->heap[(at - 1) / 2].end_ns > item.end_ns; at = (at - 1) / 2)
         walk->heap[at] = walk->heap[(at - 1) / 2];

@@ -5,7 +5,7 @@
  * the range is the line's text (0-based, UTF-16 columns) where the source can be read, else
  * characters 0 to 1000, which clients cut at the line's end. `data` has percent, samples and level.
  * Where each line's text lies is kept in the cache for as long as the file's size and time of
- * change stay the same (64 files, 32 MB; source.h).
+ * change stay the same (64 files, 32 MiB; source.h).
  *
  * Threads: one at a time per cache.
  */

@@ -35,6 +35,16 @@ enum bsk_level bsk_level_of(double percent)
     return BSK_LEVEL_NONE;
 }
 
+static bool enough(uint64_t samples)
+{
+    return samples >= BSK_FINDING_SAMPLES_MIN;
+}
+
+enum bsk_level bsk_level_of_samples(double percent, uint64_t samples)
+{
+    return enough(samples) ? bsk_level_of(percent) : BSK_LEVEL_NONE;
+}
+
 static double rounded(double percent)
 {
     return round(percent * 10.0) / 10.0;
@@ -88,14 +98,16 @@ static void choose(const struct bsk_totals *totals, const struct bsk_thresholds 
         function_percent = thresholds->function_percent;
     for (size_t i = 0; i < totals->line_count; i++) {
         const struct bsk_line_total *line = &totals->lines[i];
-        if (line->path[0] != '/' || !passes(line->self_percent, line_percent))
+        if (line->path[0] != '/' || !enough(line->samples) ||
+            !passes(line->self_percent, line_percent))
             continue;
         out->lines[out->line_count++] = line;
         out->text_bytes += strlen(line->path) + strlen(line->function) + 2;
     }
     for (size_t i = 0; i < totals->function_count; i++) {
         const struct bsk_function_total *function = &totals->functions[i];
-        if (function->path[0] != '/' || !passes(function->self_percent, function_percent))
+        if (function->path[0] != '/' || !enough(function->self_samples) ||
+            !passes(function->self_percent, function_percent))
             continue;
         out->functions[out->function_count++] = function;
         out->text_bytes += strlen(function->path) + strlen(function->name) + 2;

@@ -23,6 +23,14 @@ enum bsk_level {
 const char *bsk_level_name(enum bsk_level level);
 enum bsk_level bsk_level_of(double percent);
 
+/* What fewer samples say is chance: a count of k has a standard error of about its root, which is
+ * half of the count and more up to k = 4. No such line or function has heat or a diagnostic,
+ * whatever its percent. */
+enum { BSK_FINDING_SAMPLES_MIN = 5 };
+
+/* The level to show beside a percent that so many samples stand for. */
+enum bsk_level bsk_level_of_samples(double percent, uint64_t samples);
+
 struct bsk_thresholds {
     double line_percent;     /* lines below have no heat; 0 means 1.0 */
     double function_percent; /* functions below are in no table; 0 means 2.0 */

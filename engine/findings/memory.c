@@ -36,7 +36,8 @@ static void say(const struct bsk_leak *leak, bool elsewhere, char *out, size_t s
     bsk_bytes_text(leak->growth_bytes > 0 ? (uint64_t)leak->growth_bytes : leak->bytes, bytes,
                    sizeof(bytes));
     if (elsewhere)
-        snprintf(where, sizeof(where), " at %.240s:%" PRIu32, leak->path, leak->line);
+        snprintf(where, sizeof(where), " at %.240s:%" PRIu32 "%s", leak->path, leak->line,
+                 leak->stack_samples > 0 ? ", as far as the sampler saw," : "");
     snprintf(out, size, "%s allocated here%s and not freed (leak confidence %d, %s): %s", bytes,
              where, leak->confidence, bsk_leak_band_name(leak->band), leak->reasons[0]);
 }

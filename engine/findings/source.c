@@ -1,5 +1,6 @@
 #include "engine/findings/source.h"
 
+#include "engine/base/room.h"
 #include "engine/base/strings.h"
 
 #include <errno.h>
@@ -57,14 +58,9 @@ void bsk_source_cache_free(struct bsk_source_cache *cache)
 
 static bool add_line(struct bsk_source *source, struct bsk_columns columns)
 {
-    if (source->line_count == source->line_capacity) {
-        size_t capacity = source->line_capacity ? source->line_capacity * 2 : 256;
-        struct bsk_columns *lines = realloc(source->lines, capacity * sizeof(*lines));
-        if (!lines)
-            return false;
-        source->lines = lines;
-        source->line_capacity = capacity;
-    }
+    if (!bsk_room_for_one(&source->lines, source->line_count, &source->line_capacity,
+                          sizeof(*source->lines)))
+        return false;
     source->lines[source->line_count++] = columns;
     return true;
 }

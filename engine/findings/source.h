@@ -2,7 +2,7 @@
  * Where the text of each line of a source file begins and ends, in UTF-16 units, as editors count.
  *
  * A cache: a file is read once and again when its size or time of change differ. It holds the 64
- * files asked for last, and at most 32 MB. Files over 16 MiB, lines past the millionth and what is
+ * files asked for last, and at most 32 MiB. Files over 16 MiB, lines past the millionth and what is
  * no regular file are not read.
  */
 #ifndef BSK_FINDINGS_SOURCE_H

@@ -29,7 +29,7 @@ static int unpack(const char *name, const char *bytes, size_t size, struct bsk_b
     while (state == Z_OK) {
         char *room = bsk_buffer_reserve(out, STEP_BYTES);
         if (!room) {
-            rc = bsk_fail(err, BSK_E_LIMIT, NULL, "%.200s: unpacks to more than %d MB", name,
+            rc = bsk_fail(err, BSK_E_LIMIT, NULL, "%.200s: unpacks to more than %d MiB", name,
                           BSK_IMPORT_MAX_BYTES >> 20);
             break;
         }
@@ -157,7 +157,7 @@ int bsk_import_bytes(const char *name, const void *bytes, size_t size, struct bs
     int rc = BSK_OK;
     *out = (struct bsk_imported){ .format = "" };
     if (size > BSK_IMPORT_MAX_BYTES)
-        return bsk_fail(build.err, BSK_E_LIMIT, NULL, "%.200s: larger than %d MB", name,
+        return bsk_fail(build.err, BSK_E_LIMIT, NULL, "%.200s: larger than %d MiB", name,
                         BSK_IMPORT_MAX_BYTES >> 20);
     if (size > 2 && magic[0] == 0x1f && magic[1] == 0x8b) {
         rc = unpack(name, bytes, size, &unpacked, build.err);
@@ -194,13 +194,13 @@ static int read_all(int fd, const char *path, struct bsk_buffer *out, struct bsk
     if (fstat(fd, &status) == 0 && S_ISDIR(status.st_mode))
         return bsk_fail(err, BSK_E_IO, NULL, "%.200s: is a folder", path);
     if (S_ISREG(status.st_mode) && status.st_size > BSK_IMPORT_MAX_BYTES)
-        return bsk_fail(err, BSK_E_LIMIT, NULL, "%.200s: larger than %d MB", path,
+        return bsk_fail(err, BSK_E_LIMIT, NULL, "%.200s: larger than %d MiB", path,
                         BSK_IMPORT_MAX_BYTES >> 20);
     for (;;) {
         char *room = bsk_buffer_reserve(out, STEP_BYTES);
         if (!room)
             return out->size > BSK_IMPORT_MAX_BYTES
-                       ? bsk_fail(err, BSK_E_LIMIT, NULL, "%.200s: larger than %d MB", path,
+                       ? bsk_fail(err, BSK_E_LIMIT, NULL, "%.200s: larger than %d MiB", path,
                                   BSK_IMPORT_MAX_BYTES >> 20)
                        : bsk_fail(err, BSK_E_MEMORY, NULL, "%.200s: out of memory", path);
         ssize_t got = read(fd, room, STEP_BYTES);

@@ -17,7 +17,7 @@
 
 enum {
     BSK_IMPORT_MAX_BYTES = 512 << 20, /* of a file, also once unpacked */
-    BSK_IMPORT_MAX_NODES = 4000000,   /* distinct stacks: 400 MB */
+    BSK_IMPORT_MAX_NODES = 4000000,   /* distinct stacks: 380 MiB */
     BSK_IMPORT_MAX_DEPTH = 100000,    /* frames of one stack */
 };
 

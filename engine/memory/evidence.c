@@ -222,7 +222,7 @@ int bsk_hold_look(const struct bsk_graph *graph, const struct bsk_nodes *objects
             held = near_held;
         }
     }
-    hold->objects = look.count;
+    hold->objects = out_evidence->objects = look.count;
     if (holder != BSK_NO_NODE) {
         judge(&look, holder, held, hold, out_evidence);
     } else {

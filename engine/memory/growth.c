@@ -433,6 +433,7 @@ static bool finish_leak(const struct comparing *c, struct bsk_leak *leak)
         }
         leak->stack = stack;
         leak->stack_count = site->stack_count;
+        leak->stack_samples = site->stack_samples;
     }
     if (to)
         bsk_leak_reasons(leak, &to->score);
@@ -453,6 +454,8 @@ static bool compare_sites(struct comparing *c)
         if (!to)
             continue;
         fill_leak(c, record, from, to, &leaks[count]);
+        if (leaks[count].intervals > c->diff->intervals)
+            c->diff->intervals = leaks[count].intervals;
         bool was = from && bsk_leak_band_of(bsk_score_confidence(&from->score)) > BSK_LEAK_LOW;
         if (leaks[count].growth_bytes > 0 || leaks[count].band > BSK_LEAK_LOW || was)
             count++;

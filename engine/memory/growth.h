@@ -49,6 +49,7 @@ struct bsk_evidence {
     uint32_t graphs;  /* how many graphs, at different snapshots, say so; LEAKED needs the holder's
                          growth, so 2 */
     char holder[160]; /* "dict __main__.cache", "list Registry._callbacks"; "" when not known */
+    uint32_t objects; /* of the site that the graph has; 0: not counted */
 };
 
 struct bsk_leak {
@@ -64,8 +65,9 @@ struct bsk_leak {
     enum bsk_leak_band band;
     char reasons[3][200];             /* in words, the weightiest first; "" where there are fewer */
     uint32_t intervals, grew, shrank; /* over all snapshots up to `to` */
-    const struct bsk_memory_frame *stack; /* as in a site: "traced" */
+    const struct bsk_memory_frame *stack; /* as in a site */
     uint32_t stack_count;
+    uint64_t stack_samples; /* 0: it was traced; else it was inferred from so many samples */
     struct bsk_evidence evidence;
 };
 
@@ -82,8 +84,9 @@ struct bsk_memory_diff {
     size_t leak_count;
     struct bsk_type_growth *types; /* that grew, largest first; at most 100 */
     size_t type_count;
-    int64_t traced_growth, rss_growth;       /* bytes */
-    double work_s;                           /* between the two */
+    int64_t traced_growth, rss_growth; /* bytes */
+    double work_s;                     /* between the two */
+    uint32_t intervals; /* that confidences rest on: up to `to`, since tracking began (anew) */
     bool sites_comparable, types_comparable; /* both snapshots have them */
     /* RSS grew by more than traced bytes can explain: C code, or fragments; one sentence or "". */
     char native_note[256];
@@ -121,6 +124,9 @@ bool bsk_memory_history_growth(const struct bsk_memory_history *history,
  * two snapshots", or a number that is not kept. The caller frees. */
 int bsk_memory_history_diff(const struct bsk_memory_history *history, uint32_t from, uint32_t to,
                             struct bsk_memory_diff **out_diff, struct bsk_error *err);
+/* As bsk_memory_snapshot_infer(), for one of the diff's leaks. */
+bool bsk_memory_diff_infer(struct bsk_memory_diff *diff, size_t leak,
+                           const struct bsk_memory_frame *frames, uint32_t count, uint64_t samples);
 void bsk_memory_diff_free(struct bsk_memory_diff *diff); /* accepts NULL */
 
 #endif

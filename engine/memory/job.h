@@ -14,7 +14,7 @@
  * where that cannot be opened (another machine, another user), it comes in pieces through the
  * channel.
  *
- * Threads: one at a time. Nothing blocks but the read of a dump (page cache: some 0.3 ms a MB).
+ * Threads: one at a time. Nothing blocks but the read of a dump (page cache: some 0.3 ms a MiB).
  */
 #ifndef BSK_MEMORY_JOB_H
 #define BSK_MEMORY_JOB_H

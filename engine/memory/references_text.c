@@ -1,4 +1,5 @@
 /* The tree that people read in a console. */
+#include "engine/base/amounts.h"
 #include "engine/base/strings.h"
 #include "engine/memory/references_internal.h"
 
@@ -13,31 +14,6 @@ struct drawing {
     struct bsk_buffer *out;
     uint32_t width;
 };
-
-static const char *size_text(uint64_t bytes, char *out, size_t size)
-{
-    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
-    double value = (double)bytes;
-    int unit = 0;
-    for (; value >= 1024 && unit < 4; unit++)
-        value /= 1024;
-    snprintf(out, size, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
-    return out;
-}
-
-static const char *number_text(uint64_t value, char *out, size_t size)
-{
-    char plain[32];
-    size_t used = 0;
-    int length = snprintf(plain, sizeof(plain), "%" PRIu64, value);
-    for (int i = 0; i < length && used + 2 < size; i++) {
-        if (i > 0 && (length - i) % 3 == 0)
-            out[used++] = ',';
-        out[used++] = plain[i];
-    }
-    out[used] = '\0';
-    return out;
-}
 
 /* One line, cut between characters to the width, without what would move a terminal's cursor. */
 static void put_line(struct drawing *drawing, const char *text)
@@ -98,13 +74,13 @@ static void describe(const struct bsk_shown *node, char *out, size_t size)
         used += snprintf(out + used, size - (size_t)used, " %.300s", node->repr);
     if (node->has_length)
         used += snprintf(out + used, size - (size_t)used, ", %s %s",
-                         number_text(node->length, length, sizeof(length)),
+                         bsk_count_text(node->length, length, sizeof(length)),
                          node->length == 1 ? "entry" : "entries");
     used += snprintf(out + used, size - (size_t)used, ", %s",
-                     size_text(node->bytes, bytes, sizeof(bytes)));
+                     bsk_bytes_text(node->bytes, bytes, sizeof(bytes)));
     if (node->retained > node->bytes)
         used += snprintf(out + used, size - (size_t)used, ", retains %s",
-                         size_text(node->retained, retained, sizeof(retained)));
+                         bsk_bytes_text(node->retained, retained, sizeof(retained)));
     snprintf(out + used, size - (size_t)used, "%s%s%s",
              node->cycle && node->root != BSK_ROOT_CYCLE ? ", in a cycle" : "",
              node->gone ? ", gone by now" : "", node->target ? "  <== here" : "");
@@ -180,7 +156,7 @@ static void draw_below(struct drawing *drawing, uint32_t root)
             char line[256], number[32];
             uint32_t indent = (depth + 1) * 2 < INDENT_MAX ? (depth + 1) * 2 : INDENT_MAX;
             snprintf(line, sizeof(line), "%*sand %s more of them", (int)indent, "",
-                     number_text(refs->nodes[node].more, number, sizeof(number)));
+                     bsk_count_text(refs->nodes[node].more, number, sizeof(number)));
             put_line(drawing, line);
         }
     }
@@ -193,13 +169,13 @@ void bsk_references_text(const struct bsk_references *refs, uint32_t width, stru
     bool one = refs->target_count == 1;
     snprintf(line, sizeof(line),
              "What holds %.200s: %s object%s, %s, and with what only %s hold%s %s", refs->title,
-             number_text(refs->target_count, number, sizeof(number)), one ? "" : "s",
-             size_text(refs->target_bytes, bytes, sizeof(bytes)), one ? "it" : "they",
-             one ? "s" : "", size_text(refs->target_retained, retained, sizeof(retained)));
+             bsk_count_text(refs->target_count, number, sizeof(number)), one ? "" : "s",
+             bsk_bytes_text(refs->target_bytes, bytes, sizeof(bytes)), one ? "it" : "they",
+             one ? "s" : "", bsk_bytes_text(refs->target_retained, retained, sizeof(retained)));
     put_line(&drawing, line);
     if (refs->facts.truncated > 0) {
         snprintf(line, sizeof(line), "The youngest %s objects were too many to look at.",
-                 number_text(refs->facts.truncated, number, sizeof(number)));
+                 bsk_count_text(refs->facts.truncated, number, sizeof(number)));
         put_line(&drawing, line);
     }
     for (uint32_t i = 0; i < refs->count; i++) {
@@ -210,7 +186,7 @@ void bsk_references_text(const struct bsk_references *refs, uint32_t width, stru
     }
     if (refs->lone_targets > 0 && refs->lone_targets < refs->target_count) {
         snprintf(line, sizeof(line), "\n%s of them are held by no object that Python knows.",
-                 number_text(refs->lone_targets, number, sizeof(number)));
+                 bsk_count_text(refs->lone_targets, number, sizeof(number)));
         bsk_buffer_text_append(out, line);
         bsk_buffer_text_append(out, "\n");
     }

@@ -86,6 +86,16 @@ static void call(struct bsk_buffer *out, const char *op, const unsigned char non
     bsk_buffer_text_append(out, "\n");
 }
 
+static void source(struct bsk_buffer *out, const struct bsk_script *script)
+{
+    bsk_buffer_text_append(out, "_source = ");
+    if (script->library)
+        literal(out, "", script->library, strlen(script->library));
+    bsk_buffer_text_append(out, " ");
+    literal(out, "", script->source, strlen(script->source));
+    bsk_buffer_text_append(out, "\n");
+}
+
 void bsk_script_begin(struct bsk_buffer *out, const struct bsk_script *script,
                       const unsigned char nonce[BSK_NONCE_BYTES],
                       const struct bsk_script_options *options, struct bsk_script_how how)
@@ -98,12 +108,9 @@ void bsk_script_begin(struct bsk_buffer *out, const struct bsk_script *script,
         if (options->text.failed)
             out->failed = true;
     }
-    bsk_buffer_text_append(out, "}\n_source = ");
-    if (script->library)
-        literal(out, "", script->library, strlen(script->library));
-    bsk_buffer_text_append(out, " ");
-    literal(out, "", script->source, strlen(script->source));
-    bsk_buffer_text_append(out, "\n_agent = ");
+    bsk_buffer_text_append(out, "}\n");
+    source(out, script);
+    bsk_buffer_text_append(out, "_agent = ");
     literal(out, "", bsk_embedded_agent, strlen(bsk_embedded_agent));
     bsk_buffer_text_append(out, "\n");
     bsk_buffer_text_append(out, bsk_embedded_call);
@@ -138,4 +145,11 @@ void bsk_script_drop(struct bsk_buffer *out, const unsigned char nonce[BSK_NONCE
 void bsk_script_remove(struct bsk_buffer *out)
 {
     short_call(out, "remove", NULL, (struct bsk_script_how){ 0 });
+}
+
+void bsk_script_undo(struct bsk_buffer *out, const struct bsk_script *script,
+                     struct bsk_script_how how)
+{
+    source(out, script);
+    short_call(out, "undo", NULL, how);
 }

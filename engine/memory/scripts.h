@@ -74,7 +74,7 @@ void bsk_script_option_text(struct bsk_script_options *options, const char *key,
 void bsk_script_option_raw(struct bsk_script_options *options, const char *key, const char *python);
 
 /*
- * The texts of the five calls. `nonce` is 16 random bytes of ours: it names the job, and stands at
+ * The texts of the six calls. `nonce` is 16 random bytes of ours: it names the job, and stands at
  * the start of its dump. Failures stay in `out` (out->failed).
  *
  * begin:  makes the agent if there is none, starts the job, waits up to `wait_ms` for its end;
@@ -87,6 +87,9 @@ void bsk_script_option_raw(struct bsk_script_options *options, const char *key, 
  * piece:  answers the dump's bytes [at, at + size) as one bytes value.
  * drop:   forgets the job, closes its descriptor, answers None.
  * remove: drops all, stops nothing, takes the agent out of sys.modules; answers None.
+ * undo:   runs `script` (stop), then removes, for a start that was given up but may have begun yet;
+ *         a job that still runs does both at its end. Answers {'state': 'done' | 'running'}, or
+ *         None: there is no agent.
  */
 enum { BSK_NONCE_BYTES = 16 };
 
@@ -108,5 +111,7 @@ void bsk_script_piece(struct bsk_buffer *out, const unsigned char nonce[BSK_NONC
 void bsk_script_drop(struct bsk_buffer *out, const unsigned char nonce[BSK_NONCE_BYTES],
                      struct bsk_script_how how);
 void bsk_script_remove(struct bsk_buffer *out);
+void bsk_script_undo(struct bsk_buffer *out, const struct bsk_script *script,
+                     struct bsk_script_how how);
 
 #endif

@@ -3,9 +3,9 @@
  * type, and what the process as a whole uses.
  *
  * Made from the result of the snapshot job (job.h, scripts/snapshot.py), and immutable from then
- * on, but for bsk_memory_snapshot_explain(). Ownership: bsk_memory_snapshot_new() gives it to the
- * caller; the history (growth.h) takes it over. Text lives as long as the snapshot. Bytes
- * everywhere; lines from 1.
+ * on, but for bsk_memory_snapshot_explain() and _infer(). Ownership: bsk_memory_snapshot_new()
+ * gives it to the caller; the history (growth.h) takes it over. Text lives as long as the snapshot.
+ * Bytes everywhere; lines from 1.
  *
  * Left out: what our scripts and the debugger allocated (paths below debugpy's and pydevd's
  * folders, "<basilisk>"); told in debugger_bytes.
@@ -47,6 +47,8 @@ struct bsk_memory_site {
     const struct bsk_memory_frame *stack;
     uint32_t stack_count;
     uint64_t stack_bytes;
+    /* Not 0: the stack was not traced but inferred: a sampler saw it so often end on this line. */
+    uint64_t stack_samples;
     /* The first frame of the stack that is the user's code: where to look, where a warning belongs.
      * The site itself when there is no stack, or no user's frame in it. */
     const char *user_path;
@@ -109,5 +111,12 @@ void bsk_memory_snapshot_free(struct bsk_memory_snapshot *snapshot); /* accepts 
 /* Reads `text` and `function` of the top sites out of the sources, where these can be read. `root`
  * is put before paths ("/proc/4711/root"), or NULL. Files over 16 MiB are not read. */
 void bsk_memory_snapshot_explain(struct bsk_memory_snapshot *snapshot, const char *root);
+
+/* Gives a site without a traced stack the one that a sampler saw `samples` times: innermost first,
+ * the site's line included; copied, at most BSK_MEMORY_MAX_STACK frames. Nothing happens where it
+ * was traced, and with fewer than two frames, which tell of no caller. False: out of memory. */
+bool bsk_memory_snapshot_infer(struct bsk_memory_snapshot *snapshot, size_t site,
+                               const struct bsk_memory_frame *frames, uint32_t count,
+                               uint64_t samples);
 
 #endif

@@ -4,16 +4,6 @@
 #include <math.h>
 #include <stdio.h>
 
-void bsk_bytes_text(uint64_t bytes, char *out, size_t size)
-{
-    static const char *const units[] = { "B", "KB", "MB", "GB", "TB", "PB", "EB" };
-    double value = (double)bytes;
-    int unit = 0;
-    for (; value >= 999.5 && unit < 6; unit++)
-        value /= 1000;
-    snprintf(out, size, unit > 0 && value < 9.95 ? "%.1f %s" : "%.0f %s", value, units[unit]);
-}
-
 static const char *plural(uint32_t count)
 {
     return count == 1 ? "" : "s";
@@ -56,26 +46,46 @@ static void pace_in_words(const struct bsk_leak *leak, const struct bsk_score *s
     }
 }
 
-static void evidence_in_words(const struct bsk_evidence *evidence, char *out, size_t size)
+/* "all of it (1,200 objects)", "98 % of it (1,200 objects)" */
+static void share_in_words(const struct bsk_evidence *evidence, char *out, size_t size)
 {
     int percent = (int)(fmin(1, fmax(0, evidence->share)) * 100 + 0.5);
+    char objects[48] = "";
+    if (evidence->objects >= 1000000)
+        snprintf(objects, sizeof(objects), " (%" PRIu32 ".%" PRIu32 " million objects)",
+                 evidence->objects / 1000000, evidence->objects / 100000 % 10);
+    else if (evidence->objects >= 1000)
+        snprintf(objects, sizeof(objects), " (%" PRIu32 ",%03" PRIu32 " objects)",
+                 evidence->objects / 1000, evidence->objects % 1000);
+    else if (evidence->objects > 0)
+        snprintf(objects, sizeof(objects), " (%" PRIu32 " object%s)", evidence->objects,
+                 plural(evidence->objects));
+    if (percent == 100)
+        snprintf(out, size, "all of it%s", objects);
+    else
+        snprintf(out, size, "%d %% of it%s", percent, objects);
+}
+
+static void evidence_in_words(const struct bsk_evidence *evidence, char *out, size_t size)
+{
+    char share[64];
     const char *holder = evidence->holder[0] ? evidence->holder : "one container";
+    share_in_words(evidence, share, sizeof(share));
     switch (evidence->kind) {
     case BSK_EVIDENCE_LEAKED:
-        snprintf(out, size, "%d %% of it hangs on %.120s, which grows", percent, holder);
+        snprintf(out, size, "%s hangs on %.100s, which grows", share, holder);
         break;
     case BSK_EVIDENCE_HELD:
-        snprintf(out, size, "%d %% of it hangs on %.120s", percent, holder);
+        snprintf(out, size, "%s hangs on %.100s", share, holder);
         break;
     case BSK_EVIDENCE_BOUNDED:
-        snprintf(out, size, "%d %% of it is held by %.120s, which has a bound", percent, holder);
+        snprintf(out, size, "%s is held by %.100s, which has a bound", share, holder);
         break;
     case BSK_EVIDENCE_GARBAGE:
-        snprintf(out, size, "%d %% of it is garbage that waits for the collector", percent);
+        snprintf(out, size, "%s is garbage that waits for the collector", share);
         break;
     case BSK_EVIDENCE_IN_USE:
-        snprintf(out, size, "%d %% of it is held by calls that still run (%.100s)", percent,
-                 holder);
+        snprintf(out, size, "%s is held by calls that still run (%.100s)", share, holder);
         break;
     default:
         break;

@@ -475,6 +475,12 @@ size_t bsk_profile_track_count(const struct bsk_profile *p)
     return p->track_count;
 }
 
+bool bsk_track_is_other(struct bsk_track track)
+{
+    return strcmp(track.thread, BSK_THREAD_NOT_PYTHON) == 0 ||
+           strcmp(track.thread, BSK_THREAD_UNREADABLE) == 0;
+}
+
 struct bsk_track bsk_profile_track_at(const struct bsk_profile *p, uint32_t track)
 {
     const struct track *t = &p->tracks[track];

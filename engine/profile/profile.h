@@ -30,7 +30,7 @@ struct bsk_profile;
 
 #define BSK_NO_NODE UINT32_MAX
 
-enum { BSK_PROFILE_MAX_RUNS = 200000 }; /* the timeline's default ceiling: 3.2 MB */
+enum { BSK_PROFILE_MAX_RUNS = 200000 }; /* the timeline's default ceiling: 3.1 MiB */
 
 enum bsk_function_kind {
     BSK_FUNCTION_PYTHON,
@@ -50,6 +50,12 @@ struct bsk_track { /* one thread of one process */
     const char *thread;  /* "MainThread", or "Thread 4711" */
     const char *call;    /* the system call that it was in when it was seen last: "read"; or "" */
 };
+
+/* The thread of a track that stands for a whole process: one that is no Python, or that may not be
+ * read. */
+#define BSK_THREAD_NOT_PYTHON "(not Python)"
+#define BSK_THREAD_UNREADABLE "(unreadable)"
+bool bsk_track_is_other(struct bsk_track track);
 
 struct bsk_profile_frame {
     uint32_t function; /* from bsk_profile_function() */

@@ -6,8 +6,8 @@
 #include <string.h>
 
 enum {
-    SLOTS = 1 << 13,       /* 320 KB */
-    STEPS_MAX = 1 << 15,   /* 512 KB */
+    SLOTS = 1 << 13,       /* 320 KiB */
+    STEPS_MAX = 1 << 15,   /* 512 KiB */
     ALTERNATIVES_MAX = 16, /* of one key that are remembered */
     TIMES_MAX = 1 << 16,   /* then their proportions stay */
     TIMES_LEAST = 2,       /* two readings may agree by accident; */

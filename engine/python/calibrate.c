@@ -65,14 +65,17 @@ static void wait_a_little(uint64_t waited_ns)
 }
 
 /* A Python that starts is never asleep before it is whole, so what sleeps is as it is. One that
- * runs, or would if it had a CPU, is given time. */
-static bool may_be_starting(struct bsk_process *process, uint64_t waited_ns)
+ * runs, or would if it had a CPU, is given time: its own, for on a loaded machine a second of ours
+ * may hold little of it. */
+static bool may_be_starting(struct bsk_process *process, uint64_t cpu_ns_at_first)
 {
     enum { PATIENCE_NS = 1000000000 };
     struct bsk_process_facts facts = { 0 };
-    return waited_ns < PATIENCE_NS &&
-           (bsk_process_facts(bsk_process_pid(process), &facts, NULL) != BSK_OK ||
-            facts.state != 'S');
+    uint64_t cpu_ns;
+    pid_t pid = bsk_process_pid(process);
+    if (!bsk_process_cpu_ns(pid, &cpu_ns) || cpu_ns - cpu_ns_at_first >= PATIENCE_NS)
+        return false;
+    return bsk_process_facts(pid, &facts, NULL) != BSK_OK || facts.state != 'S';
 }
 
 struct found {
@@ -95,9 +98,10 @@ static void note(const struct bsk_fits *fits, struct found *found)
 static int look_often(struct bsk_fits *fits, struct found *found, const char *version,
                       struct bsk_error *err)
 {
-    enum { DEADLINE_NS = 1500000000, PROOFS = 8 };
+    enum { DEADLINE_NS = 2000000000, PROOFS = 8 };
     struct bsk_process *process = fits->look.process;
-    uint64_t start = bsk_now_ns(), waited = 0;
+    uint64_t start = bsk_now_ns(), waited = 0, cpu_ns = 0;
+    bsk_process_cpu_ns(bsk_process_pid(process), &cpu_ns);
     size_t proofs = 0, last = FIELD_COUNT;
     for (; waited < DEADLINE_NS; waited = bsk_now_ns() - start) {
         bsk_fits_look(fits);
@@ -109,7 +113,7 @@ static int look_often(struct bsk_fits *fits, struct found *found, const char *ve
             return rc;
         proofs = found->wrong == last && bsk_fits_still(fits) ? proofs + 1 : 0;
         last = found->wrong;
-        if (proofs >= PROOFS && !may_be_starting(process, waited))
+        if (proofs >= PROOFS && !may_be_starting(process, cpu_ns))
             return refuse(version, found->wrong, err);
         wait_a_little(waited);
     }

@@ -1,40 +1,19 @@
-#include "engine/python/codes.h"
+#include "engine/base/room.h"
+#include "engine/python/codes_inside.h"
 
 #include "engine/base/clock.h"
 #include "engine/python/text.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
-    NAME_MAX_BYTES = 512,      /* longest name kept; longer ones are cut and end in "..." */
-    PATH_MAX_BYTES = 4096,     /* the same for file names */
+    NAME_MAX_BYTES = 512, /* longest name kept; longer ones are cut and end in "..." */
+    PATH_MAX_BYTES = BSK_CODES_PATH_BYTES,
     TABLE_MAX_BYTES = 8 << 20, /* a line table: generated files of a million lines exist */
-    HEADER_MAX_BYTES = 512,    /* of a code object, without its bytecode */
     BYTECODE_MAX_BYTES = 1 << 28,
-    CHECK_BATCH = 256,
-    IDENTITY_HEADER = 8,  /* words of an identity that come from the code object itself */
-    IDENTITY_WORDS = 12,  /* with length and digest of name and file name */
-    TEXT_HEADER_MAX = 64, /* of a str, from its length to its characters */
-    TEXT_COMPARED = 128,
-};
-
-struct bsk_codes {
-    struct bsk_process *process;
-    const struct bsk_layout *layout;
-    uint64_t code_type; /* address of PyCode_Type, learnt from the first code object */
-    uint32_t next_id;
-    struct bsk_known **slots; /* open addressing by address; a power of two */
-    size_t slot_count, used;
-    struct bsk_known **all; /* everything ever met, for bsk_codes_free() */
-    size_t all_count, all_capacity;
-    char cwd[PATH_MAX_BYTES], first_cwd[PATH_MAX_BYTES];
-    struct bsk_known *reused, *unread;  /* see bsk_codes_reused(), bsk_codes_unread() */
-    uint64_t last_met_ns, last_lost_ns; /* CLOCK_MONOTONIC */
 };
 
 struct bsk_codes *bsk_codes_new(struct bsk_process *process, const struct bsk_layout *layout)
@@ -61,6 +40,7 @@ static void free_known(struct bsk_known *known)
     free((char *)known->code.name);
     free((char *)known->code.path);
     free(known->steps);
+    free(known->instructions);
     free(known);
 }
 
@@ -87,14 +67,8 @@ static size_t slot_of(const struct bsk_codes *codes, uint64_t address)
 /* Takes over `known`, in the place of what had its address before. */
 static bool remember(struct bsk_codes *codes, struct bsk_known *known)
 {
-    if (codes->all_count == codes->all_capacity) {
-        size_t capacity = codes->all_capacity ? codes->all_capacity * 2 : 256;
-        struct bsk_known **grown = realloc(codes->all, capacity * sizeof(*grown));
-        if (!grown)
-            return false;
-        codes->all = grown;
-        codes->all_capacity = capacity;
-    }
+    if (!bsk_room_for_one(&codes->all, codes->all_count, &codes->all_capacity, sizeof(*codes->all)))
+        return false;
     if (2 * (codes->used + 1) > codes->slot_count) {
         struct bsk_known **old = codes->slots;
         size_t old_count = codes->slot_count;
@@ -112,77 +86,6 @@ static bool remember(struct bsk_codes *codes, struct bsk_known *known)
     codes->used += codes->slots[at] == NULL;
     codes->slots[at] = known;
     codes->all[codes->all_count++] = known;
-    return true;
-}
-
-static uint64_t word_at(const uint8_t *bytes, size_t offset)
-{
-    uint64_t value;
-    memcpy(&value, bytes + offset, sizeof(value));
-    return value;
-}
-
-static uint32_t header_bytes(const struct bsk_layout *layout)
-{
-    uint32_t size = layout->code.bytecode ? layout->code.bytecode : layout->code.size;
-    return size > HEADER_MAX_BYTES ? HEADER_MAX_BYTES : size;
-}
-
-/* Never the reference count, the bytecode or what the interpreter changes while it runs. */
-static void identify(const struct bsk_layout *layout, const uint8_t *header,
-                     uint64_t identity[IDENTITY_HEADER])
-{
-    identity[0] = word_at(header, layout->object.type);
-    identity[1] = word_at(header, layout->code.filename);
-    identity[2] = word_at(header, layout->code.name);
-    identity[3] = layout->code.qualname ? word_at(header, layout->code.qualname) : 0;
-    identity[4] = word_at(header, layout->code.linetable);
-    identity[5] = word_at(header, layout->code.firstlineno) & UINT32_MAX;
-    identity[6] = layout->code.bytecode ? word_at(header, layout->object.bytes_size) : 0;
-    identity[7] = layout->code.version ? word_at(header, layout->code.version) & UINT32_MAX : 0;
-}
-
-/* Where the text that is a name or a file name lies, and how much of it is compared. */
-static struct bsk_piece text_piece(const struct bsk_layout *layout, uint64_t text, uint64_t length,
-                                   void *dst)
-{
-    uint32_t header = layout->object.text_ascii_data - layout->object.text_length;
-    uint64_t part = length < TEXT_COMPARED ? length : TEXT_COMPARED;
-    return (struct bsk_piece){ text + layout->object.text_length, dst, header + (uint32_t)part,
-                               false };
-}
-
-/* Of its length and its characters, as far as compared; not of the hash, which is set when it is
- * first asked for. FNV-1a. */
-static uint64_t digest(const struct bsk_layout *layout, const struct bsk_piece *piece)
-{
-    const uint8_t *bytes = piece->dst;
-    uint32_t header = layout->object.text_ascii_data - layout->object.text_length;
-    uint64_t sum = UINT64_C(0xcbf29ce484222325);
-    for (uint32_t i = 0; i < piece->size; i++)
-        if (i < 8 || i >= header)
-            sum = (sum ^ bytes[i]) * UINT64_C(0x100000001b3);
-    return sum;
-}
-
-/* Texts are freed and made again at the same address as well; where code has a version it says
- * enough. `identity` gets length and digest of name and file name. */
-static bool identify_texts(struct bsk_codes *codes, uint64_t identity[IDENTITY_WORDS])
-{
-    const struct bsk_layout *layout = codes->layout;
-    const uint64_t texts[] = { identity[2], identity[1] };
-    memset(identity + IDENTITY_HEADER, 0, (IDENTITY_WORDS - IDENTITY_HEADER) * 8);
-    for (size_t i = 0; i < 2 && layout->code.version == 0; i++) {
-        uint64_t *of = identity + IDENTITY_HEADER + 2 * i;
-        uint8_t bytes[TEXT_HEADER_MAX + TEXT_COMPARED];
-        if (bsk_process_read(codes->process, texts[i] + layout->object.text_length, &of[0], 8,
-                             NULL) < 0)
-            return false;
-        struct bsk_piece piece = text_piece(layout, texts[i], of[0], bytes);
-        if (bsk_process_read(codes->process, piece.address, bytes, piece.size, NULL) < 0)
-            return false;
-        of[1] = digest(layout, &piece);
-    }
     return true;
 }
 
@@ -211,7 +114,7 @@ static char *read_text(struct bsk_codes *codes, uint64_t address, size_t max_byt
     if (compact_data + 8 > sizeof(header) || layout->object.text_state + 4 > compact_data ||
         bsk_process_read(codes->process, address, header, compact_data, NULL) < 0)
         return NULL;
-    uint64_t length = word_at(header, layout->object.text_length);
+    uint64_t length = bsk_word_at(header, layout->object.text_length);
     uint32_t state;
     memcpy(&state, header + layout->object.text_state, sizeof(state));
     state >>= layout->kind_shift;
@@ -283,7 +186,7 @@ static bool read_lines(struct bsk_codes *codes, struct bsk_known *known)
         layout->object.bytes_size + 8 > sizeof(header) ||
         bsk_process_read(codes->process, table_at, header, sizeof(header), NULL) < 0)
         return false;
-    uint64_t size = word_at(header, layout->object.bytes_size);
+    uint64_t size = bsk_word_at(header, layout->object.bytes_size);
     if (size > TABLE_MAX_BYTES)
         return false;
     uint8_t *table = malloc((size_t)size + 1);
@@ -326,15 +229,15 @@ static int load(struct bsk_codes *codes, uint64_t address, struct bsk_known **ou
 {
     const struct bsk_layout *layout = codes->layout;
     uint8_t header[HEADER_MAX_BYTES + 8];
-    uint32_t size = header_bytes(layout);
+    uint32_t size = bsk_codes_header_bytes(layout);
     if (address == 0 || address % 8 != 0 ||
         bsk_process_read(codes->process, address, header, size, NULL) < 0)
         return BSK_E_TORN;
     struct bsk_known *known = calloc(1, sizeof(*known));
     if (!known)
         return BSK_E_MEMORY;
-    identify(layout, header, known->identity);
-    if (!identify_texts(codes, known->identity)) {
+    bsk_codes_identify(layout, header, known->identity);
+    if (!bsk_codes_identify_texts(codes, known->identity)) {
         free(known);
         return BSK_E_TORN;
     }
@@ -350,7 +253,7 @@ static int load(struct bsk_codes *codes, uint64_t address, struct bsk_known **ou
             goto torn;
         known->bytecode_bytes = (uint32_t)bytes;
         known->frame_words = frame_words(layout, header);
-        known->local_words = (uint32_t)word_at(header, layout->code.firstlineno + 4);
+        known->local_words = (uint32_t)bsk_word_at(header, layout->code.firstlineno + 4);
     }
     known->code.name = read_text(codes, known->identity[2], NAME_MAX_BYTES + 4);
     char *path = read_text(codes, known->identity[1], PATH_MAX_BYTES + 4);
@@ -370,8 +273,8 @@ static int load(struct bsk_codes *codes, uint64_t address, struct bsk_known **ou
     uint64_t identity[IDENTITY_WORDS];
     if (bsk_process_read(codes->process, address, header, size, NULL) < 0)
         goto torn;
-    identify(layout, header, identity);
-    if (!identify_texts(codes, identity) ||
+    bsk_codes_identify(layout, header, identity);
+    if (!bsk_codes_identify_texts(codes, identity) ||
         memcmp(identity, known->identity, sizeof(identity)) != 0)
         goto torn;
     known->fresh = true;
@@ -445,14 +348,8 @@ struct bsk_known *bsk_codes_unread(struct bsk_codes *codes)
     return placeholder(codes, &codes->unread, "(unread)", "");
 }
 
-bool bsk_codes_churn(const struct bsk_codes *codes, uint64_t at_ns)
-{
-    enum { LASTS_NS = 1000000000 };
-    return codes->last_lost_ns != 0 && at_ns - codes->last_lost_ns < LASTS_NS;
-}
-
 /* Forgets the address, not the code: samples that named it keep naming it. */
-static void disown(struct bsk_codes *codes, struct bsk_known *known)
+void bsk_codes_disown(struct bsk_codes *codes, struct bsk_known *known)
 {
     size_t at = slot_of(codes, known->address);
     known->gone = true;
@@ -467,164 +364,4 @@ static void disown(struct bsk_codes *codes, struct bsk_known *known)
         codes->slots[next] = NULL;
         codes->slots[slot_of(codes, moved->address)] = moved;
     }
-}
-
-static bool check_batch(struct bsk_codes *codes, struct bsk_known *const *known, size_t count)
-{
-    enum { PIECES_EACH = 3, TEXT_BYTES = TEXT_HEADER_MAX + TEXT_COMPARED };
-    const struct bsk_layout *layout = codes->layout;
-    uint32_t size = header_bytes(layout), each = layout->code.version ? 1 : PIECES_EACH;
-    uint32_t stride = size + 2 * TEXT_BYTES;
-    struct bsk_piece pieces[CHECK_BATCH * PIECES_EACH];
-    uint8_t *bytes = malloc((size_t)stride * count);
-    bool same = true;
-    if (!bytes)
-        return true;
-    for (size_t i = 0; i < count; i++) {
-        struct bsk_piece *piece = &pieces[i * each];
-        const uint64_t *identity = known[i]->identity;
-        uint8_t *dst = bytes + i * (size_t)stride;
-        piece[0] = (struct bsk_piece){ known[i]->address, dst, size, false };
-        if (each == 1)
-            continue;
-        piece[1] = text_piece(layout, identity[2], identity[IDENTITY_HEADER], dst + size);
-        piece[2] =
-            text_piece(layout, identity[1], identity[IDENTITY_HEADER + 2], dst + size + TEXT_BYTES);
-    }
-    if (bsk_process_read_pieces(codes->process, pieces, count * each, NULL) == BSK_OK) {
-        for (size_t i = 0; i < count; i++) {
-            const struct bsk_piece *piece = &pieces[i * each];
-            uint64_t identity[IDENTITY_WORDS];
-            bool ok = piece[0].ok && (each == 1 || (piece[1].ok && piece[2].ok));
-            if (ok) {
-                memcpy(identity, known[i]->identity, sizeof(identity));
-                identify(layout, piece[0].dst, identity);
-                for (uint32_t k = 1; k < each; k++)
-                    identity[IDENTITY_HEADER + 2 * (k - 1) + 1] = digest(layout, &piece[k]);
-            }
-            if (ok && memcmp(identity, known[i]->identity, sizeof(identity)) == 0)
-                continue;
-            disown(codes, known[i]);
-            same = false;
-        }
-    }
-    free(bytes);
-    return same;
-}
-
-bool bsk_codes_look(struct bsk_codes *codes, struct bsk_known *const *known, size_t count)
-{
-    bool same = true;
-    for (size_t i = 0; i < count; i += CHECK_BATCH)
-        same = check_batch(codes, known + i, count - i < CHECK_BATCH ? count - i : CHECK_BATCH) &&
-               same;
-    return same;
-}
-
-bool bsk_codes_check(struct bsk_codes *codes, struct bsk_known *const *known, size_t count,
-                     uint64_t at_ns, uint64_t epoch)
-{
-    enum { WATCHED_NS = 1000000000 };
-    struct bsk_known *due[CHECK_BATCH];
-    size_t due_count = 0;
-    bool same = true;
-    bool watched = at_ns - codes->last_met_ns < WATCHED_NS || bsk_codes_churn(codes, at_ns);
-    uint64_t believed_ns = watched ? 0 : BSK_CODES_BELIEVED_NS;
-    for (size_t i = 0; i < count; i++) {
-        bool believed = epoch != 0 ? known[i]->epoch == epoch
-                                   : at_ns - known[i]->checked_ns < believed_ns ||
-                                         known[i]->checked_ns == at_ns;
-        if (believed || known[i]->gone || known[i]->address == 1)
-            continue;
-        known[i]->checked_ns = at_ns; /* once, however often it is on the stack */
-        known[i]->epoch = epoch;
-        due[due_count++] = known[i];
-        if (due_count == CHECK_BATCH) {
-            same = check_batch(codes, due, due_count) && same;
-            due_count = 0;
-        }
-    }
-    if (due_count > 0)
-        same = check_batch(codes, due, due_count) && same;
-    return same;
-}
-
-/* Free-threaded 3.14 and later: each thread may run its own copy of the bytecode. Copies of threads
- * that have ended are thrown away, and made again elsewhere: `again` forgets what was known. */
-static uint64_t bytecode_copy(struct bsk_codes *codes, struct bsk_known *known, int32_t index,
-                              bool again)
-{
-    enum { COPIES = sizeof(known->copies) / sizeof(known->copies[0]) };
-    uint64_t array, count, start;
-    if (index <= 0)
-        return 0;
-    uint32_t at = (uint32_t)index % COPIES;
-    if (known->copies[at].index == index && !again)
-        return known->copies[at].bytecode;
-    if (bsk_process_read(codes->process, known->address + codes->layout->code.tlbc, &array,
-                         sizeof(array), NULL) < 0 ||
-        bsk_process_read(codes->process, array, &count, sizeof(count), NULL) < 0 ||
-        (uint64_t)index >= count ||
-        bsk_process_read(codes->process, array + 8 + 8 * (uint64_t)index, &start, sizeof(start),
-                         NULL) < 0)
-        return 0;
-    known->copies[at].index = index;
-    known->copies[at].bytecode = start;
-    return start;
-}
-
-/* Where in the bytecode that begins at `start` the place is, in bytes; false: it is not in it. */
-static bool offset_in(const struct bsk_known *known, uint64_t place, uint64_t start, int64_t *out)
-{
-    *out = (int64_t)(place - start);
-    return *out >= -2 && *out < (int64_t)known->bytecode_bytes && *out % 2 == 0;
-}
-
-bool bsk_codes_place(struct bsk_codes *codes, struct bsk_known *known, uint64_t lasti,
-                     int32_t tlbc_index, struct bsk_line_step *out_step)
-{
-    const struct bsk_layout *layout = codes->layout;
-    int64_t offset;
-    if (known->has_last && known->last_lasti == lasti && known->last_index == tlbc_index) {
-        *out_step = known->last_step;
-        return true;
-    }
-    if (layout->frame_form == BSK_FRAME_OBJECTS) {
-        offset = (int64_t)(int32_t)lasti * layout->lasti_unit;
-    } else if (layout->code.tlbc && tlbc_index != 0) {
-        if (!offset_in(known, lasti, bytecode_copy(codes, known, tlbc_index, false), &offset) &&
-            !offset_in(known, lasti, bytecode_copy(codes, known, tlbc_index, true), &offset))
-            return false;
-    } else if (!offset_in(known, lasti, known->address + layout->code.bytecode, &offset)) {
-        return false;
-    }
-    const struct bsk_line_step *step = bsk_lines_step(known->steps, known->step_count, offset);
-    struct bsk_line_step place = { .line = known->code.first_line,
-                                   .end_line = known->code.first_line };
-    if (step && step->line) {
-        place = *step;
-    } else if (step) {
-        /* Instructions of no line (a function's prologue, the end of a handler) go with what came
-         * before them: that is where a reader would look. */
-        while (step > known->steps && step->line == 0)
-            step--;
-        if (step->line)
-            place = (struct bsk_line_step){ .line = step->line, .end_line = step->line };
-    }
-    known->last_step = place;
-    known->last_lasti = lasti;
-    known->last_index = tlbc_index;
-    known->has_last = true;
-    *out_step = place;
-    return true;
-}
-
-bool bsk_codes_line(struct bsk_codes *codes, struct bsk_known *known, uint64_t lasti,
-                    int32_t tlbc_index, uint32_t *out_line)
-{
-    struct bsk_line_step step;
-    if (!bsk_codes_place(codes, known, lasti, tlbc_index, &step))
-        return false;
-    *out_line = step.line;
-    return true;
 }

@@ -36,6 +36,8 @@ struct bsk_known {
     uint64_t last_lasti;
     int32_t last_index;
     bool has_last;
+    uint8_t *instructions; /* enum bsk_instruction of each code unit; NULL: not read */
+    bool no_instructions;  /* they cannot be */
     struct {
         int32_t index; /* 0: empty */
         uint64_t bytecode;

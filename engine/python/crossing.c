@@ -162,6 +162,23 @@ static void follow(struct bsk_python *python, struct bsk_stack_memory *memory, u
     }
 }
 
+/* A chain that was read while it moved may be a mixture of two: one that cannot be is known by what
+ * its frames are about to do. */
+static bool can_be(struct bsk_python *python, const struct bsk_stack_memory *memory,
+                   const struct chain *chain, const struct raw *shore, bool has_callee)
+{
+    for (size_t i = 0; i < chain->count; i++) {
+        const struct raw *caller = i + 1 < chain->count ? &chain->raw[i + 1] : shore;
+        if (!bsk_path_can_call(python, memory, caller, &chain->raw[i]))
+            return false;
+    }
+    if (!has_callee || chain->after_shim)
+        return true;
+    enum bsk_instruction instruction =
+        bsk_instruction_at(python, chain->count > 0 ? &chain->raw[0] : shore);
+    return instruction != BSK_INSTRUCTION_RETURNS && instruction != BSK_INSTRUCTION_RESUMES;
+}
+
 /* Puts the chain on the path where it is known to exist, with the callee on it. */
 static bool push_whole(struct bsk_python *python, struct bsk_stack_memory *memory,
                        const struct chain *chain, const struct bsk_known *callee)
@@ -283,6 +300,7 @@ enum bsk_cross bsk_cross(struct bsk_python *python, struct bsk_stack_memory *mem
     struct chain chain = { .count = 0 };
     if (inside)
         follow(python, memory, inside, shore->raw.address, &chain);
+    chain.whole = chain.whole && can_be(python, memory, &chain, &at_shore, called);
     *out_shim = called && chain.after_shim;
     enum bsk_cross across = called ? BSK_CROSS_CALLEE : BSK_CROSS_LEAF;
     if (push_whole(python, memory, &chain, called ? above->known : NULL))
@@ -313,7 +331,7 @@ void bsk_cross_learn(struct bsk_python *python, struct bsk_stack_memory *memory)
     for (size_t i = 0; i < 2 && !chain.whole; i++)
         if (tops[i] != 0 && !bsk_chunks_find(memory, tops[i]))
             follow(python, memory, tops[i], shore->address, &chain);
-    if (!chain.whole || chain.count == 0)
+    if (!chain.whole || chain.count == 0 || !can_be(python, memory, &chain, shore, false))
         return;
     memory->heap_left = HEAP_LASTS;
     bool by_c = chain.raw[chain.count - 1].after_shim;

@@ -278,7 +278,7 @@ void bsk_fits_look(struct bsk_fits *fits)
     memset(fits->verdicts, 0, sizeof(fits->verdicts));
     fits->starting = false;
     fits->thread_count = 0;
-    fits->thread = fits->top = 0;
+    fits->thread = fits->running = 0;
     if (!look_at_runtime(fits) || !look_at_threads_head(fits))
         return;
     look_at_interpreters(fits);
@@ -314,7 +314,7 @@ bool bsk_fits_still(struct bsk_fits *fits)
         return false;
     if (fits->verdicts[FIELD_THREAD_FRAME] != FITS)
         return true;
-    return fits->thread == 0 || word(fits, fits->thread + layout->thread.frame) == fits->top;
+    return fits->thread == 0 || bsk_fits_running(fits) == fits->running;
 }
 
 bool bsk_fits_applies(const struct bsk_layout *layout, enum bsk_field field)

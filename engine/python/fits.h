@@ -76,7 +76,7 @@ struct bsk_fits {
     size_t thread_count;
 
     /* the stack of one thread */
-    uint64_t thread, top;
+    uint64_t thread, running;  /* the frame that executes, as far as the places tell */
     uint64_t chunk, chunk_end; /* of its data stack, the newest; 0: none */
     struct bsk_fit_frame {
         uint64_t address, code;
@@ -101,5 +101,6 @@ bool bsk_fits_still(struct bsk_fits *fits);
 bool bsk_fits_applies(const struct bsk_layout *layout, enum bsk_field field);
 /* fits_frames.c: the fields that frames and what they point to show, of fits->thread. */
 void bsk_fits_stack(struct bsk_fits *fits);
+uint64_t bsk_fits_running(struct bsk_fits *fits); /* fits->thread's, now */
 
 #endif

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { CHUNK_DATA = 24, FRAME_WORDS = 9 };
+enum { CHUNK_DATA = 24, FRAME_WORDS = 9, LINKS_ENOUGH = 16 };
 
 static bool is_place(uint64_t address)
 {
@@ -80,11 +80,18 @@ static bool has_frames(struct bsk_fits *fits)
     return used > fits->chunk + CHUNK_DATA + 8;
 }
 
+uint64_t bsk_fits_running(struct bsk_fits *fits)
+{
+    const struct bsk_layout *layout = fits->look.layout;
+    uint64_t top = word(fits, fits->thread + layout->thread.frame);
+    return layout->frame_form == BSK_FRAME_CFRAME ? word(fits, top + layout->cframe_current_frame)
+                                                  : top;
+}
+
 static bool find_top(struct bsk_fits *fits)
 {
     const struct bsk_layout *layout = fits->look.layout;
     uint64_t top = word(fits, fits->thread + layout->thread.frame);
-    fits->top = top;
     if (layout->frame_form == BSK_FRAME_CFRAME) {
         uint64_t words[3];
         bool frame = false;
@@ -96,8 +103,7 @@ static bool find_top(struct bsk_fits *fits)
             return false;
         if (!bsk_fit(fits, FIELD_THREAD_FRAME, frame))
             return false;
-        top = word(fits, top + layout->cframe_current_frame);
-        return bsk_fit(fits, FIELD_CFRAME_CURRENT_FRAME, looks_like_frame(fits, top));
+        return bsk_fit(fits, FIELD_CFRAME_CURRENT_FRAME, looks_like_frame(fits, fits->running));
     }
     if (top == 0 && !has_frames(fits))
         return false;
@@ -162,11 +168,9 @@ static bool look_at_frames(struct bsk_fits *fits)
     const struct bsk_layout *layout = fits->look.layout;
     if (layout->thread.datastack_chunk)
         look_at_chunk(fits);
+    uint64_t top = fits->running = bsk_fits_running(fits);
     if (!find_top(fits))
         return false;
-    uint64_t top = layout->frame_form == BSK_FRAME_CFRAME
-                       ? word(fits, fits->top + layout->cframe_current_frame)
-                       : fits->top;
     /* The top frame may be one of the interpreter's own, which has None for a code. */
     uint64_t code = code_of(fits, top);
     if (!is_a(fits, code, "NoneType") && !bsk_fit(fits, FIELD_FRAME_CODE, is_a(fits, code, "code")))
@@ -186,7 +190,8 @@ static bool look_at_frames(struct bsk_fits *fits)
     else if (alone && layout->shim_owners == 0 && top == fits->chunk + CHUNK_DATA + 8)
         ; /* the only frame there is */
     else
-        bsk_fit(fits, FIELD_FRAME_PREVIOUS, !alone && !walk.broken);
+        /* One that runs may break off a walk, but not lead it from frame to frame by chance. */
+        bsk_fit(fits, FIELD_FRAME_PREVIOUS, !alone && (!walk.broken || walk.calls >= LINKS_ENOUGH));
     if (layout->frame.owner && walk.ended && has(fits, FIELD_FRAME_PREVIOUS)) {
         uint8_t entry = 0;
         (void)bsk_look_bytes(&fits->look, walk.last + layout->frame.owner - 1, &entry, 1);

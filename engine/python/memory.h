@@ -7,12 +7,15 @@
  *   walk.c    follows a stack from the top: needs the top and the frames to be of one instant
  *   upward.c  follows it from below: the data stack alone is of one instant
  *   crossing.c  where it leaves the data stack: generators, coroutines
+ *   instructions.c  what a frame at its place can have called
  *   path.c    gives the frames their names, and says what of them is proven
  *   states.c  the interpreter's own words: GIL, collector, lists of threads
  */
 #ifndef BSK_PYTHON_MEMORY_H
 #define BSK_PYTHON_MEMORY_H
 
+#include "engine/base/room.h"
+#include "engine/python/instructions.h"
 #include "engine/python/internal.h"
 
 enum {
@@ -142,8 +145,6 @@ struct bsk_stack_memory {
     bool bridged;          /* steps of the path were not read, but told by bridges.h */
 };
 
-/* Makes room for one more item; false when out of memory (nothing has changed then). */
-bool bsk_room_for_one(void *array, size_t count, size_t *capacity, size_t item_bytes);
 static inline bool bsk_piece_ok(const struct bsk_python *python, size_t index)
 {
     return index < python->piece_count && python->pieces[index].ok;
@@ -157,6 +158,10 @@ static inline uint32_t bsk_frame_bytes(const struct bsk_layout *layout)
 uint64_t bsk_frame_lasti(const struct bsk_layout *layout, const uint8_t *frame);
 void bsk_frame_raw(const struct bsk_layout *layout, const uint8_t *frame, uint64_t address,
                    struct raw *out);
+
+/* instructions.c. Of the place of a frame whose code is known; UNKNOWN where it has not begun, and
+ * in a thread's own copy of the bytecode. */
+enum bsk_instruction bsk_instruction_at(struct bsk_python *python, const struct raw *raw);
 
 /* chunks.c. Brings the list of chunks in line with what this sample's thread state says is the
  * newest one: dropped where the stack has shrunk, read now where it has grown. `top` is
@@ -238,6 +243,10 @@ void bsk_path_begin(struct bsk_stack_memory *memory, size_t keep); /* keeps the 
 bool bsk_path_push(struct bsk_python *python, struct bsk_stack_memory *memory,
                    const struct raw *raw);
 bool bsk_path_from_raw(struct bsk_python *python, struct bsk_stack_memory *memory);
+/* Whether the instruction at the caller's place can have led to the callee; where it is not known,
+ * it can. */
+bool bsk_path_can_call(struct bsk_python *python, const struct bsk_stack_memory *memory,
+                       const struct raw *caller, const struct raw *callee);
 /* How many of the first steps are proven: by what was learnt, or because they stood still. */
 size_t bsk_path_proven(const struct bsk_python *python, const struct bsk_stack_memory *memory);
 void bsk_path_learn(struct bsk_python *python, const struct bsk_stack_memory *memory);

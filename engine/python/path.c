@@ -122,6 +122,23 @@ bool bsk_path_is_no_chance(const struct bsk_python *python, const struct raw *ca
     return calls.times * PART >= calls.all;
 }
 
+bool bsk_path_can_call(struct bsk_python *python, const struct bsk_stack_memory *memory,
+                       const struct raw *caller, const struct raw *callee)
+{
+    if (callee->after_shim) /* C code may call anything, and tools are called at a return */
+        return true;
+    switch (bsk_instruction_at(python, caller)) {
+    case BSK_INSTRUCTION_RETURNS:
+        return false;
+    case BSK_INSTRUCTION_RESUMES:
+        return !bsk_chunks_find(memory, callee->address);
+    case BSK_INSTRUCTION_UNKNOWN:
+    case BSK_INSTRUCTION_CALLS:
+        break;
+    }
+    return true;
+}
+
 /* Where a callee lies tells how it will be found again. */
 static uint8_t kind_of_call(const struct bsk_stack_memory *memory, const struct raw *caller,
                             const struct raw *callee)

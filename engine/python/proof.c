@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 enum {
-    PATHS_MAX = 1 << 18, /* 4 MB */
+    PATHS_MAX = 1 << 18, /* 4 MiB */
     SITES_MAX = 1 << 14,
     TIMES_MASK = 3,
     TIMES_PROVEN = 3,

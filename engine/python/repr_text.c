@@ -100,18 +100,23 @@ static bool print_quoted(struct bsk_repr *repr, struct reader *reader, const cha
     return true;
 }
 
+static struct reader reader_of(const struct bsk_repr *repr, const struct bsk_str *text)
+{
+    return (struct reader){
+        .objects = repr->objects,
+        .data = text->data,
+        .length = text->length,
+        .kind = text->kind,
+    };
+}
+
 bool bsk_repr_str(struct bsk_repr *repr, uint64_t address, const struct bsk_type *type)
 {
     struct bsk_str text;
     (void)type;
     if (!bsk_objects_str(repr->objects, address, &text))
         return false;
-    struct reader reader = {
-        .objects = repr->objects,
-        .data = text.data,
-        .length = text.length,
-        .kind = text.kind,
-    };
+    struct reader reader = reader_of(repr, &text);
     return print_quoted(repr, &reader, "", bsk_objects_places(repr->objects)->minor);
 }
 
@@ -156,12 +161,7 @@ bool bsk_repr_name(struct bsk_repr *repr, uint64_t address)
     uint32_t c;
     if (!bsk_objects_str(repr->objects, address, &text))
         return false;
-    struct reader reader = {
-        .objects = repr->objects,
-        .data = text.data,
-        .length = text.length,
-        .kind = text.kind,
-    };
+    struct reader reader = reader_of(repr, &text);
     while (reader.at < reader.length && !repr->out.cut) {
         if (!next_character(&reader, &c))
             return false;

@@ -33,20 +33,6 @@ void bsk_stack_memory_free(struct bsk_stack_memory *memory)
     free(memory);
 }
 
-bool bsk_room_for_one(void *array, size_t count, size_t *capacity, size_t item_bytes)
-{
-    void **items = array;
-    if (count < *capacity)
-        return true;
-    size_t bigger = *capacity ? *capacity * 2 : 32;
-    void *grown = realloc(*items, bigger * item_bytes);
-    if (!grown)
-        return false;
-    *items = grown;
-    *capacity = bigger;
-    return true;
-}
-
 static uint32_t thread_bytes(const struct bsk_layout *layout)
 {
     return layout->thread.needed < THREAD_MAX_BYTES ? layout->thread.needed : THREAD_MAX_BYTES;
@@ -249,31 +235,17 @@ static bool read_again(struct bsk_python *python, const struct bsk_python_thread
 /* --- judging -----------------------------------------------------------------------------------
  */
 
-static const struct raw *raw_of(const struct bsk_stack_memory *memory, size_t step)
-{
-    return &memory->path[step].raw;
-}
-
 /* A loop that takes as long as a reading looks as if it stood still. But frames tell by themselves
  * whether they are dead, and whether they called. */
-static bool is_plausible(const struct raw *caller, const struct raw *raw)
+static bool is_plausible(struct bsk_python *python, const struct bsk_stack_memory *memory,
+                         size_t step)
 {
+    const struct raw *raw = &memory->path[step].raw;
+    const struct raw *caller = step > 0 ? &memory->path[step - 1].raw : NULL;
     if (raw->emptied && raw->known->local_words > 0)
         return false;
-    return !caller || caller->calls || raw->after_shim || caller->known->is_shim;
-}
-
-/* 3.11 has no word for a dead frame, so one that returns looks as if it had called what lies above
- * it. Places that are known to call are not asked again. */
-static bool is_returning(struct bsk_python *python, const struct raw *caller)
-{
-    enum { RETURN_VALUE_311 = 83 };
-    uint8_t instruction[2];
-    return python->layout.minor == 11 &&
-           !bsk_proof_site(&python->proof, caller->known->code.id, caller->place) &&
-           bsk_process_read(python->process, caller->lasti, instruction, sizeof(instruction),
-                            NULL) == BSK_OK &&
-           instruction[0] == RETURN_VALUE_311;
+    return !caller || caller->known->is_shim ||
+           ((caller->calls || raw->after_shim) && bsk_path_can_call(python, memory, caller, raw));
 }
 
 /* A frame that was on the stack before and after all the rest was read. */
@@ -307,9 +279,7 @@ static void prove(struct bsk_python *python, const struct bsk_python_thread *thr
         if (!now->stood || now->address != then->address || now->code != then->code ||
             !is_below_tops(memory, now->address))
             break;
-        if (python->layout.frame_form != BSK_FRAME_OBJECTS &&
-            (!is_plausible(i > 0 ? raw_of(memory, i - 1) : NULL, then) ||
-             (i > 0 && is_returning(python, raw_of(memory, i - 1)))))
+        if (python->layout.frame_form != BSK_FRAME_OBJECTS && !is_plausible(python, memory, i))
             break;
         then->stood = true;
         called_alike = now->lasti == then->lasti;
@@ -322,8 +292,7 @@ static bool learn_still(struct bsk_python *python, struct bsk_stack_memory *memo
     if (memory->moved || memory->unproven || !bsk_path_from_raw(python, memory))
         return false;
     for (size_t i = 0; i < memory->path_count; i++)
-        if (!is_plausible(i > 0 ? raw_of(memory, i - 1) : NULL, raw_of(memory, i)) ||
-            (i > 0 && is_returning(python, raw_of(memory, i - 1))))
+        if (!is_plausible(python, memory, i))
             return false;
     bsk_path_learn(python, memory);
     bsk_bridges_note(python, memory);

@@ -43,15 +43,21 @@ static uint64_t slot_above(const struct climb *climb, const struct step *step, s
 
 /* The frame at `slot` has been popped: what it says is of a call that is over. */
 static bool is_dead(const struct climb *climb, const uint8_t *frame, uint64_t slot,
-                    const struct bsk_known *known)
+                    struct bsk_known *known)
 {
     const struct bsk_layout *layout = &climb->python->layout;
     const struct bsk_stack_memory *memory = climb->memory;
     struct raw raw;
-    if (layout->minor >= 12 && known->local_words > 0) {
-        bsk_frame_raw(layout, frame, slot, &raw);
-        return raw.emptied;
-    }
+    bsk_frame_raw(layout, frame, slot, &raw);
+    raw.known = known;
+    if (raw.emptied && known->local_words > 0)
+        return true;
+    /* Unless something runs above it: a tool's function that is called when others return. */
+    if (climb->sure_top <= slot &&
+        bsk_instruction_at(climb->python, &raw) == BSK_INSTRUCTION_RETURNS)
+        return true;
+    if (layout->minor >= 12 && known->local_words > 0)
+        return false;
     /* It does not tell by itself. */
     return !climb->top_out && memory->top < slot && memory->top_after < slot;
 }
@@ -68,7 +74,10 @@ static enum next look_above(struct climb *climb, const struct step *step, struct
     const uint8_t *above = frame_at(climb, out->chunk, slot);
     uint64_t previous = above ? bsk_u64(above, layout->frame.previous) : 0;
     bool entry = layout->minor == 11 && above && above[layout->frame.owner - 1] != 0;
-    bool direct = above && previous == step->raw.address && !entry;
+    enum bsk_instruction instruction = bsk_instruction_at(climb->python, &step->raw);
+    bool resumes = instruction == BSK_INSTRUCTION_RESUMES;
+    bool direct = above && previous == step->raw.address && !entry &&
+                  instruction != BSK_INSTRUCTION_RETURNS && !resumes;
     bool outside = previous % 8 == 0 && previous != 0 && !bsk_chunks_find(climb->memory, previous);
     bool shim = above && (entry ? previous == step->raw.address : layout->shim_owners && outside);
     const struct bsk_site *site = bsk_proof_site(proof, step->raw.known->code.id, step->raw.place);
@@ -98,6 +107,10 @@ static enum next look_above(struct climb *climb, const struct step *step, struct
         ((flags & BSK_SITE_REENTERS && proven) || (deeper && !(flags & BSK_SITE_HEAP))))
         return CALLEE;
     if (step->raw.calls) {
+        /* There, the mark may also be of what a loop's body has called. */
+        if (resumes &&
+            (layout->minor < 14 || climb->top_out || (out->outside && !dead && out->begun)))
+            return HEAP;
         if (dead && (direct || code == 0) && !(flags & BSK_SITE_HEAP))
             return LEAF;
         bool usual =

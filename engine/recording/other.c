@@ -24,8 +24,9 @@ struct bsk_other *bsk_other_open(struct bsk_target_context *context, pid_t pid, 
     if (bsk_process_cpu_ns(pid, &cpu_ns) && (other = calloc(1, sizeof(*other))) != NULL) {
         bsk_process_name(pid, name, sizeof(name));
         snprintf(frame, sizeof(frame), "(%s: %s)", unreadable ? "unreadable" : "not Python", name);
-        uint32_t track = bsk_profile_track(context->profile, pid, pid, name,
-                                           unreadable ? "(unreadable)" : "(not Python)");
+        uint32_t track =
+            bsk_profile_track(context->profile, pid, pid, name,
+                              unreadable ? BSK_THREAD_UNREADABLE : BSK_THREAD_NOT_PYTHON);
         uint32_t function =
             bsk_profile_function(context->profile, frame, "", 0, BSK_FUNCTION_SPECIAL);
         const struct bsk_profile_frame frames[] = { { function, 0 } };

@@ -1,58 +1,12 @@
-#include "engine/recording/target.h"
+#include "engine/base/room.h"
+#include "engine/recording/target_inside.h"
 
 #include "engine/base/clock.h"
 #include "engine/process/process.h"
-#include "engine/recording/account.h"
-#include "engine/recording/target_ticks.h"
-#include "engine/sampling/fold.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-/* A thread of the target that we met. */
-struct member {
-    pid_t tid;
-    uint32_t track;
-    uint32_t seen_in;    /* the sweep that saw it last */
-    bool ignored;        /* the debugger's */
-    bool named;          /* by the debug session or by threading itself */
-    int64_t interpreter; /* that `track` is of */
-    int32_t call;        /* as the track was told; BSK_CALL_UNKNOWN: none */
-    uint32_t stack;      /* the number of the stack that `nodes` is of; 0: of none */
-    uint32_t *nodes;     /* of its frames, outermost first */
-    size_t node_count, node_capacity;
-    bool in_call, gil_wait; /* how it slept when it was seen last */
-    struct bsk_account account;
-};
-
-struct bsk_target {
-    struct bsk_target_context *context;
-    struct bsk_sampler *sampler;
-    struct bsk_fold *fold;
-    pid_t pid;
-    bool is_child;
-    struct bsk_target_ticks *ticks; /* NULL: it is sampled by sweeps */
-    bool tried_ticks;
-    struct member ticking;   /* scratch of bsk_target_node() */
-    uint64_t used_before_ns; /* by its first thread, as another program */
-    bool held, rebase;       /* rebase: the next look begins anew */
-    char name[256];
-    uint32_t sweep;
-
-    bool asleep;       /* no thread of it ran at the last sweep */
-    uint64_t cpu_ns;   /* of the whole process, asked before that sweep */
-    uint64_t slept_ns; /* CLOCK_MONOTONIC: until then it is known to have slept on; 0: not beyond */
-    uint64_t awake_ns; /* when it is swept at the latest */
-
-    struct member *members;
-    size_t member_count, member_capacity;
-    uint32_t *functions; /* by code id: the profile's function + 1, or 0 */
-    size_t function_capacity;
-    uint32_t debugger_function, native_function, collector_function, unread_function;
-};
 
 /* "app.py" of "/usr/bin/python3 -X dev /src/app.py arg", "python -m app" and "python -c" likewise.
  */
@@ -239,102 +193,15 @@ bool bsk_target_held(const struct bsk_target *target)
 /* ---- Threads -----------------------------------------------------------------------------------
  */
 
-/* What the debug session said of this thread, or NULL. */
-static const struct bsk_known_thread *known_thread(const struct bsk_target *target, pid_t tid)
-{
-    const struct bsk_target_context *context = target->context;
-    struct bsk_process_facts facts;
-    if (context->threads_pid != target->pid || context->thread_count == 0)
-        return NULL;
-    if (bsk_process_facts(tid, &facts, NULL) == BSK_OK && facts.pid_inside > 0)
-        tid = facts.pid_inside; /* it spoke in the numbers of its own namespace */
-    for (size_t i = 0; i < context->thread_count; i++) {
-        if (context->threads[i].tid == tid)
-            return &context->threads[i];
-    }
-    return NULL;
-}
-
-static void read_comm(pid_t pid, pid_t tid, char out[32])
-{
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", (int)pid, (int)tid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t bytes = fd < 0 ? 0 : read(fd, out, 31);
-    if (fd >= 0)
-        close(fd);
-    out[bytes > 0 ? bytes : 0] = '\0';
-    out[strcspn(out, "\n")] = '\0';
-}
-
-static void name_thread(const struct bsk_target *target, pid_t tid, char *out, size_t size)
-{
-    char own[32], main_thread[32];
-    read_comm(target->pid, tid, own);
-    read_comm(target->pid, target->pid, main_thread);
-    if (tid == 0)
-        snprintf(out, size, "Short threads");
-    else if (tid == target->pid)
-        snprintf(out, size, "MainThread");
-    else if (own[0] && strcmp(own, main_thread) != 0)
-        snprintf(out, size, "%s", own);
-    else
-        snprintf(out, size, "Thread %d", (int)tid);
-}
-
-/* A subinterpreter's stacks have a track of their own, whichever thread runs them. */
-static void add_interpreter(char *name, size_t size, int64_t interpreter)
-{
-    size_t used = strlen(name);
-    if (interpreter > 0)
-        snprintf(name + used, size - used, " (interpreter %lld)", (long long)interpreter);
-    else if (interpreter < 0)
-        snprintf(name + used, size - used, " (short interpreters)");
-}
-
-void bsk_target_follow_name(struct bsk_target *target, uint32_t track, int64_t interpreter,
-                            const char *name)
-{
-    char whole[600];
-    if (!name || !name[0] || track == UINT32_MAX)
-        return;
-    struct bsk_track known = bsk_profile_track_at(target->context->profile, track);
-    snprintf(whole, sizeof(whole) - 40, "%s", name);
-    add_interpreter(whole, sizeof(whole), interpreter);
-    if (strcmp(known.thread, whole) != 0)
-        bsk_profile_name_track(target->context->profile, track, whole);
-}
-
-uint32_t bsk_target_track(struct bsk_target *target, pid_t tid, int64_t interpreter,
-                          bool *out_ignored, bool *out_named)
-{
-    const struct bsk_known_thread *known = known_thread(target, tid);
-    char name[192];
-    name_thread(target, tid, name, sizeof(name));
-    *out_ignored = known && known->debugger;
-    *out_named = known && known->name[0];
-    if (*out_ignored)
-        return UINT32_MAX;
-    if (*out_named)
-        snprintf(name, sizeof(name) - 40, "%s", known->name);
-    add_interpreter(name, sizeof(name), interpreter);
-    return bsk_profile_track(target->context->profile, target->pid, tid, target->name, name);
-}
-
 static struct member *member_of(struct bsk_target *target, pid_t tid)
 {
     for (size_t i = 0; i < target->member_count; i++) {
         if (target->members[i].tid == tid)
             return &target->members[i];
     }
-    if (target->member_count == target->member_capacity) {
-        size_t capacity = target->member_capacity ? target->member_capacity * 2 : 8;
-        struct member *grown = realloc(target->members, capacity * sizeof(*grown));
-        if (!grown)
-            return NULL;
-        target->members = grown;
-        target->member_capacity = capacity;
-    }
+    if (!bsk_room_for_one(&target->members, target->member_count, &target->member_capacity,
+                          sizeof(*target->members)))
+        return NULL;
     struct member *member = &target->members[target->member_count];
     memset(member, 0, sizeof(*member));
     member->tid = tid;
@@ -374,138 +241,8 @@ static void drop_ended(struct bsk_target *target, uint64_t now_ns)
     target->member_count = kept;
 }
 
-/* ---- Stacks ------------------------------------------------------------------------------------
+/* ---- Sweeps ------------------------------------------------------------------------------------
  */
-
-static uint32_t function_of(struct bsk_target *target, const struct bsk_code_object *code)
-{
-    if (code->id >= target->function_capacity) {
-        size_t capacity = target->function_capacity ? target->function_capacity : 256;
-        while (capacity <= code->id)
-            capacity *= 2;
-        uint32_t *grown = realloc(target->functions, capacity * sizeof(*grown));
-        if (!grown)
-            return UINT32_MAX;
-        memset(grown + target->function_capacity, 0,
-               (capacity - target->function_capacity) * sizeof(*grown));
-        target->functions = grown;
-        target->function_capacity = capacity;
-    }
-    if (target->functions[code->id] == 0) {
-        /* Only "(unread)" in the middle of a stack has no path: it is no code of the program. */
-        uint32_t function =
-            code->path[0] == '\0'
-                ? target->unread_function
-                : bsk_profile_function(target->context->profile, code->qualname, code->path,
-                                       code->first_line, BSK_FUNCTION_PYTHON);
-        if (function == UINT32_MAX)
-            return function;
-        target->functions[code->id] = function + 1;
-    }
-    return target->functions[code->id] - 1;
-}
-
-/* Where there is no debugger to fold away, only what has changed since the stack before is looked
- * up: the outer frames are mostly the same. */
-static uint32_t walk_nodes(struct bsk_target *target, struct member *member,
-                           const struct bsk_thread_sample *thread)
-{
-    struct bsk_profile *profile = target->context->profile;
-    size_t at = member->stack != 0 && thread->stack == member->stack + 1 ? thread->kept : 0;
-    if (at > member->node_count)
-        at = member->node_count;
-    if (thread->depth > member->node_capacity) {
-        size_t capacity = thread->depth * 2;
-        uint32_t *grown = realloc(member->nodes, capacity * sizeof(*grown));
-        if (!grown)
-            return BSK_NO_NODE;
-        member->nodes = grown;
-        member->node_capacity = capacity;
-    }
-    for (; at < thread->depth; at++) {
-        const struct bsk_frame *frame = &thread->frames[thread->depth - 1 - at];
-        uint32_t parent =
-            at > 0 ? member->nodes[at - 1] : bsk_profile_track_root(profile, member->track);
-        member->nodes[at] =
-            bsk_profile_step(profile, parent, function_of(target, frame->code), frame->line);
-        if (at > 0)
-            bsk_profile_called_from(profile, member->nodes[at], frame[1].column);
-    }
-    member->node_count = thread->depth;
-    member->stack = thread->stack;
-    return thread->depth > 0 ? member->nodes[thread->depth - 1] : BSK_NO_NODE;
-}
-
-/* The same with the debugger's frames folded away: `*out_is_debuggers` when nothing of the user's
- * is in it (the program has not begun yet, or is over). */
-static uint32_t fold_nodes(struct bsk_target *target, struct member *member,
-                           const struct bsk_thread_sample *thread, bool *out_is_debuggers,
-                           uint32_t *out_column)
-{
-    struct bsk_folded folded = { 0 };
-    if (!bsk_fold_stack(target->fold, thread->frames, thread->depth, thread->tid == target->pid,
-                        &folded))
-        return BSK_NO_NODE;
-    /* A thread that is the debugger's by its stack may be one of the user's that it only just
-     * starts. */
-    *out_is_debuggers = folded.debugger_thread || (folded.depth == 0 && folded.debugger_leaf);
-    if (*out_is_debuggers)
-        return BSK_NO_NODE;
-    struct bsk_profile *profile = target->context->profile;
-    uint32_t node = bsk_profile_track_root(profile, member->track), column = 0;
-    for (size_t i = folded.depth; i > 0; i--) {
-        const struct bsk_frame *frame = &folded.frames[i - 1];
-        uint32_t function = function_of(target, frame->code);
-        if (function == UINT32_MAX)
-            continue;
-        node = bsk_profile_step(profile, node, function, frame->line);
-        bsk_profile_called_from(profile, node, column);
-        column = frame->column;
-    }
-    if (folded.debugger_leaf || folded.depth == 0) {
-        node = bsk_profile_step(
-            profile, node,
-            folded.debugger_leaf ? target->debugger_function : target->native_function, 0);
-        bsk_profile_called_from(profile, node, column);
-        column = 0;
-    }
-    *out_column = column;
-    return node;
-}
-
-/* The node of what the thread does, or BSK_NO_NODE. */
-static uint32_t node_of(struct bsk_target *target, struct member *member,
-                        const struct bsk_thread_sample *thread, bool *out_is_debuggers)
-{
-    struct bsk_profile *profile = target->context->profile;
-    uint32_t column = thread->depth > 0 ? thread->frames[0].column : 0;
-    uint32_t node = target->context->folder_count == 0
-                        ? walk_nodes(target, member, thread)
-                        : fold_nodes(target, member, thread, out_is_debuggers, &column);
-    if (thread->unread || thread->collects) {
-        if (thread->unread)
-            node = bsk_profile_step(profile, node, target->unread_function, 0);
-        if (thread->collects)
-            node = bsk_profile_step(profile, node, target->collector_function, 0);
-        bsk_profile_called_from(profile, node, thread->unread && thread->collects ? 0 : column);
-    } else if (thread->state != BSK_THREAD_IDLE || target->context->clock == BSK_CLOCK_WALL) {
-        bsk_profile_saw_column(profile, node, column, 1);
-    }
-    return node;
-}
-
-uint32_t bsk_target_node(struct bsk_target *target, uint32_t track,
-                         const struct bsk_thread_sample *thread, bool *out_is_debuggers)
-{
-    target->ticking.track = track;
-    target->ticking.stack = 0; /* no stack has anything to do with the one before */
-    uint32_t node = node_of(target, &target->ticking, thread, out_is_debuggers);
-    if (node == BSK_NO_NODE && thread->depth == 0 && !*out_is_debuggers)
-        node = bsk_profile_step(target->context->profile,
-                                bsk_profile_track_root(target->context->profile, track),
-                                target->native_function, 0);
-    return node;
-}
 
 static void look(struct bsk_target *target, const struct bsk_thread_sample *thread, uint64_t now_ns)
 {
@@ -534,7 +271,7 @@ static void look(struct bsk_target *target, const struct bsk_thread_sample *thre
         bsk_target_follow_name(target, member->track, member->interpreter, thread->name);
     bool runs = thread->state == BSK_THREAD_RUNNING;
     if (thread->has_stack)
-        node = node_of(target, member, thread, &is_debuggers);
+        node = bsk_target_node_of(target, member, thread, &is_debuggers);
     else if (runs && !thread->torn)
         node = bsk_profile_step(context->profile,
                                 bsk_profile_track_root(context->profile, member->track),

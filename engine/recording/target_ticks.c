@@ -1,6 +1,7 @@
 #include "engine/recording/target_ticks.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/room.h"
 #include "engine/process/process.h"
 #include "engine/sampling/ticks.h"
 
@@ -50,14 +51,9 @@ static struct ticking *thread_of(struct bsk_target_ticks *ticks, pid_t tid)
     for (size_t i = 0; i < ticks->thread_count; i++)
         if (ticks->threads[i].tid == tid)
             return &ticks->threads[i];
-    if (ticks->thread_count == ticks->thread_capacity) {
-        size_t capacity = ticks->thread_capacity ? 2 * ticks->thread_capacity : 8;
-        struct ticking *grown = realloc(ticks->threads, capacity * sizeof(*grown));
-        if (!grown)
-            return NULL;
-        ticks->threads = grown;
-        ticks->thread_capacity = capacity;
-    }
+    if (!bsk_room_for_one(&ticks->threads, ticks->thread_count, &ticks->thread_capacity,
+                          sizeof(*ticks->threads)))
+        return NULL;
     struct ticking *thread = &ticks->threads[ticks->thread_count++];
     memset(thread, 0, sizeof(*thread));
     thread->tid = tid;
@@ -251,6 +247,9 @@ int bsk_target_ticks_start(struct bsk_target *target, struct bsk_target_context 
     }
     if (!everything)
         rebase(ticks);
+    /* Who uses CPU time from now on is read when it sleeps; see look_at_sleepers(). */
+    const struct bsk_sample *sample = NULL;
+    (void)bsk_sampler_take(sampler, &sample, NULL);
     *out_ticks = ticks;
     return BSK_OK;
 }
@@ -290,11 +289,11 @@ static int look_at_sleepers(struct bsk_target_ticks *ticks, uint64_t now)
 {
     struct bsk_profile *profile = ticks->context->profile;
     const struct bsk_sample *sample = NULL;
-    uint64_t since_ns = now - ticks->waits_ns;
-    bool first = ticks->waits_ns == 0;
+    /* The first look, too, tells where those sleep that sleep on. */
+    uint64_t since_ns = ticks->waits_ns ? now - ticks->waits_ns : 0;
     ticks->waits_ns = now;
     int rc = bsk_sampler_take(ticks->sampler, &sample, NULL);
-    if (rc != BSK_OK || first)
+    if (rc != BSK_OK)
         return rc == BSK_E_GONE ? rc : BSK_OK;
     for (size_t i = 0; i < sample->thread_count; i++) {
         const struct bsk_thread_sample *thread = &sample->threads[i];

@@ -31,15 +31,15 @@ int bsk_target_ticks_sweep(struct bsk_target_ticks *ticks);
 /* While held no thread ticks, and what it uses is nobody's. */
 void bsk_target_ticks_hold(struct bsk_target_ticks *ticks, bool hold);
 
-/* Of target.c: the track of a thread in an interpreter (0: the main one), `*out_ignored` when it is
- * the debugger's and has none, `*out_named` when the debug session told its name. */
+/* Of target_threads.c: the track of a thread in an interpreter (0: the main one), `*out_ignored`
+ * when it is the debugger's and has none, `*out_named` when the debug session told its name. */
 uint32_t bsk_target_track(struct bsk_target *target, pid_t tid, int64_t interpreter,
                           bool *out_ignored, bool *out_named);
-/* Of target.c: what threading calls it, where that is known. */
+/* Of target_threads.c: what threading calls it, where that is known. */
 void bsk_target_follow_name(struct bsk_target *target, uint32_t track, int64_t interpreter,
                             const char *name);
-/* Of target.c: the node of a stack, or BSK_NO_NODE; `*out_is_debuggers` when nothing of the user's
- * is in it. */
+/* Of target_stacks.c: the node of a stack, or BSK_NO_NODE; `*out_is_debuggers` when nothing of the
+ * user's is in it. */
 uint32_t bsk_target_node(struct bsk_target *target, uint32_t track,
                          const struct bsk_thread_sample *thread, bool *out_is_debuggers);
 

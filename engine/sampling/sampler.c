@@ -26,6 +26,7 @@ struct bsk_sampler {
     bool idle_stacks, fresh_states;
     bool count_all; /* in this sample */
     bool looked;    /* at some thread's counter, in this sample */
+    bool begun;     /* there was a sample before this one */
     uint64_t counted_ns;
     bool stale; /* the list of threads is due for a refresh */
     uint64_t refreshed_ns;
@@ -194,7 +195,8 @@ static bool look(struct bsk_sampler *sampler, struct bsk_thread *thread, bool *o
         return false;
     if (!sleeps_on)
         look_at_sleep(sampler, thread);
-    *out_moved = thread->looked && cpu_ns != thread->cpu_ns;
+    /* What a thread that is new has used, it used since the sample before. */
+    *out_moved = thread->looked ? cpu_ns != thread->cpu_ns : sampler->begun && cpu_ns > 0;
     thread->looked = true;
     thread->cpu_ns = cpu_ns;
     thread->turns = turns;
@@ -403,5 +405,6 @@ int bsk_sampler_take(struct bsk_sampler *sampler, const struct bsk_sample **out_
         rc = same < 0 ? same : rc;
     if (rc == BSK_OK)
         *out_sample = &sampler->sample;
+    sampler->begun = sampler->begun || rc == BSK_OK;
     return rc;
 }

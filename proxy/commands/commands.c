@@ -2,6 +2,7 @@
 
 #include "engine/base/strings.h"
 #include "proxy/commands/family.h"
+#include "proxy/commands/near.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,8 @@ const struct dap_command dap_command_table[] = {
       "write the profile so far, go on", dap_ask_snapshot, NULL },
     { "basilisk.profiler.stop", "/profstop", "/profstop", "stop, write, show", dap_ask_stop, NULL },
     { "basilisk.profiler.compare", "/profdiff", "/profdiff [A B]",
-      "compare two profiles: the last two, or files", dap_ask_compare, dap_say_compare },
+      "compare two profiles, by number or file; alone: the last two", dap_ask_compare,
+      dap_say_compare },
     { "basilisk.memory.start", "/memleak", "/memleak [frames]",
       "track the program's memory, from now on", dap_ask_memory_start, dap_say_memory_start },
     { "basilisk.memory.snapshot", "/memsnap", "/memsnap", "take a numbered snapshot of it",
@@ -187,6 +189,16 @@ void dap_question_refuse_with(struct dap_question *question, enum bsk_code code,
     dap_question_refuse(question, &err);
 }
 
+void dap_question_close(struct dap_question *question, int rc, const struct bsk_error *err)
+{
+    if (rc != BSK_OK && question->commands->session) {
+        char sentence[1100];
+        bsk_error_sentence(err, sentence, sizeof(sentence));
+        dap_warn(question->commands->session, sentence);
+    }
+    dap_question_drop(question);
+}
+
 /* Asked while there was no memory left. */
 static void refuse_at_once(const struct dap_commands *commands, const struct dap_request *request)
 {
@@ -205,8 +217,7 @@ static struct dap_group *new_group(uv_loop_t *loop)
         return NULL;
     group->profiling = dap_profiling_new(loop, &dap_profiler_listener, group);
     group->memory = group->profiling
-                        ? dap_memory_new(loop, &dap_memory_listener,
-                                         dap_profiling_diagnostics(group->profiling), group)
+                        ? dap_memory_new(loop, &dap_memory_listener, group->profiling, group)
                         : NULL;
     if (group->memory)
         return group;
@@ -281,7 +292,16 @@ static void on_request(void *state, const struct dap_request *request,
 static bool has_console(const char *text)
 {
     const char *rest;
-    return command_of_text(text, &rest) != NULL;
+    return command_of_text(text, &rest) != NULL || dap_near_find(text, NULL) > 0;
+}
+
+static void refuse_near(struct dap_question *question, const char *text)
+{
+    struct dap_near near;
+    struct bsk_error err = { .code = BSK_E_UNSUPPORTED };
+    dap_near_find(text, &near);
+    dap_near_sentence(&near, err.message, sizeof(err.message));
+    dap_question_refuse(question, &err);
 }
 
 static void on_console(void *state, const struct dap_request *request, const char *text)
@@ -289,7 +309,9 @@ static void on_console(void *state, const struct dap_request *request, const cha
     const char *rest = "";
     const struct dap_command *command = command_of_text(text, &rest);
     struct dap_question *question = dap_question_new(state, request, true);
-    if (question && command->on_console)
+    if (question && !command)
+        refuse_near(question, text);
+    else if (question && command->on_console)
         command->on_console(question, rest);
     else if (question)
         command->on_request(question, NULL);

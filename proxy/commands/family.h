@@ -76,6 +76,9 @@ void dap_question_refuse(struct dap_question *question, const struct bsk_error *
 void dap_question_refuse_with(struct dap_question *question, enum bsk_code code, const char *hint,
                               const char *message);
 
+/* Nobody asked, so nobody is answered: a failure is said in the console. Frees it. */
+void dap_question_close(struct dap_question *question, int rc, const struct bsk_error *err);
+
 /* profiler.c */
 void dap_ask_start(struct dap_question *question, struct json_object *arguments);
 void dap_ask_snapshot(struct dap_question *question, struct json_object *arguments);
@@ -96,6 +99,11 @@ void dap_say_memory_start(struct dap_question *question, const char *rest);
 /* NULL when there is none; false, and refused, when it is no text. */
 bool dap_memory_session_of(struct dap_question *question, struct json_object *arguments,
                            const char **out_id);
+/* Asks `ask` of the tracking that `arguments` name; `done` gets the question. */
+typedef void dap_memory_ask_fn(struct dap_memory *memory, struct dap_session *session,
+                               const char *session_id, dap_memory_fn *done, void *user);
+void dap_memory_ask(struct dap_question *question, struct json_object *arguments,
+                    dap_memory_ask_fn *ask, dap_memory_fn *done);
 
 /* memory_asks.c */
 void dap_ask_memory_diff(struct dap_question *question, struct json_object *arguments);

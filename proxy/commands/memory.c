@@ -149,6 +149,14 @@ bool dap_memory_session_of(struct dap_question *question, struct json_object *ar
     return false;
 }
 
+void dap_memory_ask(struct dap_question *question, struct json_object *arguments,
+                    dap_memory_ask_fn *ask, dap_memory_fn *done)
+{
+    const char *id;
+    if (dap_memory_session_of(question, arguments, &id))
+        ask(question->commands->memory, question->commands->session, id, done, question);
+}
+
 /* ---- Answers -----------------------------------------------------------------------------------
  */
 
@@ -227,18 +235,12 @@ void dap_say_memory_start(struct dap_question *question, const char *rest)
 
 void dap_ask_memory_snapshot(struct dap_question *question, struct json_object *arguments)
 {
-    const char *id;
-    if (dap_memory_session_of(question, arguments, &id))
-        dap_memory_snapshot(question->commands->memory, question->commands->session, id, taken,
-                            question);
+    dap_memory_ask(question, arguments, dap_memory_snapshot, taken);
 }
 
 void dap_ask_memory_stop(struct dap_question *question, struct json_object *arguments)
 {
-    const char *id;
-    if (dap_memory_session_of(question, arguments, &id))
-        dap_memory_stop(question->commands->memory, question->commands->session, id, stopped,
-                        question);
+    dap_memory_ask(question, arguments, dap_memory_stop, stopped);
 }
 
 /* ---- The configuration's key -------------------------------------------------------------------
@@ -248,13 +250,7 @@ static void configured(void *user, int rc, const struct dap_memory_result *resul
                        const struct bsk_error *err)
 {
     (void)result;
-    struct dap_question *question = user;
-    if (rc != BSK_OK && question->commands->session) {
-        char sentence[1100];
-        bsk_error_sentence(err, sentence, sizeof(sentence));
-        dap_warn(question->commands->session, sentence);
-    }
-    dap_question_drop(question);
+    dap_question_close(user, rc, err);
 }
 
 void dap_configure_memory(struct dap_commands *commands, struct json_object *value)

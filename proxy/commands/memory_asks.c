@@ -1,4 +1,5 @@
 /* The family basilisk.memory.*: /memdiff, /memrefs, /memgc, /memobjects. */
+#include "engine/base/amounts.h"
 #include "proxy/commands/family.h"
 #include "proxy/commands/memory_words.h"
 
@@ -260,7 +261,7 @@ static void collected(void *user, int rc, const struct dap_memory_result *result
         return;
     }
     const struct dap_memory_collected *one = result->collected;
-    dap_count_text(count, sizeof(count), one->collected);
+    bsk_count_text(one->collected, count, sizeof(count));
     dap_size_text(traced, sizeof(traced), one->freed_traced_bytes, false);
     dap_size_text(rss, sizeof(rss), one->freed_rss_bytes, false);
     snprintf(words, sizeof(words),
@@ -271,10 +272,7 @@ static void collected(void *user, int rc, const struct dap_memory_result *result
 
 void dap_ask_memory_collect(struct dap_question *question, struct json_object *arguments)
 {
-    const char *id;
-    if (dap_memory_session_of(question, arguments, &id))
-        dap_memory_collect(question->commands->memory, question->commands->session, id, collected,
-                           question);
+    dap_memory_ask(question, arguments, dap_memory_collect, collected);
 }
 
 static void counted(void *user, int rc, const struct dap_memory_result *result,
@@ -289,17 +287,14 @@ static void counted(void *user, int rc, const struct dap_memory_result *result,
     }
     if (session && question->from_console)
         dap_say_objects_table(session, result);
-    dap_count_text(count, sizeof(count), result->snapshot->object_count);
+    bsk_count_text(result->snapshot->object_count, count, sizeof(count));
     snprintf(words, sizeof(words), "%s objects", count);
     answer(question, dap_memory_objects_body(result), words);
 }
 
 void dap_ask_memory_objects(struct dap_question *question, struct json_object *arguments)
 {
-    const char *id;
-    if (dap_memory_session_of(question, arguments, &id))
-        dap_memory_objects(question->commands->memory, question->commands->session, id, counted,
-                           question);
+    dap_memory_ask(question, arguments, dap_memory_objects, counted);
 }
 
 /* ---- Payloads ----------------------------------------------------------------------------------
@@ -337,13 +332,7 @@ static void printed(void *user, int rc, const struct dap_memory_result *result,
                     const struct bsk_error *err)
 {
     (void)result;
-    struct dap_question *question = user;
-    if (rc != BSK_OK && question->commands->session) {
-        char sentence[1100];
-        bsk_error_sentence(err, sentence, sizeof(sentence));
-        dap_warn(question->commands->session, sentence);
-    }
-    dap_question_drop(question);
+    dap_question_close(user, rc, err);
 }
 
 void dap_hear_marker(struct dap_commands *commands, const char *marker, const char *payload,

@@ -56,6 +56,31 @@ static struct json_object *types_array(const struct bsk_memory_snapshot *snapsho
     return types;
 }
 
+static struct json_object *stack_array(const struct bsk_memory_frame *frames, uint32_t count)
+{
+    struct json_object *stack = json_object_new_array();
+    for (uint32_t i = 0; i < count; i++) {
+        struct json_object *frame = json_object_new_object();
+        dap_add_text(frame, "path", frames[i].path);
+        add_uint(frame, "line", frames[i].line);
+        dap_add_text(frame, "function", frames[i].function ? frames[i].function : "");
+        json_object_array_add(stack, frame);
+    }
+    return stack;
+}
+
+/* How a line was reached, where that is known. */
+static void add_stack(struct json_object *row, const struct bsk_memory_frame *frames,
+                      uint32_t count, uint64_t samples)
+{
+    if (count < 2)
+        return;
+    json_object_object_add(row, "stack", stack_array(frames, count));
+    dap_add_text(row, "stackFrom", samples > 0 ? "inferred" : "traced");
+    if (samples > 0)
+        add_uint(row, "stackSamples", samples);
+}
+
 static struct json_object *site_object(const struct dap_memory_result *result,
                                        const struct bsk_memory_site *site)
 {
@@ -74,6 +99,7 @@ static struct json_object *site_object(const struct dap_memory_result *result,
         add_int(row, "growthBytes", growth_bytes);
         add_int(row, "growthCount", growth_count);
     }
+    add_stack(row, site->stack, site->stack_count, site->stack_samples);
     return row;
 }
 
@@ -128,19 +154,6 @@ struct json_object *dap_memory_snapshot_body(const struct dap_memory_result *res
     return body;
 }
 
-static struct json_object *stack_array(const struct bsk_memory_frame *frames, uint32_t count)
-{
-    struct json_object *stack = json_object_new_array();
-    for (uint32_t i = 0; i < count; i++) {
-        struct json_object *frame = json_object_new_object();
-        dap_add_text(frame, "path", frames[i].path);
-        add_uint(frame, "line", frames[i].line);
-        dap_add_text(frame, "function", frames[i].function ? frames[i].function : "");
-        json_object_array_add(stack, frame);
-    }
-    return stack;
-}
-
 static struct json_object *leak_object(const struct bsk_leak *leak)
 {
     struct json_object *row = json_object_new_object();
@@ -172,10 +185,7 @@ static struct json_object *leak_object(const struct bsk_leak *leak)
         dap_add_text(row, "userPath", leak->user_path);
         add_uint(row, "userLine", leak->user_line);
     }
-    if (leak->stack_count > 1) {
-        json_object_object_add(row, "stack", stack_array(leak->stack, leak->stack_count));
-        dap_add_text(row, "stackFrom", "traced");
-    }
+    add_stack(row, leak->stack, leak->stack_count, leak->stack_samples);
     if (leak->evidence.holder[0])
         dap_add_text(row, "holder", leak->evidence.holder);
     return row;
@@ -212,6 +222,8 @@ struct json_object *dap_memory_diff_body(const struct dap_memory_result *result)
         dap_add_text(body, "missing", diff->missing);
     if (result->diff_note && result->diff_note[0])
         dap_add_text(body, "note", result->diff_note);
+    if (dap_diff_hint(result)[0])
+        dap_add_text(body, "hint", dap_diff_hint(result));
     if (result->place) {
         struct json_object *place = json_object_new_object();
         dap_add_text(place, "path", result->place->path);

@@ -1,14 +1,14 @@
 /* The family basilisk.memory.* in the console. */
 #include "proxy/commands/memory_words.h"
 
-#include "engine/memory/words.h"
+#include "engine/base/amounts.h"
 #include "proxy/commands/family.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { SHOWN_SITES = 10, SHOWN_TYPES = 5, SHOWN_UNLIKELY = 3 };
+enum { SHOWN_SITES = 10, SHOWN_TYPES = 5, SHOWN_UNLIKELY = 3, SHOWN_CALLERS = 4 };
 
 void dap_size_text(char *out, size_t out_bytes, int64_t bytes, bool sign)
 {
@@ -17,26 +17,13 @@ void dap_size_text(char *out, size_t out_bytes, int64_t bytes, bool sign)
     snprintf(out, out_bytes, "%s%s", bytes < 0 ? "-" : sign && bytes ? "+" : "", size);
 }
 
-void dap_count_text(char *out, size_t out_bytes, uint64_t count)
-{
-    char digits[32];
-    int length = snprintf(digits, sizeof(digits), "%" PRIu64, count);
-    size_t at = 0;
-    for (int i = 0; i < length && at + 2 < out_bytes; i++) {
-        out[at++] = digits[i];
-        if ((length - i) % 3 == 1 && i + 1 < length)
-            out[at++] = ',';
-    }
-    out[at < out_bytes ? at : out_bytes - 1] = '\0';
-}
-
 static void say_site(struct dap_session *session, const struct dap_memory_result *result,
                      const struct bsk_memory_site *site)
 {
     char size[32], growth[32] = "", count[32], average[32], text[1000];
     int64_t growth_bytes = 0, growth_count = 0;
     dap_size_text(size, sizeof(size), (int64_t)site->bytes, false);
-    dap_count_text(count, sizeof(count), site->count);
+    bsk_count_text(site->count, count, sizeof(count));
     dap_size_text(average, sizeof(average), site->count ? (int64_t)(site->bytes / site->count) : 0,
                   false);
     if (bsk_memory_history_growth(result->history, result->snapshot, site, &growth_bytes,
@@ -55,10 +42,10 @@ static void say_types(struct dap_session *session, const struct bsk_memory_snaps
     if (!snapshot->has_types)
         return;
     char count[32];
-    dap_count_text(count, sizeof(count), snapshot->object_count);
+    bsk_count_text(snapshot->object_count, count, sizeof(count));
     bsk_buffer_printf(&text, "%s objects: ", count);
     for (size_t i = 0; i < snapshot->type_count && i < SHOWN_TYPES; i++) {
-        dap_count_text(count, sizeof(count), snapshot->types[i].count);
+        bsk_count_text(snapshot->types[i].count, count, sizeof(count));
         bsk_buffer_printf(&text, "%s%s %.80s", i ? ", " : "", count, snapshot->types[i].name);
     }
     bsk_buffer_text_append(&text, snapshot->type_count > SHOWN_TYPES ? ", ...\n" : "\n");
@@ -75,7 +62,7 @@ void dap_say_snapshot_table(struct dap_session *session, const struct dap_memory
     dap_size_text(peak, sizeof(peak), (int64_t)snapshot->peak_bytes, false);
     dap_size_text(rss, sizeof(rss), (int64_t)snapshot->rss_bytes, false);
     dap_size_text(own, sizeof(own), (int64_t)snapshot->tracker_bytes, false);
-    dap_count_text(blocks, sizeof(blocks), snapshot->blocks);
+    bsk_count_text(snapshot->blocks, blocks, sizeof(blocks));
     bsk_buffer_printf(&text,
                       "Memory snapshot %" PRIu32
                       "%s: %s in %s blocks (peak %s); the process has %s, "
@@ -104,6 +91,35 @@ void dap_say_snapshot_table(struct dap_session *session, const struct dap_memory
 /* ---- Diff --------------------------------------------------------------------------------------
  */
 
+/* "called from load (app.py:12) from main (app.py:30)", and who says so. A comprehension is a frame
+ * of its own on the same line: that is no caller. */
+static void say_stack(struct dap_session *session, const struct bsk_leak *leak)
+{
+    struct bsk_buffer text = { 0 };
+    uint32_t at = 1, shown = 0;
+    while (at < leak->stack_count && leak->stack[at].line == leak->line &&
+           strcmp(leak->stack[at].path, leak->path) == 0)
+        at++;
+    if (at >= leak->stack_count)
+        return;
+    bsk_buffer_printf(&text, "%36scalled", "");
+    for (; at < leak->stack_count && shown < SHOWN_CALLERS; at++, shown++) {
+        const struct bsk_memory_frame *frame = &leak->stack[at];
+        bsk_buffer_printf(&text, " from %.100s (%.200s:%" PRIu32 ")",
+                          frame->function[0] ? frame->function : "?",
+                          dap_short_path(session, frame->path), frame->line);
+    }
+    if (at < leak->stack_count)
+        bsk_buffer_text_append(&text, " ...");
+    if (leak->stack_samples > 0)
+        bsk_buffer_printf(&text, "  (inferred, %" PRIu64 " sample%s)\n", leak->stack_samples,
+                          leak->stack_samples == 1 ? "" : "s");
+    else
+        bsk_buffer_text_append(&text, "  (traced)\n");
+    dap_session_output(session, "console", bsk_buffer_text(&text), NULL, 0);
+    bsk_buffer_free(&text);
+}
+
 static void say_leak(struct dap_session *session, const struct bsk_leak *leak)
 {
     char growth[32], size[32], text[1200];
@@ -121,6 +137,26 @@ static void say_leak(struct dap_session *session, const struct bsk_leak *leak)
         snprintf(text, sizeof(text), "%36s%s\n", "", leak->reasons[i]);
         dap_session_output(session, "console", text, NULL, 0);
     }
+    if (leak->band >= BSK_LEAK_MEDIUM)
+        say_stack(session, leak);
+}
+
+const char *dap_diff_hint(const struct dap_memory_result *result)
+{
+    const struct bsk_memory_diff *diff = result->diff;
+    bool is_early = diff->leak_count > 0 && diff->intervals > 0 && diff->intervals < 3;
+    /* Of an older pair of snapshots nobody learns more by taking new ones. */
+    if (!is_early || result->over || diff->to != result->snapshots)
+        return "";
+    if (result->by_itself)
+        return diff->intervals == 1 ? "One interval tells little of what leaks: the next stops, "
+                                      "with work before them, tell more."
+                                    : "Two intervals are a beginning: the next stop tells more.";
+    return diff->intervals == 1
+               ? "One interval tells little of what leaks: let the program work on, take "
+                 "another snapshot (/memsnap), and /memdiff knows more."
+               : "Two intervals are a beginning: let the program work on, take another "
+                 "snapshot (/memsnap), and /memdiff knows more.";
 }
 
 void dap_say_diff_table(struct dap_session *session, const struct dap_memory_result *result)
@@ -156,6 +192,8 @@ void dap_say_diff_table(struct dap_session *session, const struct dap_memory_res
                           diff->types[i].growth_count);
     if (diff->type_count > 0)
         bsk_buffer_text_append(&text, "\n");
+    if (dap_diff_hint(result)[0])
+        bsk_buffer_printf(&text, "%s\n", dap_diff_hint(result));
     if (diff->native_note[0])
         bsk_buffer_printf(&text, "%s\n", diff->native_note);
     if (diff->missing[0])
@@ -176,13 +214,13 @@ void dap_say_objects_table(struct dap_session *session, const struct dap_memory_
     struct bsk_buffer text = { 0 };
     char count[32], size[32];
     enum { SHOWN = 20 };
-    dap_count_text(count, sizeof(count), snapshot->object_count);
+    bsk_count_text(snapshot->object_count, count, sizeof(count));
     bsk_buffer_printf(&text, "%s objects that the collector tracks (no str, bytes, int, float)\n",
                       count);
     bsk_buffer_printf(&text, "%12s %10s  type\n", "objects", "size");
     for (size_t i = 0; i < snapshot->type_count && i < SHOWN; i++) {
         const struct bsk_memory_type *type = &snapshot->types[i];
-        dap_count_text(count, sizeof(count), type->count);
+        bsk_count_text(type->count, count, sizeof(count));
         dap_size_text(size, sizeof(size), (int64_t)type->bytes, false);
         bsk_buffer_printf(&text, "%12s %10s  %.200s\n", count, snapshot->has_type_bytes ? size : "",
                           type->name);

@@ -25,9 +25,10 @@ void dap_say_diff_table(struct dap_session *session, const struct dap_memory_res
 void dap_say_objects_table(struct dap_session *session, const struct dap_memory_result *result);
 void dap_say_references_tree(struct dap_session *session, const struct dap_memory_result *result);
 
-/* "1.2 MB"; with a sign: "+1.2 MB". */
+/* What would make a diff surer, while it rests on fewer than three intervals; else "". */
+const char *dap_diff_hint(const struct dap_memory_result *result);
+
+/* "1.2 MiB"; with a sign: "+1.2 MiB". */
 void dap_size_text(char *out, size_t out_bytes, int64_t bytes, bool sign);
-/* "1,234,567" */
-void dap_count_text(char *out, size_t out_bytes, uint64_t count);
 
 #endif

@@ -152,7 +152,7 @@ static void say_lines(struct dap_session *session, const struct bsk_totals *tota
         const struct bsk_line_total *line = &totals->lines[i];
         if (line->self_percent < 0.05)
             break; /* sorted: the rest would all be shown as 0.0 */
-        enum bsk_level level = bsk_level_of(line->self_percent);
+        enum bsk_level level = bsk_level_of_samples(line->self_percent, line->samples);
         char text[800];
         snprintf(text, sizeof(text), "%6.1f %%  %-8s  %s  (%.200s:%" PRIu32 ")\n",
                  line->self_percent, level == BSK_LEVEL_NONE ? "" : bsk_level_name(level),
@@ -232,6 +232,8 @@ static struct json_object *start_body(const struct dap_profiling_result *result)
 static struct json_object *profile_body(const struct dap_profiling_result *result)
 {
     struct json_object *body = start_body(result);
+    if (result->number > 0)
+        add_count(body, "number", result->number);
     add_count(body, "samples", result->totals->samples);
     add_count(body, "errors", result->status->errors);
     add_count(body, "torn", result->status->torn);
@@ -321,8 +323,15 @@ static void written(void *user, int rc, const struct dap_profiling_result *resul
         return;
     }
     char words[200];
-    snprintf(words, sizeof(words), "%" PRIu64 " samples in %.1f s", result->totals->samples,
-             (double)result->status->duration_ns / 1e9);
+    int used = 0;
+    if (result->number > 0)
+        used = snprintf(words, sizeof(words), "Profile %u: ", result->number);
+    used += snprintf(words + used, sizeof(words) - (size_t)used, "%" PRIu64 " samples in %.1f s",
+                     result->totals->samples, (double)result->status->duration_ns / 1e9);
+    if (result->number > 1 && result->totals->samples > 0)
+        snprintf(words + used, sizeof(words) - (size_t)used,
+                 ". /profdiff %u %u compares it with the one before", result->number - 1,
+                 result->number);
     dap_question_answer(question, profile_body(result), words);
 }
 
@@ -413,14 +422,7 @@ static void configured(void *user, int rc, const struct dap_profiling_result *re
                        const struct bsk_error *err)
 {
     (void)result;
-    struct dap_question *question = user;
-    struct dap_session *session = question->commands->session;
-    if (rc != BSK_OK && session) {
-        char sentence[1100];
-        bsk_error_sentence(err, sentence, sizeof(sentence));
-        dap_warn(session, sentence);
-    }
-    dap_question_drop(question);
+    dap_question_close(user, rc, err);
 }
 
 static int parse_profile(struct json_object *profile, struct dap_session *session,

@@ -94,50 +94,111 @@ static void tell(struct op *op)
     dap_op_end(op);
 }
 
+/* On a worker. */
+static void compare(struct op *op)
+{
+    op->rc = bsk_memory_history_diff(op->tracking->history, op->from, op->to, &op->diff, &op->err);
+    if (op->rc == BSK_OK)
+        dap_infer_leaks(op);
+}
+
 /* ---- The graph ---------------------------------------------------------------------------------
  */
 
-static int look_at(struct op *op, const struct bsk_graph *graph,
-                   const struct bsk_references_site *site, uint32_t group)
+static void look_at(const struct op *op, uint32_t group, struct leak_look *look)
 {
     struct bsk_nodes objects = { 0 };
-    struct bsk_evidence evidence = { 0 };
-    struct bsk_hold *hold = hold_of(op->tracking, site->path, site->line);
-    if (!hold)
-        return BSK_E_MEMORY;
-    int rc = bsk_graph_of_group(graph, group, &objects, NULL);
-    if (rc == BSK_OK)
-        rc = bsk_hold_look(graph, &objects, hold, &evidence, NULL);
+    struct bsk_hold *hold = hold_of(op->tracking, look->path, look->line);
+    if (!hold || bsk_graph_of_group(op->graph, group, &objects, NULL) != BSK_OK)
+        return;
+    look->seen = bsk_hold_look(op->graph, &objects, hold, &look->evidence, NULL) == BSK_OK;
+    if (look->seen && look->evidence.holder[0])
+        look->holder_id = hold->holder_id;
     bsk_nodes_free(&objects);
-    if (rc == BSK_OK)
-        rc = bsk_memory_history_evidence(op->tracking->history, site->path, site->line, &evidence,
-                                         NULL);
-    return rc;
 }
 
+/* On a worker: what each suspect hangs on, and the way there, which has no names yet. */
 static void weigh(struct op *op)
 {
     struct bsk_error err = { 0 };
     struct bsk_references_site sites[SUSPECTS_MAX];
-    size_t count = suspects_of(op->diff, sites);
+    uint64_t holders[SUSPECTS_MAX];
+    size_t count = suspects_of(op->diff, sites), holder_count = 0;
     int rc = bsk_graph_read(op->job_result->dump, op->job_result->dump_bytes, &op->graph, &err);
-    for (size_t i = 0; rc == BSK_OK && i < count; i++)
-        look_at(op, op->graph, &sites[i], (uint32_t)i); /* one that fails is without evidence */
+    if (rc == BSK_OK && !(op->looks_at = calloc(count, sizeof(*op->looks_at))))
+        rc = bsk_fail(&err, BSK_E_MEMORY, NULL, "out of memory");
+    for (size_t i = 0; rc == BSK_OK && op->looks_at && i < count; i++) {
+        struct leak_look *look = &op->looks_at[op->look_count++];
+        *look = (struct leak_look){ .path = sites[i].path, .line = sites[i].line };
+        look_at(op, (uint32_t)i, look); /* one that fails is without evidence */
+        if (look->holder_id)
+            holders[holder_count++] = look->holder_id;
+    }
+    if (holder_count > 0)
+        bsk_holders_make(op->graph, holders, holder_count, &op->references, NULL);
     bsk_graph_free(op->graph);
     op->graph = NULL;
-    if (rc != BSK_OK) {
+    if (rc != BSK_OK)
         snprintf(op->diff_note, sizeof(op->diff_note), "what holds it is not known: %.400s",
                  err.message);
-        return;
+}
+
+/* On a worker: the history hears of it, and the diff is made anew. */
+static void conclude(struct op *op)
+{
+    for (size_t i = 0; i < op->look_count; i++) {
+        struct leak_look *look = &op->looks_at[i];
+        if (op->references && look->holder_id)
+            bsk_holder_name(op->references, look->holder_id, look->evidence.holder,
+                            BSK_HOLDER_NAME_BYTES);
+        if (look->seen)
+            bsk_memory_history_evidence(op->tracking->history, look->path, look->line,
+                                        &look->evidence, NULL);
     }
     bsk_memory_diff_free(op->diff);
     op->diff = NULL;
-    op->rc = bsk_memory_history_diff(op->tracking->history, op->from, op->to, &op->diff, &op->err);
+    compare(op);
+}
+
+static void name_and_conclude(struct op *op)
+{
+    bsk_references_label(op->references, op->job_result->value, NULL); /* else: unnamed */
+    conclude(op);
+}
+
+static void have_names(struct op *op)
+{
+    dap_op_work(op, name_and_conclude, tell);
+}
+
+/* A holder is then told by its type and its module alone. */
+static void no_names(struct op *op)
+{
+    op->rc = BSK_OK;
+    op->on_failure = NULL;
+    dap_op_work(op, conclude, tell);
+}
+
+static void ask_names(struct op *op)
+{
+    struct bsk_script_options options = { 0 };
+    if (op->look_count == 0) {
+        tell(op);
+        return;
+    }
+    if (!op->references || !op->tracking->member || op->tracking->state != TRACKING_RUNS ||
+        bsk_holders_options(op->references, &options, NULL) != BSK_OK) {
+        bsk_buffer_free(&options.text);
+        no_names(op);
+        return;
+    }
+    op->on_failure = no_names;
+    dap_op_script(op, &bsk_script_references, &options, have_names);
 }
 
 static void have_graph(struct op *op)
 {
-    dap_op_work(op, weigh, tell);
+    dap_op_work(op, weigh, ask_names);
 }
 
 /* The diff stands without it. */
@@ -174,12 +235,12 @@ static void ask_graph(struct op *op)
 /* ---- Growth ------------------------------------------------------------------------------------
  */
 
-static void compare(struct op *op)
+static void have_profile(struct op *op)
 {
-    op->rc = bsk_memory_history_diff(op->tracking->history, op->from, op->to, &op->diff, &op->err);
+    dap_op_work(op, compare, ask_graph);
 }
 
 void dap_begin_diff(struct op *op)
 {
-    dap_op_work(op, compare, ask_graph);
+    dap_op_profile(op, have_profile);
 }

@@ -5,6 +5,7 @@
 #include "engine/findings/source.h"
 #include "engine/inject/channel.h"
 #include "engine/memory/evidence.h"
+#include "engine/memory/holders.h"
 #include "engine/memory/job.h"
 #include "proxy/memory/memory.h"
 
@@ -17,9 +18,18 @@ struct member { /* a session of the group */
     uint64_t turns;     /* how often it has stopped or gone on: names one stop */
     bool must_release;  /* its adapter is held back until the last snapshot is there */
     struct op *waiting; /* a start that waits for the debuggee */
+    struct undo *undo;  /* all is taken back, or will be; NULL: no */
 };
 
 enum { LIKELY_LEAKS = 8, KEPT_GRAPHS = 4, HOLDS_MAX = 4096, VISITS_MAX = 1024 };
+
+struct leak_look { /* at one suspect of a diff, whose path it is */
+    const char *path;
+    uint32_t line;
+    bool seen;
+    struct bsk_evidence evidence;
+    uint64_t holder_id; /* 0: none */
+};
 
 struct hold_entry {
     char *path;
@@ -76,6 +86,7 @@ struct dap_memory {
     uv_loop_t *loop;
     const struct dap_memory_listener *listener;
     void *user;
+    struct dap_profiling *profiling; /* there while a session is */
     struct dap_diagnostics *diagnostics;
     struct bsk_source_cache *sources; /* NULL until it is needed; a worker's while a diff runs */
     struct member *members;
@@ -116,7 +127,11 @@ struct op {
     struct bsk_memory_snapshot *snapshot; /* until the history has it */
     struct bsk_memory_diff *diff;
     struct bsk_graph *graph;
+    struct bsk_profile *profile; /* a copy of what was sampled so far; NULL: nothing was */
+    void (*after_profile)(struct op *op);
     struct bsk_references *references;
+    struct leak_look *looks_at; /* what the graph said to a diff */
+    size_t look_count;
     struct bsk_buffer text; /* of an inspected node */
     char diff_note[512];
     char *type, *expression, *path, *either;
@@ -200,9 +215,23 @@ void dap_last_close(struct tracking *tracking);
 void dap_last_options(const struct tracking *tracking, struct bsk_script_options *options);
 void dap_begin_last(struct op *op);
 
+/* stacks.c */
+/* Sets op->profile, for the next step on a worker. */
+void dap_op_profile(struct op *op, void (*next)(struct op *op));
+/* On a worker: stacks out of op->profile, where there is one and the sampler saw some. */
+void dap_infer_sites(const struct op *op, struct bsk_memory_snapshot *snapshot);
+void dap_infer_leaks(const struct op *op);
+
 /* compare.c */
 void dap_begin_diff(struct op *op);
 void dap_holds_free(struct tracking *tracking);
+
+/* late.c */
+/* After so long takes back all that was begun, or is begun later, and then lets the session end
+ * that waits for it (`must_release`). Does nothing while that is under way already. */
+void dap_undo_start(struct dap_memory *memory, struct member *member, uint32_t after_ms);
+void dap_undo_cancel(struct member *member); /* unless it was said already */
+void dap_undo_leave(struct undo *undo); /* before the member's channel is closed; accepts NULL */
 
 /* hold.c */
 void dap_begin_references(struct op *op);

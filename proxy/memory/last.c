@@ -96,6 +96,11 @@ static void told(struct op *op)
     dap_op_end(op);
 }
 
+static void have_profile(struct op *op)
+{
+    dap_op_work(op, read_last, told);
+}
+
 static void look(struct op *op)
 {
     uint64_t dump = 0, result = 0;
@@ -106,7 +111,7 @@ static void look(struct op *op)
     if (!whole && alive && tracking->leaves_last && op->looks++ < LOOKS)
         dap_op_wait(op, LOOK_MS, look);
     else
-        dap_op_work(op, read_last, told);
+        dap_op_profile(op, have_profile);
 }
 
 /* The program may go on without us (a disconnect that keeps it): nothing of ours stays in it. */

@@ -27,7 +27,7 @@ void dap_memory_fail_at_once(dap_memory_fn *done, void *user, enum bsk_code code
  */
 
 struct dap_memory *dap_memory_new(uv_loop_t *loop, const struct dap_memory_listener *listener,
-                                  struct dap_diagnostics *diagnostics, void *user)
+                                  struct dap_profiling *profiling, void *user)
 {
     struct dap_memory *memory = calloc(1, sizeof(*memory));
     if (!memory)
@@ -35,7 +35,8 @@ struct dap_memory *dap_memory_new(uv_loop_t *loop, const struct dap_memory_liste
     memory->loop = loop;
     memory->listener = listener;
     memory->user = user;
-    memory->diagnostics = diagnostics;
+    memory->profiling = profiling;
+    memory->diagnostics = dap_profiling_diagnostics(profiling);
     return memory;
 }
 
@@ -128,6 +129,7 @@ void dap_memory_leave(struct dap_memory *memory, struct dap_session *session)
         }
         if (member->waiting)
             dap_op_fail(member->waiting, BSK_E_GONE, NULL, "the debug session has ended");
+        dap_undo_leave(member->undo);
         if (member->is_remote)
             dap_remote_close(member->channel);
         else
@@ -299,6 +301,13 @@ void dap_memory_start(struct dap_memory *memory, struct dap_session *session,
                                 "Memory is being tracked already");
         return;
     }
+    if (member->undo) {
+        dap_memory_fail_at_once(
+            done, user, BSK_E_STATE,
+            "it may be in C code that holds the GIL: try again when it has gone on",
+            "The program has not answered since memory tracking was asked for last");
+        return;
+    }
     struct tracking *tracking = new_tracking(memory, member, options);
     if (!tracking) {
         dap_memory_fail_at_once(done, user, BSK_E_MEMORY, NULL, "out of memory");
@@ -326,6 +335,10 @@ void dap_memory_on_ready(struct dap_memory *memory, struct dap_session *session)
     dap_op_submit(op);
 }
 
+/* For the last snapshot, and what is under way before it; the session waits a second without its
+ * editor, and three with it (proxy/session/ending.c). */
+enum { LAST_ALONE_MS = 400, LAST_MS = 2000 };
+
 static void end_of_program(struct op *op);
 
 /* What grew till then. */
@@ -348,6 +361,7 @@ static void end_of_program(struct op *op)
     struct tracking *tracking = op->tracking;
     struct member *member = tracking->member;
     dap_tracking_ended(tracking);
+    dap_undo_cancel(member);
     if (member && member->must_release) {
         member->must_release = false;
         dap_session_release(member->session);
@@ -367,6 +381,14 @@ bool dap_memory_on_ending(struct dap_memory *memory, struct dap_session *session
                     "The program ended before its memory could be tracked");
         return false;
     }
+    /* It has not begun, as far as we know: nobody waits for what it would tell, but a program that
+     * the editor lets go must not be left with it. */
+    if (tracking->state == TRACKING_STARTING) {
+        if (!member->is_remote) /* else it is withdrawn, and its job is still at work */
+            dap_undo_start(memory, member, 0);
+        member->must_release = member->undo != NULL;
+        return member->must_release;
+    }
     struct op *op = dap_op_new(tracking, session, dap_begin_last, NULL, NULL);
     if (!op)
         return false;
@@ -374,6 +396,9 @@ bool dap_memory_on_ending(struct dap_memory *memory, struct dap_session *session
     op->after = after_last_snapshot;
     dap_op_submit(op);
     member->must_release = tracking->state != TRACKING_ENDED; /* else it is over already */
+    /* What is under way before it may take longer than the session can wait. */
+    if (member->must_release && !member->is_remote && !dap_session_debuggee(session)->ended)
+        dap_undo_start(memory, member, dap_session_editor_gone(session) ? LAST_ALONE_MS : LAST_MS);
     return member->must_release;
 }
 

@@ -20,7 +20,7 @@
 #include "engine/memory/growth.h"
 #include "engine/memory/references.h"
 #include "engine/memory/snapshot.h"
-#include "proxy/profiling/diagnostics.h"
+#include "proxy/profiling/profiling.h"
 #include "proxy/session/session.h"
 
 #include <uv.h>
@@ -79,6 +79,7 @@ struct dap_memory_result {
     const char *inspected;              /* JSON text of one node */
     const struct dap_stop_place *place; /* of the stop that led to it; or NULL */
     uint32_t snapshots;                 /* taken so far */
+    bool over;      /* no more can be taken: the program has ended, or tracking was stopped */
     bool by_itself; /* nobody asked: autopilot, census, the last one at the end */
 };
 
@@ -99,10 +100,10 @@ struct dap_memory_listener {
     void (*changed)(struct dap_session *session, void *user);
 };
 
-/* `listener` must outlive it; `diagnostics` is not used once the last session has left. NULL when
- * out of memory. */
+/* `listener` must outlive it; `profiling`, which the same sessions join, is not used once the last
+ * of them has left. NULL when out of memory. */
 struct dap_memory *dap_memory_new(uv_loop_t *loop, const struct dap_memory_listener *listener,
-                                  struct dap_diagnostics *diagnostics, void *user);
+                                  struct dap_profiling *profiling, void *user);
 void dap_memory_join(struct dap_memory *memory, struct dap_session *session);
 void dap_memory_leave(struct dap_memory *memory, struct dap_session *session);
 

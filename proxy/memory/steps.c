@@ -68,6 +68,7 @@ const struct dap_memory_result *dap_op_result(struct op *op)
     op->result.heapprofile = op->heapprofile;
     op->result.warning = op->warning;
     op->result.by_itself = op->by_itself;
+    op->result.over = op->is_last || tracking->state == TRACKING_ENDED;
     return &op->result;
 }
 
@@ -84,7 +85,9 @@ void dap_op_end(struct op *op)
     bsk_memory_diff_free(op->diff);
     bsk_memory_snapshot_free(op->snapshot);
     bsk_graph_free(op->graph);
+    bsk_profile_free(op->profile);
     bsk_references_free(op->references);
+    free(op->looks_at);
     bsk_buffer_free(&op->text);
     for (size_t i = 0; i < op->leak_count; i++)
         free((char *)op->leaks[i].path);

@@ -38,6 +38,8 @@ void dap_after_start(struct op *op)
     struct dap_session *session = dap_memory_audience(tracking);
     if (tracking->member && tracking->program_waits)
         dap_session_let_run(tracking->member->session);
+    if (op->rc == BSK_E_IO) /* no answer in time: it may begin yet */
+        dap_undo_start(tracking->memory, tracking->member, 0);
     if (op->rc != BSK_OK)
         dap_tracking_forget(op->tracking);
     else if (session)
@@ -65,7 +67,7 @@ void dap_write_heapprofile(struct op *op, const struct bsk_memory_snapshot *snap
     int rc = bsk_export_place(tracking->folder, tracking->name, stem, sizeof(stem), &err);
     if (rc == BSK_OK) {
         snprintf(op->heapprofile, sizeof(op->heapprofile), "%s.heapprofile", stem);
-        rc = bsk_heapprofile_file(snapshot, NULL, op->heapprofile, &err);
+        rc = bsk_heapprofile_file(snapshot, op->profile, op->heapprofile, &err);
     }
     if (rc != BSK_OK) {
         op->heapprofile[0] = '\0';
@@ -87,6 +89,7 @@ void dap_understand_snapshot(struct op *op, const struct bsk_memory_job_result *
         return;
     op->snapshot->at_exit = op->is_last;
     bsk_memory_snapshot_explain(op->snapshot, NULL);
+    dap_infer_sites(op, op->snapshot);
     dap_write_heapprofile(op, op->snapshot);
     struct bsk_memory_snapshot *snapshot = op->snapshot;
     op->snapshot = NULL;
@@ -106,9 +109,14 @@ static void understood_snapshot(struct op *op)
     op->after_snapshot(op);
 }
 
-static void dumped(struct op *op)
+static void have_profile(struct op *op)
 {
     dap_op_work(op, understand_dump, understood_snapshot);
+}
+
+static void dumped(struct op *op)
+{
+    dap_op_profile(op, have_profile);
 }
 
 void dap_snapshot_options(const struct tracking *tracking, struct bsk_script_options *options)

@@ -12,9 +12,9 @@ static const char script[] =
     "import sys, os, json, threading\n"
     "m = sys.modules.get('_basilisk')\n"
     "if m is None:\n"
-    "    m = type(sys)('_basilisk')\n"
+    "    m = sys.modules['_basilisk'] = type(sys)('_basilisk')\n"
+    "if getattr(m, 'proof', None) is None:\n" /* memory's agent may have made the module */
     "    m.proof = os.urandom(16)\n"
-    "    sys.modules['_basilisk'] = m\n"
     "if tracer:\n"
     "    import ctypes\n"
     "    ctypes.CDLL(None).prctl(0x59616d61, ctypes.c_ulong(tracer), 0, 0, 0)\n"

@@ -51,6 +51,7 @@ struct dap_profiling_result {
     const struct bsk_totals *totals; /* NULL after start */
     const struct dap_profile_paths *paths;
     const struct bsk_recording_status *status;
+    unsigned number;     /* of the written profile: dap_profiling_written(); 0: none is */
     const char *reason;  /* why it ended, or "snapshot" */
     const char *warning; /* "" or a sentence, such as that the files lie elsewhere than asked */
     bool held;           /* the program stands at a breakpoint */
@@ -88,6 +89,16 @@ void dap_profiling_snapshot(struct dap_profiling *profiling, struct dap_session 
 void dap_profiling_stop(struct dap_profiling *profiling, struct dap_session *session,
                         dap_profiling_fn *done, void *user);
 
+/*
+ * A copy of what the running profile of the session's processes holds so far, for who wants to read
+ * it on a worker: `done` is called exactly once, within `within_ms`, maybe before this returns. It
+ * owns `profile`; NULL: none runs, it is of some other process, or it could not be had in time. The
+ * one that is being ended can be had until its files are written.
+ */
+typedef void dap_copy_fn(void *user, struct bsk_profile *profile);
+void dap_profiling_copy(struct dap_profiling *profiling, uint32_t within_ms, dap_copy_fn *done,
+                        void *user);
+
 /* What the session hears of the debuggee; see struct dap_extension. */
 void dap_profiling_on_ready(struct dap_profiling *profiling, struct dap_session *session);
 void dap_profiling_on_stopped(struct dap_profiling *profiling, struct dap_session *session);
@@ -97,9 +108,19 @@ bool dap_profiling_on_ending(struct dap_profiling *profiling, struct dap_session
 /* The folder of the profile that runs or ran last; "" before the first. */
 const char *dap_profiling_folder(const struct dap_profiling *profiling);
 
-/* The speedscope file of the profile that was written last (`back` 0), or of the one before (1), a
- * snapshot or a whole one; "" when there is none. */
-const char *dap_profiling_written(const struct dap_profiling *profiling, unsigned back);
+/* The profiles that the group has written, snapshots and whole ones, have numbers from 1 on; the
+ * newest DAP_WRITTEN_MAX are remembered. */
+enum { DAP_WRITTEN_MAX = 32 };
+
+struct dap_written {
+    char *path; /* its speedscope file */
+    bool has_samples;
+};
+
+unsigned dap_profiling_newest(const struct dap_profiling *profiling); /* its number; 0: none yet */
+/* NULL: there is none of this number, or it is forgotten. Lives until the next is written. */
+const struct dap_written *dap_profiling_written(const struct dap_profiling *profiling,
+                                                unsigned number);
 
 /* Where all of the group say their diagnostics; lives as long as `profiling`. */
 struct dap_diagnostics *dap_profiling_diagnostics(struct dap_profiling *profiling);

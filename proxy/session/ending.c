@@ -252,6 +252,11 @@ enum dap_verdict on_request_without_adapter(struct dap_session *session,
 /* ---- the way out
  * ------------------------------------------------------------------------------------------- */
 
+bool dap_session_editor_gone(const struct dap_session *session)
+{
+    return session->editor_gone;
+}
+
 void dap_session_hold(struct dap_session *session)
 {
     session->more_releases++;

@@ -2,6 +2,7 @@
  * Requests of our own to the adapter, whose answers the editor never sees; and the channel that
  * runs scripts in the debuggee by means of one of them.
  */
+#include "engine/base/room.h"
 #include "proxy/session/inside.h"
 
 #include "engine/base/json.h"
@@ -113,16 +114,11 @@ static void ask(struct dap_session *session, const char *command, const char *ar
         done(user, rc, NULL, 0, &err);
         return;
     }
-    if (session->hidden_count == session->hidden_capacity) {
-        size_t capacity = session->hidden_capacity ? session->hidden_capacity * 2 : 8;
-        struct dap_hidden *grown = realloc(session->hidden, capacity * sizeof(*grown));
-        if (!grown) {
-            bsk_fail(&err, BSK_E_MEMORY, NULL, "out of memory");
-            done(user, BSK_E_MEMORY, NULL, 0, &err);
-            return;
-        }
-        session->hidden = grown;
-        session->hidden_capacity = capacity;
+    if (!bsk_room_for_one(&session->hidden, session->hidden_count, &session->hidden_capacity,
+                          sizeof(*session->hidden))) {
+        bsk_fail(&err, BSK_E_MEMORY, NULL, "out of memory");
+        done(user, BSK_E_MEMORY, NULL, 0, &err);
+        return;
     }
     int64_t seq = session->next_own_seq++;
     session->hidden[session->hidden_count++] = (struct dap_hidden){

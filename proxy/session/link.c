@@ -125,32 +125,21 @@ static void host_trace(void *user, enum dap_party from, enum dap_party to, const
                     (flags & DAP_TRACE_FIRST) != 0, (flags & DAP_TRACE_LAST) != 0);
 }
 
-static const struct dap_host host_without_log = {
-    .write = host_write,
-    .waiting = host_waiting,
-    .now_ns = host_now,
-    .wake_at = host_wake_at,
-    .finish = host_finish,
-    .child_port = host_child_port,
-    .reconnect = host_reconnect,
-    .adapter_errors = host_adapter_errors,
-    .injector_runs = host_injector_runs,
-    .keep = host_keep,
-};
-
-static const struct dap_host host_with_log = {
-    .write = host_write,
-    .waiting = host_waiting,
-    .now_ns = host_now,
-    .wake_at = host_wake_at,
-    .finish = host_finish,
-    .child_port = host_child_port,
-    .reconnect = host_reconnect,
-    .adapter_errors = host_adapter_errors,
-    .injector_runs = host_injector_runs,
-    .keep = host_keep,
-    .trace = host_trace,
-};
+/* clang-format off */
+#define HOST_DOES                            \
+    .write = host_write,                     \
+    .waiting = host_waiting,                 \
+    .now_ns = host_now,                      \
+    .wake_at = host_wake_at,                 \
+    .finish = host_finish,                   \
+    .child_port = host_child_port,           \
+    .reconnect = host_reconnect,             \
+    .adapter_errors = host_adapter_errors,   \
+    .injector_runs = host_injector_runs,     \
+    .keep = host_keep
+/* clang-format on */
+static const struct dap_host host_without_log = { HOST_DOES };
+static const struct dap_host host_with_log = { HOST_DOES, .trace = host_trace };
 
 /* ---- the editor's stream
  * ------------------------------------------------------------------------------- */

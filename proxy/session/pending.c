@@ -1,4 +1,5 @@
 /* The editor's requests that the adapter has not answered yet. */
+#include "engine/base/room.h"
 #include "proxy/session/inside.h"
 
 #include <stdio.h>
@@ -19,14 +20,9 @@ void dap_pending_add(struct dap_session *session, int64_t seq, const char *comma
 {
     if (session->pending_count == PENDING_MAX)
         dap_pending_remove(session, session->pending[0].seq);
-    if (session->pending_count == session->pending_capacity) {
-        size_t capacity = session->pending_capacity ? session->pending_capacity * 2 : 8;
-        struct dap_pending *grown = realloc(session->pending, capacity * sizeof(*grown));
-        if (!grown)
-            return;
-        session->pending = grown;
-        session->pending_capacity = capacity;
-    }
+    if (!bsk_room_for_one(&session->pending, session->pending_count, &session->pending_capacity,
+                          sizeof(*session->pending)))
+        return;
     struct dap_pending *pending = &session->pending[session->pending_count++];
     pending->seq = seq;
     pending->answered = answered;

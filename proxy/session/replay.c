@@ -1,5 +1,6 @@
 #include "proxy/session/replay.h"
 
+#include "engine/base/room.h"
 #include "proxy/session/inside.h"
 #include "proxy/wire/locate.h"
 #include "proxy/wire/validate.h"
@@ -114,15 +115,10 @@ static int read_line(struct recording *recording, const char *line, size_t size,
     } else {
         return bsk_fail(err, BSK_E_FORMAT, NULL, "line %zu has no message", number);
     }
-    if (recording->count == recording->capacity) {
-        size_t capacity = recording->capacity ? recording->capacity * 2 : 64;
-        struct record *grown = realloc(recording->list, capacity * sizeof(*grown));
-        if (!grown) {
-            free(record.body);
-            return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
-        }
-        recording->list = grown;
-        recording->capacity = capacity;
+    if (!bsk_room_for_one(&recording->list, recording->count, &recording->capacity,
+                          sizeof(*recording->list))) {
+        free(record.body);
+        return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
     }
     recording->list[recording->count++] = record;
     if (record.session >= recording->sessions)

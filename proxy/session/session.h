@@ -52,8 +52,8 @@ struct dap_extension {
     void (*on_request)(void *state, const struct dap_request *request,
                        struct json_object *arguments); /* may be NULL */
 
-    /* Is the console text's first word one of ours? Asked for `evaluate` with context "repl" only.
-     */
+    /* Is the console text's first word one of ours, or nearly? Asked for `evaluate` with context
+     * "repl" only. */
     bool (*has_console)(const char *text);
     void (*on_console)(void *state, const struct dap_request *request, const char *text);
 
@@ -168,6 +168,9 @@ void dap_session_ask(struct dap_session *session, const char *command, const cha
  * channel, else the hint. The answer is dap_session_debuggee()->pid; done(rc BSK_OK) or
  * BSK_E_STATE. */
 void dap_session_find_pid(struct dap_session *session, dap_answer_fn *done, void *user);
+
+/* Its connection has ended: nobody hears what is said. */
+bool dap_session_editor_gone(const struct dap_session *session);
 
 /* Lets the program run after on_starting() returned true. */
 void dap_session_let_run(struct dap_session *session);

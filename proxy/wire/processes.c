@@ -1,4 +1,5 @@
 /* Who descends from whom, by /proc; part of child.h. */
+#include "engine/base/room.h"
 #include "proxy/wire/child.h"
 
 #include <dirent.h>
@@ -45,14 +46,9 @@ bool dap_processes_contain(const struct dap_processes *processes, pid_t pid)
 
 static void add(struct dap_processes *processes, pid_t pid, unsigned long long started)
 {
-    if (processes->count == processes->capacity) {
-        size_t capacity = processes->capacity ? processes->capacity * 2 : 16;
-        struct dap_process *grown = realloc(processes->list, capacity * sizeof(*grown));
-        if (!grown)
-            return;
-        processes->list = grown;
-        processes->capacity = capacity;
-    }
+    if (!bsk_room_for_one(&processes->list, processes->count, &processes->capacity,
+                          sizeof(*processes->list)))
+        return;
     processes->list[processes->count++] = (struct dap_process){ pid, started };
 }
 

@@ -51,9 +51,28 @@ def test_processes_lists_the_debuggee(running):
 
 
 def test_what_is_no_command_of_ours_goes_to_the_debugger(running):
-    for text in ("/profiler", "/nothing", "1 /profile", "profile"):
+    for text in ("/nothing", "1 /profile", "profile", "/tmp/profile", "/1profile", "/", "//profile", "x = 6 \\\n/profil", "/profil/x"):
         response = running.console(text)
-        assert "asilisk" not in response.get("message", "") + str(response.get("body"))
+        assert "asilisk" not in response.get("message", "") + str(response.get("body")), text
+        assert "There is no" not in response.get("message", ""), text
+
+
+@pytest.mark.parametrize("text,meant", [
+    ("/profil", "/profile"), ("/memsnp", "/memsnap"), ("/prof start", "/profile, /profsnapshot, /profstop or /profdiff"),
+    ("  /Profile 50", "/profile"), ("/profiler", "/profile"), ("/mem snap", "/memsnap"), ("/mem_leak", "/memleak"),
+    ("/porfile", "/profile"), ("/stop", "/profstop or /memstop"), ("/help", "/basilisk"), ("/process", "/processes")])
+def test_a_word_that_is_nearly_ours_is_answered_with_the_one_that_was_meant(text, meant, running):
+    response = running.console(text)
+    assert not response["success"] and response["body"]["error"]["showUser"]
+    said = "There is no %s; did you mean %s? /basilisk lists the commands" % (text.split()[0], meant)
+    assert response["message"] == said
+    assert not running.request("basilisk.status").get("profiling")
+
+
+def test_a_word_that_is_nearly_ours_is_ours_in_the_console_alone(running):
+    for context in ("watch", "hover", "clipboard", "variables", None):
+        response = running.ask("evaluate", {"expression": "/profil", **({"context": context} if context else {})})
+        assert "There is no" not in response.get("message", "") + str(response.get("body")), context
 
 
 def test_our_commands_in_another_context_go_to_the_debugger(running):

@@ -441,7 +441,7 @@ def test_the_memory_of_the_cgroup(binary, target):
         with open(own + "/cgroup.procs", "w") as file:
             file.write(str(process.pid))
         one = finding(doctor(binary, "-p", str(process.pid)), "memory")
-        assert (one["status"], one["cause"]) == ("warning", "cgroup") and "has 40 MB" in one["text"]
+        assert (one["status"], one["cause"]) == ("warning", "cgroup") and "has 40 MiB" in one["text"]
     finally:
         process.kill()
         process.wait()

@@ -76,9 +76,37 @@ def test_a_steady_leak_reads_low_medium_high_and_definite_with_its_line_and_its_
         memory.next_stop(editor)
     assert bands[0] == "low" and bands[1] == "medium" and bands[-1] == "definite", bands
     assert leak["confidence"] >= 95 and "kept.append" in leak["text"]
-    assert any("hangs on" in reason for reason in leak["reasons"])
+    assert leak["holder"] == "list __main__.kept"
+    assert leak["reasons"][0].startswith("all of it (") and leak["reasons"][0].endswith(
+        " objects) hangs on list __main__.kept, which grows"), leak["reasons"]
+    items = [item for body in editor.events("basilisk.diagnostics") if body["uri"].endswith("/leaks.py")
+             for item in body["diagnostics"] if item["range"]["start"]["line"] == THE_LEAK - 1]
+    assert leak["reasons"][0] in items[-1]["message"]
+    mark = editor.here()
+    assert editor.console("/memdiff 4 5")["success"]
+    assert leak["reasons"][0] + "\n" in memory.said(editor, mark)
     tops = [row["line"] for row in memory.ask(editor, "diff")["leaks"][:2]]
     assert THE_LEAK in tops
+
+
+def test_a_diff_over_few_intervals_says_that_more_would_tell_more(editors, tmp_path):
+    editor = editors.through()
+    memory.launch(editor, memory=True, stop_at=A_TURN, cwd=tmp_path)
+    memory.ask(editor, "snapshot")
+    hints, said = [], []
+    for _ in range(3):
+        memory.next_stop(editor)
+        memory.ask(editor, "snapshot")
+        hints.append(memory.ask(editor, "diff").get("hint", ""))
+        mark = editor.here()
+        assert editor.console("/memdiff")["success"]
+        said.append(memory.said(editor, mark))
+    assert hints[0].startswith("One interval tells little") and "/memsnap" in hints[0]
+    assert hints[1].startswith("Two intervals") and hints[2] == ""
+    assert hints[0] + "\n" in said[0] and hints[1] + "\n" in said[1] and "interval tells little" not in said[2]
+    assert "hint" not in memory.ask(editor, "diff", {"from": 1, "to": 2})  # new snapshots say nothing about old ones
+    memory.ask(editor, "stop")
+    assert "hint" not in memory.ask(editor, "diff")
 
 
 def test_tracking_by_configuration_begins_before_the_first_line(editors, tmp_path):
@@ -137,6 +165,7 @@ def test_autopilot_takes_a_snapshot_at_each_stop_and_compares_with_the_last_stop
         if number > 1:
             diff = editor.wait_event("basilisk.memory", lambda body: body["kind"] == "diff" and body["to"] == number)
             assert diff["place"] == {"path": LEAKS, "line": A_TURN} and diff["from"] == number - 1
+            assert "the next stop" in diff["hint"]
             assert memory.leak_of(diff, THE_LEAK)["growthBytes"] > 0
         if number < 3:
             memory.next_stop(editor)

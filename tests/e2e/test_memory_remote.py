@@ -87,6 +87,7 @@ def test_a_leak_is_definite_after_some_rounds_and_tracking_stops(background, tmp
     line = BUSY.split("# site")[0].count("\n") + 1
     leaks = {leak["line"]: leak for leak in json.loads(done.stdout)["leaks"]}
     assert leaks[line]["band"] == "definite", leaks
+    assert leaks[line]["reasons"][0].endswith("hangs on list __main__.cache, which grows"), leaks[line]
     snapshot = memory("snapshot", "-p", program.inside, "--json")
     assert line in [site["line"] for site in json.loads(snapshot.stdout)["sites"][:5]], snapshot.stderr
     site = "%s:%d" % (tmp_path / "program.py", line)

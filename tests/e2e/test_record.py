@@ -104,6 +104,19 @@ def test_each_format_is_written_and_valid(name, tmp_path):
         assert "heavy" in pprof_strings(path)
 
 
+def test_the_last_line_says_how_the_stacks_were_read_as_doctor_and_the_file_do(tmp_path):
+    doctor = subprocess.run([BASILISK, "doctor", "--json"], stdout=subprocess.PIPE, timeout=60)
+    ticks = [one["status"] for one in json.loads(doctor.stdout)["checks"] if one["check"] == "ticks"]
+    default = "tick" if ticks == ["ok"] else "read"
+    said = {"tick": "read at each thread's clock tick (eBPF)", "read": "read from outside, nothing stopped",
+            "stop": "threads stopped for each sample"}
+    for more, method in [([], default), (["--no-ticks"], "read"), (["--blocking"], "stop")]:
+        done = record("-f", "speedscope", "-o", "out", *more, "--", PYTHON, SHARES, "--seconds", "1", cwd=tmp_path)
+        assert done.code == 0, done.err
+        assert about(str(tmp_path / "out"))["method"] == method, (more, ticks)
+        assert done.err.splitlines()[-1] == said[method] + "; open it at https://www.speedscope.app"
+
+
 def test_a_file_without_a_name_gets_one_and_is_a_flame_graph(tmp_path):
     done = record("--", PYTHON, SHARES, "--seconds", "0.4", cwd=tmp_path)
     assert done.code == 0, done.err
@@ -256,8 +269,8 @@ def test_idle_shows_where_a_program_waits(background, tmp_path):
 @pytest.mark.parametrize("how", [[], ["--no-ticks"], ["--idle"], ["--blocking"]], ids=["ticks", "read", "idle", "stopped"])
 def test_time_in_system_calls_is_told(how, tmp_path):
     program = ("import os, threading, time\npipe, end = os.pipe()\n"
-               "def write():\n    time.sleep(0.8)\n    os.write(end, b'x')\n"
-               "def read():\n    sum(range(3000000))\n    os.read(pipe, 1)\n"
+               "def write():\n    time.sleep(1.1)\n    os.write(end, b'x')\n"
+               "def read():\n    while time.process_time() < 0.3: pass\n    os.read(pipe, 1)\n"
                "threading.Thread(target=write).start()\nread()\nsum(range(3000000))\n")
     done = record("-r", "200", "-f", "speedscope", "-o", "out", *how, "--", PYTHON, "-c", program, cwd=tmp_path)
     assert done.code == 0, done.err

@@ -1,5 +1,6 @@
 """`basilisk record -s`: children of every kind in one profile, those that are no Python by their names."""
 
+import json
 import os
 import re
 import time
@@ -65,6 +66,39 @@ def test_a_child_that_sleeps_is_there_too(tmp_path):
     assert re.search(r"^1 process was no Python: sleep \(PID \d+, 0\.\d+ s\)$", done.err, re.M), done.err
     with open(str(tmp_path / "out")) as file:
         assert "sleep" in file.read()
+
+
+@pytest.mark.parametrize("more", [["--no-ticks"], []], ids=["read", "ticks"])
+def test_a_child_that_sleeps_all_the_time_is_a_track_of_none(more, background, tmp_path):
+    program = background.start([PYTHON, "-c", WORK + "import subprocess\nwith subprocess.Popen(['sleep', '60']) as child:\n"
+                                "    print(child.pid, flush=True)\n    while child.poll() is None: work(0.1)\n"])
+    child = int(line_of(program.stdout))
+    # until it is asleep: what it used to get there is not the recording's
+    dap.wait_until(lambda: "sleep\n" == open("/proc/%d/comm" % child).read()
+                   and open("/proc/%d/stat" % child).read().split()[2] == "S", what="the child's sleep")
+    for name in ("speedscope", "chrometrace"):
+        done = record("-p", program.pid, "-s", *more, "-d", "1", "-f", name, "-o", name, cwd=tmp_path)
+        assert done.code == 0, done.err
+        assert re.search(r"^1 process was no Python: sleep \(PID %d, 0\.000 s\)$" % child, done.err, re.M), done.err
+    document = profiles.check_speedscope(str(tmp_path / "speedscope"))
+    mine = [profile for profile in document["profiles"] if "sleep (PID %d) (not Python)" % child in profile["name"]]
+    assert [(profile["samples"], profile["weights"], profile["endValue"]) for profile in mine] == [([], [], 0)], tracks(document)
+    assert document["profiles"][document["activeProfileIndex"]]["weights"]
+    with open(str(tmp_path / "chrometrace")) as file:
+        events = json.load(file)
+    events = events["traceEvents"] if isinstance(events, dict) else events
+    assert [event for event in events if event["name"] == "process_name" and event["pid"] == child
+            and "sleep" in event["args"]["name"]], events[:20]
+    os.kill(child, 9)
+
+
+def test_a_recording_that_saw_only_sleepers_names_them(tmp_path):
+    done = record("-s", "-r", "100", *OUT, "--", PYTHON, "-c", "import subprocess; subprocess.run(['sleep', '1'])", cwd=tmp_path)
+    if done.summary:  # the start of the Python was seen
+        assert "no Python: sleep" in done.err
+    else:
+        lines = done.err.splitlines()
+        assert lines[0].startswith("1 process was no Python: sleep (PID ") and lines[1].startswith("basilisk: No samples"), done.err
 
 
 def test_they_are_in_a_file_of_stacks_by_their_samples(tmp_path):

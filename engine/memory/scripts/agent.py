@@ -234,7 +234,11 @@ def _piece(job, at, size):
 def _run(job, code, options, later):
     _of_thread[thread.get_ident()] = job
     names = {}
+    # What an expression was worth, whose graph was never made: it is the program's, and let go.
+    stale = None if options.get('expression') else self.__dict__.pop('graph_target', None)
     try:
+        if job['dropped']:
+            raise RuntimeError('not wanted any more')
         names = {'__builtins__': __builtins__, '__name__': '_basilisk_job'}
         exec(code, names)
         job['result'] = names['run'](self, options)
@@ -258,7 +262,9 @@ def _run(job, code, options, later):
             later(_state(job))
     except BaseException:
         pass
-    later = None
+    later = stale = None
+    if job['undo'] is not None:
+        _take_back(job['undo'])
     if job['lock'] is not None:
         job['lock'].release()
     if job['quiet']:
@@ -279,6 +285,7 @@ def _begin(here):
         'dump': 0, 'kept': [], 'limit': None, 'began': now(), 'seconds': 0.0, 'cpu': 0.0, 'dropped': False,
         'quiet': here['_quiet'], 'count': here['_count'],
         'lock': _new_lock() if _new_lock is not None else None,
+        'undo': None,
     }
     code = compile(here['_source'], '<basilisk>', 'exec')
     later = here.get('_later')
@@ -339,8 +346,34 @@ def remove():
         sys.modules.pop('_basilisk', None)  # nobody else has anything there
 
 
+def _undo(here):
+    """What a start has begun whose answer came too late is taken back: now, or by its own thread as soon
+    as it has ended."""
+    code = compile(here['_source'], '<basilisk>', 'exec')
+    at_work = False
+    for job in list(_of_thread.values()) + [_job]:
+        if job is not None and job['state'] == 'running':
+            job['undo'] = code
+            job['dropped'] = True
+            at_work = at_work or job['state'] == 'running'  # then its thread is still to see it
+    if not at_work:
+        _take_back(code)
+    return marshal.dumps({'state': 'running' if at_work else 'done'})
+
+
+def _take_back(code):
+    names = {'__builtins__': __builtins__, '__name__': '_basilisk_job'}
+    try:
+        exec(code, names)
+        names['run'](self, {})
+    except BaseException:
+        pass
+    names.clear()
+    remove()
+
+
 def call(here):
-    """One of the five calls (scripts.h); answers marshalled bytes."""
+    """One of the six calls (scripts.h); answers marshalled bytes."""
     began = time.clock_gettime(time.CLOCK_THREAD_CPUTIME_ID)
     wanted = modules.pop('on_main', None)
     if wanted is not None and not wanted():  # this is not the main thread: the next one may be
@@ -357,6 +390,8 @@ def _call(here):
         return _begin(here)
     if op == 'poll':
         return _poll(here['_nonce'], here['_wait_ms'])
+    if op == 'undo':
+        return _undo(here)
     if op == 'remove':
         remove()
         return marshal.dumps(None)

@@ -1,5 +1,5 @@
 # One call into the agent, as C composes it (engine/memory/scripts.c): the names _op, _nonce, _wait_ms,
-# _stopped and, for `begin`, _agent, _version, _name, _source and _options stand before this text.
+# _stopped and, for `begin`, _agent, _version, _name, _source and _options (for `undo`, _source) stand before this text.
 #
 # Nothing here may run the program's code: it may have patched builtins.__import__, so modules come
 # from importlib's own globals, which hang on the builtins' module spec.

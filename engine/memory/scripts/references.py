@@ -744,9 +744,31 @@ def _repr_of(value):
         return '<repr() failed: %s>' % type(error).__name__
 
 
+def _go_down(memory, wanted, edges):
+    """The same where ways are told from modules and frames on, each step after the one before it: without a look at
+    all objects."""
+    _, hidden = _module_records(())
+    found = {id(frame): frame for _, frame in _frames(hidden)}
+    found.update((id(module), module) for _, module, _ in _modules())
+    for start, end in edges:
+        if start not in found or end in found:
+            continue
+        value = found[start]
+        inside = gc.get_referents(value)
+        if type(value) is _Frame:
+            inside += [local for _, _, local, _ in _locals(memory, value) if local is not None]
+        for value in compress(inside, map(end.__eq__, map(id, inside))):
+            found[end] = value
+    return {key: value for key, value in found.items() if key in wanted}
+
+
 def _label_nodes(memory, options):
     nodes, edges, may_repr = options['nodes'], options['edges'], options.get('repr')
-    found = _find(memory, {key for key, _ in nodes}, [nodes[start][0] for start, _ in edges])
+    wanted = {key for key, _ in nodes}
+    if options.get('ways'):
+        found = _go_down(memory, wanted, [(nodes[start][0], nodes[end][0]) for start, end in edges])
+    else:
+        found = _find(memory, wanted, [nodes[start][0] for start, _ in edges])
     for key, kind in nodes:
         if key in found and id(type(found[key])) != kind:
             del found[key]
@@ -760,6 +782,8 @@ def _label_nodes(memory, options):
             lines.append(_line('gone', number))
             continue
         value = found[key]
+        if options.get('ways'):
+            continue  # names alone: a holder may be large
         if may_repr and not issubclass(type(value), (_Module, _Frame)):
             lines.append(_line('repr', number, _repr_of(value)))
         elif id(type(value)) in _SAFE or type(value) is _Function or issubclass(type(value), type):

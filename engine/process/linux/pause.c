@@ -1,6 +1,7 @@
 #include "engine/process/pause.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/room.h"
 #include "engine/process/process.h"
 
 #include <dirent.h>
@@ -88,15 +89,8 @@ static int refused(pid_t pid, pid_t tid, struct bsk_error *err)
 
 static bool room_for_one(struct bsk_pause *pause)
 {
-    if (pause->count < pause->capacity)
-        return true;
-    size_t capacity = pause->capacity ? pause->capacity * 2 : 16;
-    struct held *grown = realloc(pause->threads, capacity * sizeof(grown[0]));
-    if (!grown)
-        return false;
-    pause->threads = grown;
-    pause->capacity = capacity;
-    return true;
+    return bsk_room_for_one(&pause->threads, pause->count, &pause->capacity,
+                            sizeof(*pause->threads));
 }
 
 /* 1: it is new and will stop; 0: it has ended, or is asked already; an error where it may not be

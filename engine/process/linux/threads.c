@@ -1,3 +1,4 @@
+#include "engine/base/room.h"
 #include "engine/process/linux/held.h"
 #include "engine/process/process.h"
 
@@ -77,14 +78,9 @@ struct bsk_thread *bsk_threads_find(struct bsk_threads *threads, pid_t tid)
 
 static bool add(struct bsk_process *process, struct bsk_threads *threads, pid_t tid)
 {
-    if (threads->count == threads->capacity) {
-        size_t capacity = threads->capacity ? threads->capacity * 2 : 16;
-        struct bsk_thread *grown = realloc(threads->items, capacity * sizeof(*grown));
-        if (!grown)
-            return false;
-        threads->items = grown;
-        threads->capacity = capacity;
-    }
+    if (!bsk_room_for_one(&threads->items, threads->count, &threads->capacity,
+                          sizeof(*threads->items)))
+        return false;
     threads->items[threads->count++] = (struct bsk_thread){
         .tid = tid,
         .tid_inside = tid_inside(process, tid),

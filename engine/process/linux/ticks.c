@@ -1,4 +1,5 @@
 #include "engine/process/ticks.h"
+#include "engine/base/room.h"
 
 #include "engine/base/clock.h"
 #include "engine/process/linux/bpf.h"
@@ -311,14 +312,9 @@ static struct clock *clock_of(struct bsk_ticks *ticks, pid_t tid)
 
 static struct clock *new_clock(struct bsk_ticks *ticks)
 {
-    if (ticks->clock_count == ticks->clock_capacity) {
-        size_t capacity = ticks->clock_capacity ? ticks->clock_capacity * 2 : 16;
-        struct clock *grown = realloc(ticks->clocks, capacity * sizeof(*grown));
-        if (!grown)
-            return NULL;
-        ticks->clocks = grown;
-        ticks->clock_capacity = capacity;
-    }
+    if (!bsk_room_for_one(&ticks->clocks, ticks->clock_count, &ticks->clock_capacity,
+                          sizeof(*ticks->clocks)))
+        return NULL;
     struct clock *clock = &ticks->clocks[ticks->clock_count++];
     *clock = (struct clock){ .fd = -1 };
     return clock;

@@ -39,13 +39,13 @@ static struct bsk_heat *heat_of(const struct line *lines, size_t count,
         totals_lines[i] = (struct bsk_line_total){ .path = lines[i].path,
                                                    .function = "f",
                                                    .line = lines[i].line,
-                                                   .samples = (uint64_t)(lines[i].percent * 10),
+                                                   .samples = (uint64_t)(lines[i].percent * 1000),
                                                    .self_percent = lines[i].percent };
         functions[i] =
             (struct bsk_function_total){ .path = lines[i].path,
                                          .name = "f",
                                          .first_line = lines[i].line,
-                                         .self_samples = (uint64_t)(lines[i].percent * 10),
+                                         .self_samples = (uint64_t)(lines[i].percent * 1000),
                                          .self_percent = lines[i].percent,
                                          .total_percent = 100 };
     }
@@ -77,6 +77,57 @@ static void only_hot_lines_of_real_files_have_heat(void **state)
     assert_int_equal(heat->files[1].function_count, 1);
     bsk_heat_free(heat);
     bsk_heat_free(NULL);
+}
+
+static struct bsk_heat *heat_of_samples(uint64_t line_samples, uint64_t function_samples,
+                                        double percent)
+{
+    struct bsk_line_total line = { .path = "/a.py",
+                                   .function = "f",
+                                   .line = 1,
+                                   .samples = line_samples,
+                                   .self_percent = percent };
+    struct bsk_function_total function = { .path = "/a.py",
+                                           .name = "f",
+                                           .first_line = 1,
+                                           .self_samples = function_samples,
+                                           .total_samples = 1000,
+                                           .self_percent = percent,
+                                           .total_percent = 100 };
+    const struct bsk_totals totals = {
+        .lines = &line, .line_count = 1, .functions = &function, .function_count = 1
+    };
+    return bsk_heat_new(&totals, NULL);
+}
+
+static void a_few_samples_are_no_finding(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        uint64_t line, function;
+        double percent;
+        size_t lines, functions;
+    } cases[] = {
+        { "the only sample of a profile", 1, 1, 100, 0, 0 },
+        { "one of twenty", 1, 1, 5, 0, 0 },
+        { "four of forty: half of it may be chance", 4, 4, 10, 0, 0 },
+        { "five of fifty", 5, 5, 10, 1, 1 },
+        { "a function's lines are few, itself is not", 3, 6, 30, 0, 1 },
+        { "many samples, and below the threshold", 900, 900, 0.9, 0, 0 },
+        { "just at it", 500, 500, 2.0, 1, 1 },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        print_message("  %s\n", cases[i].why);
+        struct bsk_heat *heat = heat_of_samples(cases[i].line, cases[i].function, cases[i].percent);
+        bool any = cases[i].lines + cases[i].functions > 0;
+        assert_int_equal(heat->file_count, any);
+        assert_int_equal(any ? heat->files[0].line_count : 0, cases[i].lines);
+        assert_int_equal(any ? heat->files[0].function_count : 0, cases[i].functions);
+        bsk_heat_free(heat);
+    }
+    assert_int_equal(bsk_level_of_samples(50, 4), BSK_LEVEL_NONE);
+    assert_int_equal(bsk_level_of_samples(50, 5), BSK_LEVEL_CRITICAL);
 }
 
 static void a_lower_threshold_shows_more(void **state)
@@ -140,6 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(levels_follow_the_table),
         cmocka_unit_test(only_hot_lines_of_real_files_have_heat),
+        cmocka_unit_test(a_few_samples_are_no_finding),
         cmocka_unit_test(a_lower_threshold_shows_more),
         cmocka_unit_test(only_files_that_changed_are_told),
     };

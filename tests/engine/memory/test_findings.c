@@ -2,6 +2,7 @@
 #include "engine/base/strings.h"
 #include "engine/export/heapprofile.h"
 #include "engine/findings/memory.h"
+#include "engine/memory/arena.h"
 #include "engine/memory/score.h"
 #include "engine/memory/words.h"
 #include "engine/profile/profile.h"
@@ -155,16 +156,16 @@ static void warns_on_the_users_line_and_falls_when_the_holder_is_gone(void **sta
         kept[i]->work_s = (double)i;
         assert_int_equal(bsk_memory_history_add(history, kept[i], &err), BSK_OK);
     }
-    struct bsk_evidence evidence = { BSK_EVIDENCE_LEAKED, 1, 2, "dict __main__.cache" };
+    struct bsk_evidence evidence = { BSK_EVIDENCE_LEAKED, 1, 2, "dict __main__.cache", 12345 };
     assert_int_equal(bsk_memory_history_evidence(history, library, 10, &evidence, &err), BSK_OK);
     assert_int_equal(bsk_memory_history_evidence(history, library, 11, &evidence, &err),
                      BSK_E_STATE);
     assert_int_equal(bsk_memory_history_diff(history, 0, 0, &diff, &err), BSK_OK);
     assert_int_equal(diff->leaks[0].band, BSK_LEAK_DEFINITE);
     assert_string_equal(diff->leaks[0].reasons[0],
-                        "100 % of it hangs on dict __main__.cache, which grows");
+                        "all of it (12,345 objects) hangs on dict __main__.cache, which grows");
     assert_string_equal(diff->leaks[0].reasons[1],
-                        "grew in 4 of 4 intervals, 100 KB each, nothing given back");
+                        "grew in 4 of 4 intervals, 98 KiB each, nothing given back");
     const char *paths[BSK_DIFF_LEAKS];
     assert_int_equal(bsk_memory_finding_paths(diff, paths), 1);
     assert_string_equal(paths[0], "/app/main.py");
@@ -279,19 +280,71 @@ static void a_heapprofile_adds_up_to_what_is_traced(void **state)
     give_back(snapshot);
 }
 
-static void bytes_are_written_as_people_read_them(void **state)
+static void a_stack_is_inferred_only_where_none_was_traced(void **state)
 {
     (void)state;
-    static const struct {
-        uint64_t bytes;
-        const char *text;
-    } cases[] = { { 0, "0 B" },         { 950, "950 B" },      { 1234, "1.2 KB" },
-                  { 999600, "1.0 MB" }, { 36000000, "36 MB" }, { UINT64_MAX, "18 EB" } };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        char text[32];
-        bsk_bytes_text(cases[i].bytes, text, sizeof(text));
-        assert_string_equal(text, cases[i].text);
+    static const struct bsk_memory_frame seen[3] = { { "/app/b\xc3\xbc.py", 7, "fill" },
+                                                     { "/app/main.py", 3, "main" },
+                                                     { "/app/main.py", 9, "<module>" } };
+    struct bsk_memory_history *history = bsk_memory_history_new();
+    struct bsk_memory_snapshot *kept[2];
+    struct bsk_memory_diff *diff = NULL;
+    struct bsk_error err = { 0 };
+    for (size_t i = 0; i < 2; i++) {
+        kept[i] = made(100000 * (i + 1));
+        kept[i]->memory = bsk_arena_new();
+        ((struct bsk_memory_site *)kept[i]->sites)[1].bytes *= i + 1;
+        assert_true(bsk_memory_snapshot_infer(kept[i], 0, seen, 3, 41));
+        assert_true(bsk_memory_snapshot_infer(kept[i], 1, seen, 1, 41)); /* nobody called it */
+        assert_int_equal(kept[i]->sites[1].stack_count, 0);
+        assert_true(bsk_memory_snapshot_infer(kept[i], 1, seen, 2, 41));
+        assert_int_equal(bsk_memory_history_add(history, kept[i], &err), BSK_OK);
     }
+    assert_int_equal(kept[1]->sites[0].stack_samples, 0);
+    assert_string_equal(kept[1]->sites[0].stack[1].function, "load");
+    assert_int_equal(kept[1]->sites[1].stack_samples, 41);
+    assert_int_equal(bsk_memory_history_diff(history, 0, 0, &diff, &err), BSK_OK);
+    for (size_t i = 0; i < 2; i++) {
+        struct bsk_leak *leak = &diff->leaks[i];
+        bool traced = leak->line == 10;
+        /* What the snapshot knew, then what is known by now. */
+        assert_int_equal(leak->stack_samples, traced ? 0 : 41);
+        assert_true(bsk_memory_diff_infer(diff, i, seen, 3, 50));
+        assert_int_equal(leak->stack_samples, traced ? 0 : 50);
+        assert_int_equal(leak->stack_count, traced ? 2 : 3);
+        assert_string_equal(leak->stack[1].function, traced ? "load" : "main");
+        assert_int_equal(leak->user_line, traced ? 42 : 7);
+    }
+    bsk_memory_diff_free(diff);
+    for (size_t i = 0; i < 2; i++) {
+        free((void *)kept[i]->sites);
+        kept[i]->sites = NULL;
+        kept[i]->site_count = 0;
+    }
+    bsk_memory_history_free(history);
+}
+
+static void a_library_line_is_warned_of_where_the_users_code_called_it(void **state)
+{
+    (void)state;
+    static const struct bsk_memory_frame seen[2] = {
+        { "/usr/lib/python3.11/site-packages/lib.py", 7, "grow" }, { "/app/main.py", 3, "main" }
+    };
+    struct bsk_leak leak = { .path = seen[0].path,
+                             .line = 7,
+                             .user_path = seen[0].path,
+                             .user_line = 7,
+                             .growth_bytes = 5000,
+                             .band = BSK_LEAK_HIGH,
+                             .confidence = 80 };
+    struct bsk_memory_diff diff = { .leaks = &leak, .leak_count = 1, .memory = bsk_arena_new() };
+    struct bsk_buffer text = { 0 };
+    struct bsk_json json = { .out = &text };
+    assert_true(bsk_memory_diff_infer(&diff, 0, seen, 2, 12));
+    bsk_memory_findings_write(NULL, &diff, "/app/main.py", &json);
+    assert_non_null(strstr(bsk_buffer_text(&text), "lib.py:7, as far as the sampler saw, and not"));
+    bsk_buffer_free(&text);
+    bsk_arena_free(diff.memory);
 }
 
 int main(void)
@@ -301,7 +354,8 @@ int main(void)
         cmocka_unit_test(definite_needs_the_graph),
         cmocka_unit_test(warns_on_the_users_line_and_falls_when_the_holder_is_gone),
         cmocka_unit_test(a_heapprofile_adds_up_to_what_is_traced),
-        cmocka_unit_test(bytes_are_written_as_people_read_them),
+        cmocka_unit_test(a_stack_is_inferred_only_where_none_was_traced),
+        cmocka_unit_test(a_library_line_is_warned_of_where_the_users_code_called_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

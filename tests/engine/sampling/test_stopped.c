@@ -48,9 +48,10 @@ static void expect_exact(const char *letter)
         assert_int_equal(v.filled, 0);
         /* A sleeper is read without a stop: it may wake meanwhile. */
         assert_true(v.unread <= v.accepted / 1000);
-        /* 3.12 unlinks a generator's frame an instruction before it moves the top: seen in 0.7 %.
-         */
-        assert_true(v.torn <= v.accepted / 50);
+        /* 3.12 unlinks a generator's frame an instruction before it moves the top: seen in 0.7 to
+         * 2.1 %. */
+        bool unlinks_early = strncmp(v.version, "3.12.", 5) == 0;
+        assert_true(v.torn <= v.accepted / (unlinks_early ? 20 : 100));
     }
     /* 3.11 names its newest record of a top an instruction before that is filled in: 1 in 250,000
      * was seen of generators. */

@@ -199,13 +199,17 @@ static void expect_legal(const char *letter, uint32_t rate_hz, uint64_t usually)
                       (unsigned long long)seen.torn, (unsigned long long)counts.reused,
                       (unsigned long long)counts.kernel.lost, seen.impossible ? ": " : "",
                       seen.offender);
+        char version[32];
+        snprintf(version, sizeof(version), "%s", bsk_sampler_info(seen.sampler)->version);
         close_ticks(&seen);
         bench_stop(&child);
         bench_legal_free(seen.legal);
         assert_true(seen.legal_count > 0);
         assert_int_equal(seen.impossible, 0);
         assert_int_equal(seen.no_line, 0);
-        assert_true(seen.torn * 1000 <= seen.count);
+        /* 3.12 unlinks a generator's frame an instruction before it moves the top. */
+        bool unlinks_early = strncmp(version, "3.12.", 5) == 0;
+        assert_true(seen.torn * (unlinks_early ? 100 : 1000) <= seen.count);
     }
 }
 

@@ -1,0 +1,82 @@
+/* Where in its code a frame stands. */
+#include "engine/python/codes_inside.h"
+
+/* Free-threaded 3.14 and later: each thread may run its own copy of the bytecode. Copies of threads
+ * that have ended are thrown away, and made again elsewhere: `again` forgets what was known. */
+static uint64_t bytecode_copy(struct bsk_codes *codes, struct bsk_known *known, int32_t index,
+                              bool again)
+{
+    enum { COPIES = sizeof(known->copies) / sizeof(known->copies[0]) };
+    uint64_t array, count, start;
+    if (index <= 0)
+        return 0;
+    uint32_t at = (uint32_t)index % COPIES;
+    if (known->copies[at].index == index && !again)
+        return known->copies[at].bytecode;
+    if (bsk_process_read(codes->process, known->address + codes->layout->code.tlbc, &array,
+                         sizeof(array), NULL) < 0 ||
+        bsk_process_read(codes->process, array, &count, sizeof(count), NULL) < 0 ||
+        (uint64_t)index >= count ||
+        bsk_process_read(codes->process, array + 8 + 8 * (uint64_t)index, &start, sizeof(start),
+                         NULL) < 0)
+        return 0;
+    known->copies[at].index = index;
+    known->copies[at].bytecode = start;
+    return start;
+}
+
+/* Where in the bytecode that begins at `start` the place is, in bytes; false: it is not in it. */
+static bool offset_in(const struct bsk_known *known, uint64_t place, uint64_t start, int64_t *out)
+{
+    *out = (int64_t)(place - start);
+    return *out >= -2 && *out < (int64_t)known->bytecode_bytes && *out % 2 == 0;
+}
+
+bool bsk_codes_place(struct bsk_codes *codes, struct bsk_known *known, uint64_t lasti,
+                     int32_t tlbc_index, struct bsk_line_step *out_step)
+{
+    const struct bsk_layout *layout = codes->layout;
+    int64_t offset;
+    if (known->has_last && known->last_lasti == lasti && known->last_index == tlbc_index) {
+        *out_step = known->last_step;
+        return true;
+    }
+    if (layout->frame_form == BSK_FRAME_OBJECTS) {
+        offset = (int64_t)(int32_t)lasti * layout->lasti_unit;
+    } else if (layout->code.tlbc && tlbc_index != 0) {
+        if (!offset_in(known, lasti, bytecode_copy(codes, known, tlbc_index, false), &offset) &&
+            !offset_in(known, lasti, bytecode_copy(codes, known, tlbc_index, true), &offset))
+            return false;
+    } else if (!offset_in(known, lasti, known->address + layout->code.bytecode, &offset)) {
+        return false;
+    }
+    const struct bsk_line_step *step = bsk_lines_step(known->steps, known->step_count, offset);
+    struct bsk_line_step place = { .line = known->code.first_line,
+                                   .end_line = known->code.first_line };
+    if (step && step->line) {
+        place = *step;
+    } else if (step) {
+        /* Instructions of no line (a function's prologue, the end of a handler) go with what came
+         * before them: that is where a reader would look. */
+        while (step > known->steps && step->line == 0)
+            step--;
+        if (step->line)
+            place = (struct bsk_line_step){ .line = step->line, .end_line = step->line };
+    }
+    known->last_step = place;
+    known->last_lasti = lasti;
+    known->last_index = tlbc_index;
+    known->has_last = true;
+    *out_step = place;
+    return true;
+}
+
+bool bsk_codes_line(struct bsk_codes *codes, struct bsk_known *known, uint64_t lasti,
+                    int32_t tlbc_index, uint32_t *out_line)
+{
+    struct bsk_line_step step;
+    if (!bsk_codes_place(codes, known, lasti, tlbc_index, &step))
+        return false;
+    *out_line = step.line;
+    return true;
+}

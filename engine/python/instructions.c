@@ -1,0 +1,80 @@
+#include "engine/python/instructions.h"
+
+#include "engine/python/memory.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+struct opcodes {
+    uint8_t returns[3], resumes[7]; /* 0: no more */
+    uint8_t executor;               /* stands for what was compiled; 0: there is none */
+    uint8_t instrumented;           /* the first of those that tools are called from */
+};
+
+enum { FIRST_MINOR = 11 };
+
+static const struct opcodes versions[] = {
+    /* RETURN_GENERATOR, RETURN_VALUE, RETURN_CONST;
+     * FOR_ITER, SEND, their forms that know what they iterate over */
+    { { 75, 83 }, { 93, 123 }, 0, 255 },
+    { { 75, 83, 121 }, { 93, 123, 65, 168 }, 230, 237 },
+    { { 35, 36, 103 }, { 72, 104, 187, 208 }, 70, 236 },
+    { { 34, 35 }, { 70, 106, 171, 197 }, 0, 234 },
+    { { 32, 33 }, { 68, 105, 174, 178, 202, 203, 204 }, 0, 233 },
+};
+
+static bool is_one_of(const uint8_t *list, size_t count, uint8_t opcode)
+{
+    for (size_t i = 0; i < count && list[i]; i++)
+        if (list[i] == opcode)
+            return true;
+    return false;
+}
+
+enum bsk_instruction bsk_instruction_of(int minor, uint8_t opcode)
+{
+    size_t index = (size_t)(minor - FIRST_MINOR);
+    if (minor < FIRST_MINOR || index >= sizeof(versions) / sizeof(versions[0]))
+        return BSK_INSTRUCTION_UNKNOWN;
+    const struct opcodes *version = &versions[index];
+    if (is_one_of(version->returns, sizeof(version->returns), opcode))
+        return BSK_INSTRUCTION_RETURNS;
+    if (is_one_of(version->resumes, sizeof(version->resumes), opcode))
+        return BSK_INSTRUCTION_RESUMES;
+    if (opcode == 0 || opcode == version->executor || opcode >= version->instrumented)
+        return BSK_INSTRUCTION_UNKNOWN;
+    return BSK_INSTRUCTION_CALLS;
+}
+
+/* One byte for each code unit of `known`; NULL where it cannot be read. */
+static uint8_t *read_instructions(struct bsk_python *python, const struct bsk_known *known)
+{
+    enum { BYTES_MAX = 1 << 20 };
+    uint32_t bytes = known->bytecode_bytes;
+    uint64_t address = known->address + python->layout.code.bytecode;
+    if (bytes == 0 || bytes > BYTES_MAX)
+        return NULL;
+    uint8_t *units = malloc(bytes);
+    if (units && bsk_process_read(python->process, address, units, bytes, NULL) < 0) {
+        free(units);
+        return NULL;
+    }
+    for (uint32_t i = 0; units && i + 1 < bytes; i += 2)
+        units[i / 2] = (uint8_t)bsk_instruction_of(python->layout.minor, units[i]);
+    return units;
+}
+
+enum bsk_instruction bsk_instruction_at(struct bsk_python *python, const struct raw *raw)
+{
+    struct bsk_known *known = raw->known;
+    uint64_t offset = raw->place - python->layout.code.bytecode;
+    if (python->layout.minor < FIRST_MINOR || raw->tlbc_index != 0 ||
+        raw->place < python->layout.code.bytecode || offset >= known->bytecode_bytes)
+        return BSK_INSTRUCTION_UNKNOWN;
+    if (!known->instructions && !known->no_instructions) {
+        known->instructions = read_instructions(python, known);
+        known->no_instructions = !known->instructions;
+    }
+    return known->instructions ? (enum bsk_instruction)known->instructions[offset / 2]
+                               : BSK_INSTRUCTION_UNKNOWN;
+}

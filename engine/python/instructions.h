@@ -1,0 +1,30 @@
+/*
+ * What the instruction at a frame's place can have done: a witness against stacks that never were.
+ *
+ * A frame that stands at RETURN_VALUE calls nothing any more, and what lies above a loop's FOR_ITER
+ * on the data stack was not called by it: generators run elsewhere. The interpreter changes
+ * instructions while it runs, but only into others of their family; those that tools are called
+ * from (INSTRUMENTED_*) may call anything, as may what we do not know.
+ *
+ * The numbers are those of CPython's opcode.py and opcode_ids.h, 3.11 to 3.15;
+ * tests/engine/python/test_instructions.c holds them against each Python found.
+ */
+#ifndef BSK_PYTHON_INSTRUCTIONS_H
+#define BSK_PYTHON_INSTRUCTIONS_H
+
+#include "engine/base/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum bsk_instruction {
+    BSK_INSTRUCTION_UNKNOWN, /* nothing can be said: not read, or it stands for others */
+    BSK_INSTRUCTION_CALLS,   /* it may call, or run C code that does */
+    BSK_INSTRUCTION_RESUMES, /* it calls a generator or a coroutine directly, else C code */
+    BSK_INSTRUCTION_RETURNS, /* it takes its own frame off the stack */
+};
+
+/* Of an opcode; `minor` is 11 to 15, UNKNOWN for others. */
+enum bsk_instruction bsk_instruction_of(int minor, uint8_t opcode);
+
+#endif

@@ -1,0 +1,92 @@
+/* Our numbers of instructions, held against each Python's own. */
+#include "engine/python/instructions.h"
+#include "tests/engine/fixtures/children.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* cmocka wants these four before it, in this order */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+/* 3.11 and 3.12 do not tell the numbers of the specialized ones. */
+static const char list[] =
+    "import sys, opcode\n"
+    "names = dict(opcode.opmap)\n"
+    "if sys.version_info >= (3, 13):\n"
+    "    import _opcode_metadata; names.update(_opcode_metadata._specialized_opmap)\n"
+    "if sys.version_info >= (3, 11):\n"
+    "    for name, number in names.items():\n"
+    "        if number < 256: print(sys.version_info[1], number, name)\n"
+    "print('end')\n";
+
+static bool is_one_of(const char *name, const char *const *names)
+{
+    while (*names && strcmp(name, *names) != 0)
+        names++;
+    return *names != NULL;
+}
+
+static enum bsk_instruction expected(const char *name)
+{
+    static const char *const returns[] = { "RETURN_VALUE", "RETURN_CONST", "RETURN_GENERATOR",
+                                           NULL };
+    static const char *const resumes[] = { "FOR_ITER", "FOR_ITER_GEN", "FOR_ITER_VIRTUAL", "SEND",
+                                           "SEND_GEN", "SEND_VIRTUAL", "SEND_ASYNC_GEN",   NULL };
+    static const char *const unknown[] = { "CACHE", "ENTER_EXECUTOR", "TRACE_RECORD", NULL };
+    if (is_one_of(name, returns))
+        return BSK_INSTRUCTION_RETURNS;
+    if (is_one_of(name, resumes))
+        return BSK_INSTRUCTION_RESUMES;
+    if (is_one_of(name, unknown) || strncmp(name, "INSTRUMENTED_", 13) == 0)
+        return BSK_INSTRUCTION_UNKNOWN;
+    return BSK_INSTRUCTION_CALLS;
+}
+
+static void numbers_are_those_of_each_python(void **state)
+{
+    (void)state;
+    size_t checked = 0;
+    for (const char *const *python = all_pythons(); *python; python++) {
+        const char *const command[] = { *python, "-S", "-c", list, NULL };
+        struct child child = start_child(command);
+        char line[128];
+        for (read_line(&child, line, sizeof(line)); strcmp(line, "end") != 0;
+             read_line(&child, line, sizeof(line))) {
+            char *rest;
+            int minor = (int)strtol(line, &rest, 10);
+            long number = strtol(rest, &rest, 10);
+            const char *name = rest + 1;
+            if (bsk_instruction_of(minor, (uint8_t)number) != expected(name))
+                fail_msg("3.%d: %ld is %s", minor, number, name);
+            checked++;
+        }
+        stop_child(&child);
+    }
+    print_message("  %zu numbers\n", checked);
+    assert_true(checked > 0);
+}
+
+static void versions_without_a_table_say_nothing(void **state)
+{
+    (void)state;
+    const int minors[] = { -1, 8, 10, 16, 1000 };
+    for (size_t i = 0; i < sizeof(minors) / sizeof(minors[0]); i++)
+        for (int opcode = 0; opcode < 256; opcode++)
+            assert_int_equal(bsk_instruction_of(minors[i], (uint8_t)opcode),
+                             BSK_INSTRUCTION_UNKNOWN);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_are_those_of_each_python),
+        cmocka_unit_test(versions_without_a_table_say_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
