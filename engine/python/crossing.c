@@ -334,11 +334,11 @@ void bsk_cross_learn(struct bsk_python *python, struct bsk_stack_memory *memory)
     if (!chain.whole || chain.count == 0 || !can_be(python, memory, &chain, shore, false))
         return;
     memory->heap_left = HEAP_LASTS;
-    bool by_c = chain.raw[chain.count - 1].after_shim;
-    if (by_c || shore->calls)
-        bsk_proof_learn_site(&python->proof, shore->known->code.id, shore->place,
-                             chain.raw[chain.count - 1].known->code.id,
-                             by_c ? BSK_SITE_HEAP | BSK_SITE_HEAP_BY_C : BSK_SITE_HEAP);
+    const struct raw *callee = &chain.raw[chain.count - 1];
+    if (callee->known && (callee->after_shim || shore->calls))
+        bsk_proof_learn_site(
+            &python->proof, shore->known->code.id, shore->place, callee->known->code.id,
+            callee->after_shim ? BSK_SITE_HEAP | BSK_SITE_HEAP_BY_C : BSK_SITE_HEAP);
 }
 
 void bsk_bridges_note(struct bsk_python *python, const struct bsk_stack_memory *memory)
