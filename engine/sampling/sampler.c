@@ -297,7 +297,8 @@ static int stop_and_read(struct bsk_sampler *sampler, size_t running, bool *out_
 }
 
 /* Those that run are stopped together, and are read then; those that sleep are read as they are,
- * before that. One of them may have got the GIL since: it is stopped as well. */
+ * before that. Whose stack moved meanwhile has woken up, and is stopped too; so is one that got the
+ * GIL since. */
 static int read_stopped(struct bsk_sampler *sampler, size_t running, size_t sleeping,
                         bool *out_again, struct bsk_error *err)
 {
@@ -305,6 +306,11 @@ static int read_stopped(struct bsk_sampler *sampler, size_t running, size_t slee
     int rc = BSK_OK;
     if (sleeping > 0)
         rc = bsk_python_read_stacks(sampler->python, sampler->wanted, sleeping, &changed, err);
+    for (size_t i = 0; rc == BSK_OK && i < sleeping; i++) {
+        struct bsk_python_thread *thread = sampler->wanted[i];
+        if (thread->torn || thread->filled || thread->unread)
+            sampler->running[running++] = thread;
+    }
     if (rc == BSK_OK)
         rc = stop_and_read(sampler, running, out_again, err);
     struct bsk_python_thread *holder = rc == BSK_OK ? bsk_python_gil_holder(sampler->python) : NULL;

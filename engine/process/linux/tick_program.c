@@ -638,6 +638,12 @@ static void write_step(struct tick_program *program, uint32_t low, uint32_t byte
     bsk_code_load(code, BPF_DW, R9, FP, frame + (int)(recipe->code - low));
     if (recipe->code_mask)
         bsk_code_do_value(code, BPF_AND, R9, (int32_t)~recipe->code_mask);
+    /* A frame that is still being made, on fresh memory: only a register leads to it. */
+    bsk_code_if_value(code, BPF_JEQ, R9, 0, garbage);
+    if (!recipe->place_is_int) {
+        load_place(recipe, code, frame, low);
+        bsk_code_if_value(code, BPF_JEQ, R2, 0, garbage);
+    }
 
     /* The same code at the same place as the frame above: recursion, which counts instead. */
     bsk_code_load(code, BPF_DW, R1, R6, SCRATCH(last_code));
