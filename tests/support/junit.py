@@ -1,6 +1,7 @@
 """Counts what a test run's JUnit XML holds.
 
     junit.py FILE                   prints "PASSED FAILED SKIPPED", then a line for each that failed
+    junit.py --why FILE...          prints what each failed test said, shortened
     junit.py --from-tap TAP FILE    makes such XML from node's TAP output
 """
 
@@ -24,6 +25,28 @@ def count(path):
     print("\n".join(names))
 
 
+def reasons(case):
+    """The lines that tell why: of pytest those marked E, of cmocka each error with what was printed before it."""
+    said = [part.text or "" for part in case if part.tag in ("failure", "error", "system-out")]
+    lines = [line.rstrip() for line in "\n".join(said).splitlines() if line.strip()]
+    marked = [line for line in lines if line.startswith("E  ")]
+    if marked:
+        return marked[:10]
+    kept = []
+    for at, line in enumerate(lines):
+        if re.match(r"\[ +(ERROR|LINE) +\]|.*(Sanitizer|runtime error):", line):
+            kept += [near for near in lines[max(0, at - 3) : at + 2] if near not in kept]
+    return (kept or lines[-10:])[:20]
+
+
+def why(paths):
+    for path in paths:
+        for case in ET.parse(path).getroot().iter("testcase"):
+            if case.find("failure") is not None or case.find("error") is not None:
+                print("%s:" % case.get("name", "?"))
+                print("\n".join("    " + line[:200] for line in reasons(case)))
+
+
 def from_tap(tap, path):
     suite = ET.Element("testsuite")
     with open(tap, encoding="utf-8") as file:
@@ -43,5 +66,7 @@ def from_tap(tap, path):
 
 if sys.argv[1] == "--from-tap":
     from_tap(sys.argv[2], sys.argv[3])
+elif sys.argv[1] == "--why":
+    why(sys.argv[2:])
 else:
     count(sys.argv[1])

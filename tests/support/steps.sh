@@ -48,7 +48,7 @@ step() {
         if [ "$steps_live" = yes ]; then
             line=$(tail -c 300 "$steps_log" | tr '\r' '\n' | grep -v '^[[:space:]]*$' | tail -n 1 | cut -c 1-60 || true)
             printf '\r\e[K  %s %s%s  %s%s' "$text" "$dim" "$(steps_seconds)" "$line" "$plain"
-        elif [ "$((SECONDS - steps_began - shown))" -ge 30 ]; then
+        elif [ "$((SECONDS - steps_began - shown))" -ge 300 ]; then
             shown=$((SECONDS - steps_began))
             printf '  %s ... %s\n' "$text" "$(steps_seconds)"
         fi
