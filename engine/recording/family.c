@@ -78,11 +78,13 @@ static struct bsk_candidate *add_candidate(struct bsk_family *family, pid_t pid)
     if (bsk_family_target(family, pid) || family->candidate_count == BSK_FAMILY_MAX ||
         !bsk_family_is_alive(pid, &start_ticks) || is_debuggers(pid))
         return NULL;
+    bool is_child = start_ticks == family->start_ticks ? pid > family->newest_at_start
+                                                       : start_ticks > family->start_ticks;
     struct bsk_candidate *candidate = &family->candidates[family->candidate_count++];
     *candidate = (struct bsk_candidate){ .pid = pid,
                                          .watch_fd = bsk_process_watch(pid),
                                          .start_ticks = start_ticks,
-                                         .is_child = start_ticks >= family->start_ticks };
+                                         .is_child = is_child };
     return candidate;
 }
 
@@ -273,6 +275,7 @@ void bsk_family_begin(struct bsk_family *family, struct bsk_target_context *cont
     family->first_pid = pid;
     family->start_ticks =
         ((uint64_t)booted.tv_sec * 1000000000U + (uint64_t)booted.tv_nsec) / tick_ns;
+    family->newest_at_start = bsk_process_newest();
 }
 
 void bsk_family_end(struct bsk_family *family, uint64_t now)

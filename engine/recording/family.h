@@ -39,7 +39,8 @@ struct bsk_family {
     struct bsk_candidate candidates[BSK_FAMILY_MAX];
     size_t candidate_count;
     pid_t first_pid;
-    uint64_t start_ticks; /* when it began, in the kernel's ticks since boot */
+    uint64_t start_ticks;  /* when it began, in the kernel's ticks since boot (10 ms each) */
+    pid_t newest_at_start; /* of those born in that very tick: who was there already; 0: unknown */
     uint64_t next_relatives_ns, next_scan_ns, next_others_ns;
     pid_t newest_pid; /* when children were looked for last */
 };
