@@ -16,6 +16,7 @@ struct filling {
     struct bsk_arena *arena;
     const struct bsk_memory_job_result *result;
     struct bsk_traces traces;
+    bool estimated;     /* the traces are a sample of the blocks */
     const char **paths; /* by the traces' path: a copy that is terminated */
     enum bsk_code_origin *origins;
     bool *theirs; /* by path: ours or the debugger's */
@@ -196,7 +197,7 @@ static int fill_sites(struct filling *f)
         }
         rc = kept ? BSK_OK : no_memory(f->err);
     }
-    if (t->weight > 0) { /* what the sample has not come upon is somewhere */
+    if (f->estimated) { /* what the sample has not come upon is somewhere */
         uint64_t told = t->bytes;
         s->rest_bytes += s->traced_bytes > told ? s->traced_bytes - told : 0;
     } else {
@@ -521,10 +522,9 @@ int bsk_memory_snapshot_new(const struct bsk_memory_job_result *result,
         fill_numbers(snapshot, result);
         fill_missing(snapshot, value);
     }
-    bool estimated = says_missing(value, "sites");
-    f.traces.weight = estimated ? 1 : 0;
-    if (rc == BSK_OK && bsk_value_field(value, "lists") && (!estimated || lists > 0)) {
-        if (estimated)
+    f.estimated = says_missing(value, "sites");
+    if (rc == BSK_OK && bsk_value_field(value, "lists") && (!f.estimated || lists > 0)) {
+        if (f.estimated)
             fit_estimate(&f.traces, snapshot->traced_bytes);
         rc = name_paths(&f);
         if (rc == BSK_OK)

@@ -1,5 +1,7 @@
 #include "engine/memory/words.h"
 
+#include "engine/base/amounts.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -50,15 +52,10 @@ static void pace_in_words(const struct bsk_leak *leak, const struct bsk_score *s
 static void share_in_words(const struct bsk_evidence *evidence, char *out, size_t size)
 {
     int percent = (int)(fmin(1, fmax(0, evidence->share)) * 100 + 0.5);
-    char objects[48] = "";
-    if (evidence->objects >= 1000000)
-        snprintf(objects, sizeof(objects), " (%" PRIu32 ".%" PRIu32 " million objects)",
-                 evidence->objects / 1000000, evidence->objects / 100000 % 10);
-    else if (evidence->objects >= 1000)
-        snprintf(objects, sizeof(objects), " (%" PRIu32 ",%03" PRIu32 " objects)",
-                 evidence->objects / 1000, evidence->objects % 1000);
-    else if (evidence->objects > 0)
-        snprintf(objects, sizeof(objects), " (%" PRIu32 " object%s)", evidence->objects,
+    char objects[48] = "", count[28];
+    if (evidence->objects > 0)
+        snprintf(objects, sizeof(objects), " (%s object%s)",
+                 bsk_count_text(evidence->objects, count, sizeof(count)),
                  plural(evidence->objects));
     if (percent == 100)
         snprintf(out, size, "all of it%s", objects);

@@ -1,7 +1,7 @@
-#include "engine/base/room.h"
 #include "engine/python/codes_inside.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/room.h"
 #include "engine/python/text.h"
 
 #include <stdio.h>

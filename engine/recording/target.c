@@ -1,7 +1,7 @@
-#include "engine/base/room.h"
 #include "engine/recording/target_inside.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/room.h"
 #include "engine/process/process.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 #include "engine/process/ticks.h"
-#include "engine/base/room.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/room.h"
 #include "engine/process/linux/bpf.h"
 #include "engine/process/linux/tick_program.h"
 

@@ -340,6 +340,45 @@ static void leaves_sleepers_alone_unless_asked(void **state)
     stop_child(&child);
 }
 
+/* What it has used, it used since the sample before, in which it was not there. */
+static void a_thread_that_worked_and_sleeps_by_the_next_sample_has_its_stack(void **state)
+{
+    (void)state;
+    for (const char *const *python = all_pythons(); *python; python++) {
+        const char *const arguments[] = { *python, "-S", "-c",
+                                          "import sys, threading, time\n"
+                                          "def works():\n"
+                                          "    sum(range(200000))\n"
+                                          "    print(threading.get_native_id(), flush=True)\n"
+                                          "    time.sleep(60)\n"
+                                          "print('ready', flush=True)\n"
+                                          "sys.stdin.readline()\n"
+                                          "threading.Thread(target=works, daemon=True).start()\n"
+                                          "time.sleep(60)\n",
+                                          NULL };
+        char line[64];
+        struct child child = start_child(arguments);
+        read_line(&child, line, sizeof(line));
+        struct bsk_sampler *sampler = open_sampler(child.pid, false);
+        (void)take(sampler);
+        assert_int_equal(write(child.input, "\n", 1), 1);
+        read_line(&child, line, sizeof(line));
+        const struct bsk_thread_sample *thread = NULL;
+        for (int i = 0; i < 100 && !thread; i++) { /* until the list of threads is read anew */
+            const struct bsk_sample *sample = take(sampler);
+            for (size_t k = 0; k < sample->thread_count; k++)
+                if (sample->threads[k].tid == (pid_t)strtol(line, NULL, 10))
+                    thread = &sample->threads[k];
+        }
+        assert_non_null(thread);
+        assert_true(thread->has_stack);
+        assert_true(thread->depth >= 1);
+        assert_string_equal(thread->frames[0].code->name, "works");
+        bsk_sampler_close(sampler);
+        stop_child(&child);
+    }
+}
+
 static void notices_an_exec_and_the_end(void **state)
 {
     (void)state;
@@ -403,6 +442,7 @@ int main(void)
         cmocka_unit_test(reads_threads_that_come_and_go),
         cmocka_unit_test(tells_code_apart_that_had_the_same_address),
         cmocka_unit_test(leaves_sleepers_alone_unless_asked),
+        cmocka_unit_test(a_thread_that_worked_and_sleeps_by_the_next_sample_has_its_stack),
         cmocka_unit_test(notices_an_exec_and_the_end),
         cmocka_unit_test(survives_a_target_that_dies_meanwhile),
     };
