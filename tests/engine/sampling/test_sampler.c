@@ -225,9 +225,10 @@ static void expect_possible_stacks(const char *how, const char *const *leaves,
         }
         print_message("  %s: %d stacks, %d torn, %d impossible\n",
                       bsk_sampler_info(sampler)->version, stacks, torn, impossible);
-        /* Two readings that are wrong alike are rare and not excluded, rarer where frames lie side
-         * by side (docs/sampling.md has what was measured). */
-        assert_true(impossible * (bsk_sampler_info(sampler)->minor >= 11 ? 500 : 10) <= stacks);
+        /* Two readings that are wrong alike are not excluded. Where frames lie side by side none of
+         * 240,000 was seen; of 3.8 to 3.10 some 0.7 %, at times 6 % of a run, and above 10 % once
+         * in 60 runs (docs/sampling.md). */
+        assert_true(impossible * (bsk_sampler_info(sampler)->minor >= 11 ? 500 : 4) <= stacks);
         assert_true(stacks >= wanted);
         bsk_sampler_close(sampler);
         stop_child(&child);
@@ -431,7 +432,7 @@ static void survives_a_target_that_dies_meanwhile(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_known_stacks_of_every_python),
@@ -446,5 +447,7 @@ int main(void)
         cmocka_unit_test(notices_an_exec_and_the_end),
         cmocka_unit_test(survives_a_target_that_dies_meanwhile),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
