@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 struct wishes {
-    long long pid;
+    pid_t pid;
     bool json;
 };
 
@@ -84,7 +84,7 @@ static void print_list(const struct doctor *doctor)
     }
 }
 
-static int print_json(const struct doctor *doctor, long long pid)
+static int print_json(const struct doctor *doctor, pid_t pid)
 {
     static const char *const names[] = { "ok", "warning", "failed" };
     struct bsk_buffer out = { 0 };
@@ -125,7 +125,7 @@ static int take(void *user, const struct cli_option *option, const char *value)
     if (cli_is(option, "json"))
         wishes->json = true;
     else
-        return cli_number(option, value, 1, INT32_MAX, &wishes->pid);
+        return cli_pid(option, value, &wishes->pid);
     return 0;
 }
 
@@ -147,9 +147,9 @@ static int run_doctor(const struct cli_command *command, int argc, char **argv)
     if (got <= 0)
         snprintf(doctor->self, sizeof(doctor->self), "basilisk");
     snprintf(doctor->command, sizeof(doctor->command), wishes.pid ? "doctor -p %d" : "doctor",
-             (int)wishes.pid);
+             wishes.pid);
     if (wishes.pid)
-        doctor_target(doctor, (pid_t)wishes.pid);
+        doctor_target(doctor, wishes.pid);
     else
         doctor_machine(doctor);
     rc = all_good(doctor) ? 0 : 1;

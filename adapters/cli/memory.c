@@ -8,7 +8,6 @@
 #include "engine/memory/holders.h"
 #include "engine/memory/references.h"
 
-#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,23 +51,20 @@ static void on_signal(int signal)
 static int take_option(void *user, const struct cli_option *option, const char *value)
 {
     struct options *options = user;
-    long long pid = 0;
     const struct {
         const char *name;
         long long least, most, *number;
-    } numbers[] = { { "pid", 1, INT_MAX, &pid },
-                    { "seconds", 1, 86400, &options->seconds },
+    } numbers[] = { { "seconds", 1, 86400, &options->seconds },
                     { "rounds", 1, 60, &options->rounds },
                     { "frames", 1, 32, &options->frames },
                     { "timeout", 1, 3600, &options->timeout_s } };
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         if (!cli_is(option, numbers[i].name))
             continue;
-        int rc = cli_number(option, value, numbers[i].least, numbers[i].most, numbers[i].number);
-        if (rc == 0 && i == 0)
-            options->pid = (pid_t)pid;
-        return rc;
+        return cli_number(option, value, numbers[i].least, numbers[i].most, numbers[i].number);
     }
+    if (cli_is(option, "pid"))
+        return cli_pid(option, value, &options->pid);
     if (cli_is(option, "type"))
         options->type = value;
     if (cli_is(option, "site"))

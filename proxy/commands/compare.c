@@ -157,7 +157,8 @@ static void say_foot(struct dap_session *session, const struct bsk_diff *diff, b
                           "A shift below %.1f points of a function of 10 percent cannot be told "
                           "from noise here.\n",
                           diff->visible_points);
-    dap_session_output(session, "console", bsk_buffer_text(&text), NULL, 0);
+    if (text.size > 0)
+        dap_session_output(session, "console", bsk_buffer_text(&text), NULL, 0);
     bsk_buffer_free(&text);
 }
 
@@ -337,8 +338,7 @@ static int name_by_number(const struct dap_profiling *profiling, unsigned number
     }
     if (written)
         return bsk_fail(err, BSK_E_STATE, "compare others, or profile it while it works",
-                        "No samples in profile %u: the program used no CPU time while it was taken",
-                        number);
+                        "No samples in profile %u", number);
     unsigned oldest = newest > DAP_WRITTEN_MAX ? newest - DAP_WRITTEN_MAX + 1 : 1;
     if (newest == 0)
         snprintf(hint, sizeof(hint), "this session has written none yet");

@@ -148,7 +148,7 @@ const char *dap_diff_hint(const struct dap_memory_result *result)
     /* Of an older pair of snapshots nobody learns more by taking new ones. */
     if (!is_early || result->over || diff->to != result->snapshots)
         return "";
-    if (result->by_itself)
+    if (result->by_itself && result->autopilot)
         return diff->intervals == 1 ? "One interval tells little of what leaks: the next stops, "
                                       "with work before them, tell more."
                                     : "Two intervals are a beginning: the next stop tells more.";

@@ -328,7 +328,10 @@ static void written(void *user, int rc, const struct dap_profiling_result *resul
         used = snprintf(words, sizeof(words), "Profile %u: ", result->number);
     used += snprintf(words + used, sizeof(words) - (size_t)used, "%" PRIu64 " samples in %.1f s",
                      result->totals->samples, (double)result->status->duration_ns / 1e9);
-    if (result->number > 1 && result->totals->samples > 0)
+    const struct dap_profiling *profiling = question->commands->profiling;
+    const struct dap_written *before =
+        profiling ? dap_profiling_written(profiling, result->number - 1) : NULL;
+    if (before && before->has_samples && result->totals->samples > 0)
         snprintf(words + used, sizeof(words) - (size_t)used,
                  ". /profdiff %u %u compares it with the one before", result->number - 1,
                  result->number);

@@ -227,9 +227,10 @@ void dap_begin_diff(struct op *op);
 void dap_holds_free(struct tracking *tracking);
 
 /* late.c */
-/* After so long takes back all that was begun, or is begun later, and then lets the session end
- * that waits for it (`must_release`). Does nothing while that is under way already. */
-void dap_undo_start(struct dap_memory *memory, struct member *member, uint32_t after_ms);
+/* After so long, sooner where the editor is gone, takes back all that was begun, or is begun later,
+ * and then lets the session end that waits for it (`must_release`). Does nothing while that is
+ * under way already. */
+void dap_undo_start(struct dap_memory *memory, struct member *member, uint32_t within_ms);
 void dap_undo_cancel(struct member *member); /* unless it was said already */
 void dap_undo_leave(struct undo *undo); /* before the member's channel is closed; accepts NULL */
 

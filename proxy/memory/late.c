@@ -11,13 +11,15 @@ enum {
     ANSWER_MS = 24 * 3600 * 1000,
     REMOTE_MS = 15000, /* it keeps a worker, and what was withdrawn does not begin later */
     REMOTE_TRIES = 4,
-    AGAIN_MS = 100, /* the start's own thread is at it */
+    AGAIN_MS = 100, /* the start's own thread is at it; also how often the editor is looked for */
+    ALONE_MS = 400, /* without it the session waits a second (proxy/session/ending.c) */
 };
 
 struct undo {
     struct member *member; /* NULL: its session has left */
     uv_timer_t timer;
-    bool said; /* and not answered yet */
+    uint32_t left_ms; /* until it is said */
+    bool said;        /* and not answered yet */
     unsigned tries;
 };
 
@@ -47,11 +49,26 @@ static void end(struct undo *undo)
 
 static void say(struct undo *undo);
 
+static void on_timer(uv_timer_t *timer);
+
+static void wait_or_say(struct undo *undo)
+{
+    if (dap_session_editor_gone(undo->member->session) && undo->left_ms > ALONE_MS)
+        undo->left_ms = ALONE_MS;
+    uint32_t step_ms = undo->left_ms < AGAIN_MS ? undo->left_ms : AGAIN_MS;
+    if (step_ms == 0) {
+        say(undo);
+        return;
+    }
+    undo->left_ms -= step_ms;
+    uv_timer_start(&undo->timer, on_timer, step_ms, 0);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct undo *undo = timer->data;
     if (undo->member)
-        say(undo);
+        wait_or_say(undo);
     else
         end(undo);
 }
@@ -98,7 +115,7 @@ static void say(struct undo *undo)
     bsk_buffer_free(&text);
 }
 
-void dap_undo_start(struct dap_memory *memory, struct member *member, uint32_t after_ms)
+void dap_undo_start(struct dap_memory *memory, struct member *member, uint32_t within_ms)
 {
     if (!member || !member->channel || member->undo)
         return;
@@ -109,11 +126,9 @@ void dap_undo_start(struct dap_memory *memory, struct member *member, uint32_t a
     }
     undo->timer.data = undo;
     undo->member = member;
+    undo->left_ms = within_ms;
     member->undo = undo;
-    if (after_ms > 0)
-        uv_timer_start(&undo->timer, on_timer, after_ms, 0);
-    else
-        say(undo);
+    wait_or_say(undo);
 }
 
 void dap_undo_cancel(struct member *member)

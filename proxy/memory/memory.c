@@ -335,9 +335,9 @@ void dap_memory_on_ready(struct dap_memory *memory, struct dap_session *session)
     dap_op_submit(op);
 }
 
-/* For the last snapshot, and what is under way before it; the session waits a second without its
- * editor, and three with it (proxy/session/ending.c). */
-enum { LAST_ALONE_MS = 400, LAST_MS = 2000 };
+/* For the last snapshot, and what is under way before it; the session waits three seconds for it
+ * (proxy/session/ending.c), less without its editor. */
+enum { LAST_MS = 2000 };
 
 static void end_of_program(struct op *op);
 
@@ -345,6 +345,17 @@ static void end_of_program(struct op *op);
 static void after_last_snapshot(struct op *op)
 {
     struct tracking *tracking = op->tracking;
+    struct member *member = tracking->member;
+    if (op->rc != BSK_OK && member && !member->is_remote &&
+        !dap_session_debuggee(member->session)->ended) {
+        /* It may go on, and has not been stopped: now, and the session waits for that. */
+        dap_undo_cancel(member);
+        dap_undo_start(tracking->memory, member, 0);
+        if (member->undo) {
+            dap_tracking_ended(tracking);
+            return;
+        }
+    }
     struct op *diff = op->rc == BSK_OK && tracking->last_number > 1
                           ? dap_op_new(tracking, NULL, dap_begin_diff, NULL, NULL)
                           : NULL;
@@ -398,7 +409,7 @@ bool dap_memory_on_ending(struct dap_memory *memory, struct dap_session *session
     member->must_release = tracking->state != TRACKING_ENDED; /* else it is over already */
     /* What is under way before it may take longer than the session can wait. */
     if (member->must_release && !member->is_remote && !dap_session_debuggee(session)->ended)
-        dap_undo_start(memory, member, dap_session_editor_gone(session) ? LAST_ALONE_MS : LAST_MS);
+        dap_undo_start(memory, member, LAST_MS);
     return member->must_release;
 }
 

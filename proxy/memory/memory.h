@@ -81,6 +81,7 @@ struct dap_memory_result {
     uint32_t snapshots;                 /* taken so far */
     bool over;      /* no more can be taken: the program has ended, or tracking was stopped */
     bool by_itself; /* nobody asked: autopilot, census, the last one at the end */
+    bool autopilot; /* the next stop takes a snapshot, too */
 };
 
 typedef void dap_memory_fn(void *user, int rc, const struct dap_memory_result *result,

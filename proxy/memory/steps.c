@@ -68,6 +68,7 @@ const struct dap_memory_result *dap_op_result(struct op *op)
     op->result.heapprofile = op->heapprofile;
     op->result.warning = op->warning;
     op->result.by_itself = op->by_itself;
+    op->result.autopilot = tracking->options.autopilot;
     op->result.over = op->is_last || tracking->state == TRACKING_ENDED;
     return &op->result;
 }

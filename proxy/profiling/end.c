@@ -93,6 +93,8 @@ static void after_write(uv_work_t *work, int cancelled)
     else
         dap_profiling_answer(&job->waiters, job->rc, &result, &job->err);
     bsk_totals_free(job->totals);
+    if (profiling->last == job->profile)
+        profiling->last = NULL;
     bsk_profile_free(job->profile);
     free(job);
     dap_profiling_release(profiling);
@@ -118,6 +120,7 @@ void dap_profiling_write(struct dap_profiling *profiling, struct bsk_profile *pr
     snprintf(job->name, sizeof(job->name), "%s", profiling->name);
     if (is_last) {
         profiling->stage = STAGE_WRITING;
+        profiling->last = profile; /* the worker only reads it */
     } else {
         job->waiters = profiling->snapshotting;
         profiling->snapshotting = NULL;

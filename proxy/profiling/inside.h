@@ -59,6 +59,7 @@ struct dap_profiling {
     struct bsk_heat *heat; /* as it was last sent */
     struct dap_diagnostics *diagnostics;
     uint32_t heat_version;
+    const struct bsk_profile *last; /* while it is written, by a worker who only reads it */
     struct dap_written written[DAP_WRITTEN_MAX]; /* number n at (n - 1) % DAP_WRITTEN_MAX */
     unsigned newest;
     bool stop_wanted; /* as soon as it runs: asked while it was being opened */

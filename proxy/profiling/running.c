@@ -66,7 +66,9 @@ void dap_profiling_copy(struct dap_profiling *profiling, uint32_t within_ms, dap
 {
     bool can = profiling->is_debuggee &&
                (profiling->stage == STAGE_RUNNING || profiling->stage == STAGE_STOPPING);
-    if (!can || !dap_copies_add(&profiling->copies, profiling->loop, within_ms, done, user))
+    if (profiling->is_debuggee && profiling->last)
+        done(user, bsk_profile_clone(profiling->last));
+    else if (!can || !dap_copies_add(&profiling->copies, profiling->loop, within_ms, done, user))
         done(user, NULL);
     else if (profiling->stage == STAGE_RUNNING)
         bsk_recording_ask(profiling->recording);

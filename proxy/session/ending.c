@@ -103,7 +103,7 @@ static void on_let_go(void *user, int rc, const char *text, size_t bytes,
     session->host->keep(session->host_user, rc == BSK_OK ? DAP_KEEP_DEBUGGEE : DAP_KEEP_ALL);
     if (!session->waits_for_release)
         dap_unpark(session, &session->flows[DAP_EDITOR]);
-    if (session->editor_gone)
+    if (session->editor_gone && !session->waits_for_release) /* else it ends when it is released */
         session->linger_deadline_ns = session_now(session);
 }
 

@@ -144,7 +144,7 @@ def test_a_profile_without_samples_is_told_from_one_with_few(editors, tmp_path):
     for body in quiet:
         if body["samples"] == 0:
             text = editor.console("/profdiff %d %d" % (body["number"], body["number"]))["message"]
-            assert text.startswith("No samples in profile %d: the program used no CPU time" % body["number"])
+            assert text.startswith("No samples in profile %d" % body["number"])
             name = os.path.basename(body["paths"]["speedscope"])
             assert "No samples" in editor.console("/profdiff %s %s" % (name, name))["message"]
     editor.console("/profile")

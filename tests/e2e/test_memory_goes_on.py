@@ -51,11 +51,14 @@ def test_an_editor_that_vanishes_while_it_stands(what, editors, background, tmp_
     assert finds_itself(tmp_path) == "as before"
 
 
-def test_a_collection_that_waits_for_the_programs_lock_does_not_outlive_the_session(editors, background, tmp_path):
+@pytest.mark.parametrize("how", ["disconnects", "disconnects and hangs up"])
+def test_a_collection_that_waits_for_the_programs_lock_does_not_outlive_the_session(how, editors, background, tmp_path):
     editor, _ = attached_and_standing(editors, background, tmp_path, "--lock")
     editor.send("basilisk.memory.gcCollect")
     assert editor.request("threads")["threads"]
     editor.send("disconnect", {"terminateDebuggee": False})
+    if how != "disconnects":
+        editor.hang_up()
     assert finds_itself(tmp_path) == "as before"
 
 

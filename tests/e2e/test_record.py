@@ -269,9 +269,10 @@ def test_idle_shows_where_a_program_waits(background, tmp_path):
 @pytest.mark.parametrize("how", [[], ["--no-ticks"], ["--idle"], ["--blocking"]], ids=["ticks", "read", "idle", "stopped"])
 def test_time_in_system_calls_is_told(how, tmp_path):
     program = ("import os, threading, time\npipe, end = os.pipe()\n"
-               "def write():\n    time.sleep(1.1)\n    os.write(end, b'x')\n"
-               "def read():\n    while time.process_time() < 0.3: pass\n    os.read(pipe, 1)\n"
-               "threading.Thread(target=write).start()\nread()\nsum(range(3000000))\n")
+               "def write():\n    time.sleep(0.6)\n    os.write(end, b'x')\n"
+               "def read():\n    while time.process_time() < 0.3: pass\n"
+               "    threading.Thread(target=write).start()\n    os.read(pipe, 1)\n"
+               "read()\nsum(range(3000000))\n")
     done = record("-r", "200", "-f", "speedscope", "-o", "out", *how, "--", PYTHON, "-c", program, cwd=tmp_path)
     assert done.code == 0, done.err
     said = about(str(tmp_path / "out"))
