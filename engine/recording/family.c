@@ -199,15 +199,21 @@ bool bsk_family_is_anybody_left(const struct bsk_family *family)
     return family->target_count > 0;
 }
 
-/* A scan costs 10 us a process of the whole machine, so there is none while no process is born. */
+/* A scan costs 10 us a process of the whole machine, so there is none while no process is born. The
+ * kernel gives out a number before the process that gets it can be found: it is looked for again.
+ */
 static void scan_for_children(struct bsk_family *family, uint64_t now)
 {
+    enum { SCANS_OF_NEWEST = 3 };
     pid_t *pids = NULL;
     size_t count = 0;
     pid_t newest = bsk_process_newest();
-    if (now < family->next_scan_ns || (newest != 0 && newest == family->newest_pid))
+    if (newest == 0 || newest != family->newest_pid)
+        family->scans_of_newest = 0;
+    if (now < family->next_scan_ns || family->scans_of_newest == SCANS_OF_NEWEST)
         return;
     family->newest_pid = newest;
+    family->scans_of_newest++;
     if (bsk_process_below(family->first_pid, &pids, &count, NULL) == BSK_OK) {
         for (size_t i = 0; i < count; i++)
             (void)add_candidate(family, pids[i]);

@@ -43,6 +43,7 @@ struct bsk_family {
     pid_t newest_at_start; /* of those born in that very tick: who was there already; 0: unknown */
     uint64_t next_relatives_ns, next_scan_ns, next_others_ns;
     pid_t newest_pid; /* when children were looked for last */
+    unsigned scans_of_newest;
 };
 
 /* `pid`: the first process. */
