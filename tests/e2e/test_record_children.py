@@ -17,7 +17,8 @@ from recording import (  # noqa: F401
 OUT = ["-f", "speedscope", "-o", "out"]
 WORK = "def work(seconds):\n    import time\n    end = time.process_time() + seconds\n    while time.process_time() < end: sum(range(1000))\n"
 # A C program that works would have to be built: a shell's loop is one as well.
-SHELL = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"
+# A second of work or more: one that lives for less than two looks for children may be missed (docs/record.md).
+SHELL = "i=0; while [ $i -lt 1200000 ]; do i=$((i+1)); done"
 
 
 def seconds_of(document):
@@ -54,7 +55,7 @@ def test_a_child_that_is_no_python_is_a_track_with_its_cpu_time(more, tmp_path):
     assert [name for name in tracks(document) if "PID %s)" % pid in name and "sh" in name], tracks(document)
     # What it used between the last look and its end is nobody's.
     assert abs(found["(not Python: sh)"] - float(used)) < 0.1 + 0.1 * float(used), (found, used)
-    assert abs(found["work"] - 0.5) < 0.1 or found["work"] > 0.4, found
+    assert 0.3 < found["work"] < 0.6, found  # until the first sample of a Python that starts it is nobody's
     assert re.search(r"^1 process was no Python: sh \(PID %s, [\d.]+ s\)$" % pid, done.err, re.M), done.err
     assert document["basilisk"]["errors"] <= 60  # a Python that starts has no frame yet, and a busy machine lets it wait
 
