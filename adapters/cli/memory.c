@@ -59,9 +59,8 @@ static int take_option(void *user, const struct cli_option *option, const char *
                     { "frames", 1, 32, &options->frames },
                     { "timeout", 1, 3600, &options->timeout_s } };
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        if (!cli_is(option, numbers[i].name))
-            continue;
-        return cli_number(option, value, numbers[i].least, numbers[i].most, numbers[i].number);
+        if (cli_is(option, numbers[i].name))
+            return cli_number(option, value, numbers[i].least, numbers[i].most, numbers[i].number);
     }
     if (cli_is(option, "pid"))
         return cli_pid(option, value, &options->pid);

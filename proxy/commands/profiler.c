@@ -88,15 +88,12 @@ static int apply_key(const char *key, struct json_object *value,
         options->pid = (pid_t)pid;
         return BSK_OK;
     }
-    if (strcmp(key, "includeNative") == 0 || strcmp(key, "subprocesses") == 0) {
-        if (!json_object_is_type(value, json_type_boolean))
-            return dap_wrong_type(key, "true or false", value, err);
-        bool on = json_object_get_boolean(value);
-        if (key[0] == 's')
-            options->subprocesses = on;
-        else if (on)
-            return refuse_native(err);
-        return BSK_OK;
+    if (strcmp(key, "subprocesses") == 0)
+        return dap_apply_bool(key, value, &options->subprocesses, err);
+    if (strcmp(key, "includeNative") == 0) {
+        bool on = false;
+        int rc = dap_apply_bool(key, value, &on, err);
+        return rc == BSK_OK && on ? refuse_native(err) : rc;
     }
     if (strcmp(key, "lineThreshold") == 0)
         return apply_threshold(key, value, &options->thresholds.line_percent, err);

@@ -174,6 +174,8 @@ struct op *dap_op_new(struct tracking *tracking, struct dap_session *session,
  * the operation, unless it has `on_failure`. */
 void dap_op_script(struct op *op, const struct bsk_script *script,
                    struct bsk_script_options *options, void (*next)(struct op *op));
+/* What the program answered is that it is still at it. */
+bool dap_says_running(const char *text, size_t bytes);
 /* `after_ms` later, on the loop. */
 void dap_op_wait(struct op *op, uint32_t after_ms, void (*next)(struct op *op));
 void dap_op_work(struct op *op, void (*work)(struct op *op), void (*next)(struct op *op));

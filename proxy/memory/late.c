@@ -73,23 +73,13 @@ static void on_timer(uv_timer_t *timer)
         end(undo);
 }
 
-static bool is_running(const char *text, size_t bytes)
-{
-    struct bsk_value_tree tree = { 0 };
-    char state[16] = "";
-    if (bsk_marshal_read(text, bytes, 0, &tree, NULL) == BSK_OK)
-        bsk_value_text(tree.root, "state", state, sizeof(state));
-    bsk_value_tree_free(&tree);
-    return strcmp(state, "running") == 0;
-}
-
 static void on_answer(void *user, int rc, const char *text, size_t bytes,
                       const struct bsk_error *err)
 {
     (void)err;
     struct undo *undo = user;
     undo->said = false;
-    bool again = rc == BSK_OK ? is_running(text, bytes)
+    bool again = rc == BSK_OK ? dap_says_running(text, bytes)
                               : rc == BSK_E_IO && undo->member && undo->member->is_remote &&
                                     ++undo->tries < REMOTE_TRIES;
     if (!again || !undo->member) {

@@ -146,15 +146,20 @@ void dap_op_wait(struct op *op, uint32_t after_ms, void (*next)(struct op *op))
     uv_timer_start(timer, on_timer, after_ms, 0);
 }
 
-static void understand(struct op *op)
+bool dap_says_running(const char *text, size_t bytes)
 {
+    enum { WORDS_BYTES = 1 << 12 }; /* more is a result */
     struct bsk_value_tree tree = { 0 };
     char state[16] = "";
-    if (op->said.size < 1 << 12 &&
-        bsk_marshal_read(op->said.data, op->said.size, 0, &tree, NULL) == BSK_OK)
+    if (bytes < WORDS_BYTES && bsk_marshal_read(text, bytes, 0, &tree, NULL) == BSK_OK)
         bsk_value_text(tree.root, "state", state, sizeof(state));
-    op->is_running = strcmp(state, "running") == 0;
     bsk_value_tree_free(&tree);
+    return strcmp(state, "running") == 0;
+}
+
+static void understand(struct op *op)
+{
+    op->is_running = dap_says_running(op->said.data, op->said.size);
     bsk_memory_job_answer(op->job, BSK_OK, op->said.data, op->said.size, NULL);
 }
 

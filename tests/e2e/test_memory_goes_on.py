@@ -51,6 +51,14 @@ def test_an_editor_that_vanishes_while_it_stands(what, editors, background, tmp_
     assert finds_itself(tmp_path) == "as before"
 
 
+def test_a_last_snapshot_that_fails_takes_tracking_back(editors, background, tmp_path):
+    editor, _ = attached_and_standing(editors, background, tmp_path)
+    editor.evaluate_at_stop("__import__('_tracemalloc').__dict__.update(get_traced_memory=None)")
+    assert "'NoneType' object is not callable" in memory.refused(editor, "snapshot")
+    editor.send("disconnect", {"terminateDebuggee": False})
+    assert finds_itself(tmp_path) == "as before"
+
+
 @pytest.mark.parametrize("how", ["disconnects", "disconnects and hangs up"])
 def test_a_collection_that_waits_for_the_programs_lock_does_not_outlive_the_session(how, editors, background, tmp_path):
     editor, _ = attached_and_standing(editors, background, tmp_path, "--lock")

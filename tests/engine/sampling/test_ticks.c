@@ -209,7 +209,9 @@ static void expect_legal(const char *letter, uint32_t rate_hz, uint64_t usually)
         /* A frame that is being made, or unlinked before it is off the top (3.12's generators):
          * up to 6 in 20,000 were seen of threads that start and end, 3 in 2,000 of 3.12. */
         assert_true(seen.torn * 100 <= seen.count);
-        assert_true(counts.reused * 250 <= seen.count);
+        /* Code is thrown away by none of them; one in 40,000 ticks on a thread that begins was led
+         * from its first frame on to what lay there before. */
+        assert_true(counts.reused <= (letter[0] == 's' ? 1 + seen.count / 20000 : 0));
     }
 }
 
