@@ -6,13 +6,13 @@
 #include <string.h>
 
 enum {
-    SLOTS = 1 << 13,       /* 320 KiB */
+    SLOTS = 1 << 15,       /* 1.3 MB, touched as it fills */
     STEPS_MAX = 1 << 15,   /* 512 KiB */
     ALTERNATIVES_MAX = 16, /* of one key that are remembered */
     TIMES_MAX = 1 << 16,   /* then their proportions stay */
-    TIMES_LEAST = 2,       /* two readings may agree by accident; */
-    LEAF_LEAST = 3,
-    PART = 64, /* so one that is rarer than one in so many counts for nothing */
+    TIMES_LEAST = 3,       /* two readings may agree by accident; */
+    ONLY_LEAST = 16,       /* before there is held to be no other */
+    PART = 16,             /* so one that is rarer than one in so many counts for nothing */
 };
 
 static uint64_t key_of(const struct bsk_bridge_key *key)
@@ -100,48 +100,81 @@ void bsk_bridges_learn(struct bsk_bridges *bridges, uint64_t from, uint64_t path
     count_one(bridges, key, &bridge);
 }
 
-const struct bsk_bridge *bsk_bridges_find(const struct bsk_bridges *bridges,
-                                          const struct bsk_bridge_key *key, uint64_t lot)
+/* How many of its innermost frames are these. */
+static size_t alike(const struct bsk_bridges *bridges, const struct bsk_bridge *bridge,
+                    const uint32_t *inner, size_t inner_count)
 {
-    uint64_t mixed = key_of(key), sum = 0;
-    const struct bsk_bridge *chosen = NULL;
-    for (int round = 0; bridges->slots && round < 2; round++) {
-        uint64_t left = round == 1 && sum ? lot % sum : 0;
-        for (size_t i = (size_t)mixed & (SLOTS - 1); bridges->slots[i].key;
-             i = (i + 1) & (SLOTS - 1)) {
-            const struct bsk_bridge *bridge = &bridges->slots[i];
-            if (bridge->key != mixed || bridge->times < TIMES_LEAST ||
-                (round == 1 && bridge->times * PART < sum))
-                continue;
-            if (round == 0) {
-                sum += bridge->times;
-                continue;
-            }
-            chosen = bridge;
-            if (left < bridge->times)
-                return chosen;
-            left -= bridge->times;
-        }
+    size_t same = 0;
+    while (same < inner_count && same < bridge->count &&
+           bridges->steps[bridge->first + bridge->count - 1 - same].code_id == inner[same])
+        same++;
+    return same;
+}
+
+/* One of the alternatives of `key`, by lot. */
+static const struct bsk_bridge *choose(const struct bsk_bridges *bridges, uint64_t key,
+                                       const uint32_t *inner, size_t inner_count, uint64_t lot,
+                                       bool *out_only)
+{
+    const struct bsk_bridge *fit[ALTERNATIVES_MAX];
+    size_t count = 0, most = 0, kept = 0;
+    uint64_t sum = 0, part = 0;
+    for (size_t i = (size_t)key & (SLOTS - 1);
+         bridges->slots && bridges->slots[i].key && count < ALTERNATIVES_MAX;
+         i = (i + 1) & (SLOTS - 1)) {
+        if (bridges->slots[i].key != key)
+            continue;
+        fit[count++] = &bridges->slots[i];
+        sum += bridges->slots[i].times;
     }
-    return chosen;
+    for (size_t i = 0; i < count; i++) {
+        size_t same = alike(bridges, fit[i], inner, inner_count);
+        if (fit[i]->times < TIMES_LEAST || fit[i]->times * PART < sum || same < most)
+            continue;
+        if (same > most)
+            kept = 0;
+        most = same;
+        fit[kept++] = fit[i];
+    }
+    for (size_t i = 0; i < kept; i++)
+        part += fit[i]->times;
+    lot = part > 0 ? lot % part : 0;
+    *out_only = kept == 1 && part >= ONLY_LEAST;
+    for (size_t i = 0; i < kept; i++) {
+        if (lot < fit[i]->times)
+            return fit[i];
+        lot -= fit[i]->times;
+    }
+    return NULL;
 }
 
-/* Those that were certainly innermost, among the chains: under a key that no chain has. */
-static uint64_t leaves_of(uint64_t from)
+const struct bsk_bridge *bsk_bridges_find(const struct bsk_bridges *bridges,
+                                          const struct bsk_bridge_key *key, const uint32_t *inner,
+                                          size_t inner_count, uint64_t lot, bool *out_only)
 {
-    return bsk_proof_mix(from ^ UINT64_C(0x6c65616665730a01)) | 1;
+    return choose(bridges, key_of(key), inner, inner_count, lot, out_only);
 }
 
-void bsk_bridges_learn_leaf(struct bsk_bridges *bridges, uint64_t from, uint32_t code_id)
+/* What ran at the ends, under a key that no chain has. */
+static uint64_t ends_of(uint64_t from)
+{
+    return bsk_proof_mix(from ^ UINT64_C(0x656e64730a020301)) | 1;
+}
+
+void bsk_bridges_note_end(struct bsk_bridges *bridges, uint64_t from, uint32_t code_id)
 {
     if (room(bridges, 0))
-        count_one(bridges, leaves_of(from), &(struct bsk_bridge){ .path = code_id });
+        count_one(bridges, ends_of(from), &(struct bsk_bridge){ .path = code_id });
 }
 
-bool bsk_bridges_know_leaf(const struct bsk_bridges *bridges, uint64_t from, uint32_t code_id)
+bool bsk_bridges_guess_end(const struct bsk_bridges *bridges, uint64_t from, uint64_t lot,
+                           uint32_t *out_code_id)
 {
-    size_t at = bridges->slots ? slot_of(bridges, leaves_of(from), code_id) : SIZE_MAX;
-    return at != SIZE_MAX && bridges->slots[at].key && bridges->slots[at].times >= LEAF_LEAST;
+    bool only;
+    const struct bsk_bridge *end = choose(bridges, ends_of(from), NULL, 0, lot, &only);
+    if (end)
+        *out_code_id = (uint32_t)end->path;
+    return end != NULL;
 }
 
 void bsk_bridges_free(struct bsk_bridges *bridges)

@@ -51,14 +51,19 @@ void bsk_bridges_learn(struct bsk_bridges *bridges, uint64_t from, uint64_t path
                        const struct bsk_bridge_step *steps, size_t count, uint32_t callee);
 
 /* One of those that fit, by `lot` in their proportions; NULL: none is known. It lives until the
- * next call of bsk_bridges_learn(); its steps are bridges->steps + first. */
+ * next call of bsk_bridges_learn(); its steps are bridges->steps + first. `inner`: the ids of the
+ * codes of its innermost frames, as far as they were read, innermost first; what has more of them
+ * fits better. `*out_only`: it was seen often, and nothing else that fits as well. */
 const struct bsk_bridge *bsk_bridges_find(const struct bsk_bridges *bridges,
-                                          const struct bsk_bridge_key *key, uint64_t lot);
+                                          const struct bsk_bridge_key *key, const uint32_t *inner,
+                                          size_t inner_count, uint64_t lot, bool *out_only);
 
-/* What was certainly the innermost frame of a chain that left from there, as a code's id; the code
- * that it left from itself where there was no chain at that moment. */
-void bsk_bridges_learn_leaf(struct bsk_bridges *bridges, uint64_t from, uint32_t code_id);
-bool bsk_bridges_know_leaf(const struct bsk_bridges *bridges, uint64_t from, uint32_t code_id);
+/* The innermost frame of a stack whose chain leaves from there, noted each time that it could be
+ * told: a code's id, BSK_BRIDGE_END for the frame that it leaves from. One of them, by lot in their
+ * proportions; false: none is known. */
+void bsk_bridges_note_end(struct bsk_bridges *bridges, uint64_t from, uint32_t code_id);
+bool bsk_bridges_guess_end(const struct bsk_bridges *bridges, uint64_t from, uint64_t lot,
+                           uint32_t *out_code_id);
 
 void bsk_bridges_free(struct bsk_bridges *bridges);
 

@@ -13,133 +13,56 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- reading ahead -----------------------------------------------------------------------------
- */
-
-static size_t hot_place(const struct bsk_stack_memory *memory, uint64_t address)
-{
-    size_t low = 0, high = memory->hot_count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (memory->hot[middle].address < address)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-void bsk_hot_note(struct bsk_stack_memory *memory, uint64_t address)
-{
-    size_t at = hot_place(memory, address);
-    if (at < memory->hot_count && memory->hot[at].address == address) {
-        memory->hot[at].history |= 1;
-        return;
-    }
-    if (memory->hot_count == HOT_MAX)
-        return;
-    memmove(memory->hot + at + 1, memory->hot + at,
-            (memory->hot_count - at) * sizeof(memory->hot[0]));
-    memory->hot[at] = (struct hot){ .address = address, .history = 1 };
-    memory->hot_count++;
-}
-
-void bsk_hot_plan(struct bsk_python *python, struct bsk_stack_memory *memory)
-{
-    uint32_t frame_bytes = bsk_frame_bytes(&python->layout), used = 0;
-    size_t kept = 0;
-    struct hot_range *range = NULL;
-    memory->hot_range_count = 0;
-    memory->piece_hot = python->piece_count;
-    for (size_t i = 0; i < memory->hot_count; i++) {
-        struct hot hot = memory->hot[i];
-        bool twice = (hot.history & (hot.history - 1)) != 0;
-        hot.history = (uint16_t)(hot.history << 1);
-        if (hot.history == 0)
-            continue;
-        memory->hot[kept++] = hot;
-        if (!twice) /* it may never be met again */
-            continue;
-        uint64_t end = hot.address + frame_bytes;
-        if (range && end <= range->begin + range->bytes)
-            continue;
-        if (range && hot.address < range->begin + range->bytes + HOT_GAP_BYTES &&
-            used + (end - range->begin - range->bytes) <= HOT_BYTES) {
-            used += (uint32_t)(end - range->begin) - range->bytes;
-            range->bytes = (uint32_t)(end - range->begin);
-            continue;
-        }
-        if (memory->hot_range_count == HOT_RANGES_MAX || used + frame_bytes > HOT_BYTES)
-            continue;
-        range = &memory->hot_ranges[memory->hot_range_count++];
-        *range = (struct hot_range){ .begin = hot.address, .bytes = frame_bytes, .offset = used };
-        used += frame_bytes;
-    }
-    if (!memory->hot_bytes)
-        memory->hot_bytes = malloc(HOT_BYTES);
-    memory->hot_count = kept;
-    if (!memory->hot_bytes)
-        memory->hot_range_count = 0;
-    for (size_t i = 0; i < memory->hot_range_count; i++)
-        bsk_add_piece(python, memory->hot_ranges[i].begin,
-                      memory->hot_bytes + memory->hot_ranges[i].offset,
-                      memory->hot_ranges[i].bytes);
-}
-
-static const uint8_t *find_hot(const struct bsk_python *python,
-                               const struct bsk_stack_memory *memory, uint64_t address,
-                               uint32_t frame_bytes)
-{
-    for (size_t i = 0; i < memory->hot_range_count; i++) {
-        const struct hot_range *range = &memory->hot_ranges[i];
-        if (address >= range->begin && address - range->begin + frame_bytes <= range->bytes)
-            return bsk_piece_ok(python, memory->piece_hot + i)
-                       ? memory->hot_bytes + range->offset + (address - range->begin)
-                       : NULL;
-    }
-    return NULL;
-}
-
 /* --- one chain ---------------------------------------------------------------------------------
  */
 
 struct chain {
     struct raw raw[CHAIN_MAX]; /* innermost first */
     size_t count;
-    bool whole;      /* it reaches the frame below */
+    bool whole;      /* it reaches the frame below, and each of its frames was on the stack */
     bool after_shim; /* C code stands between it and what it called */
 };
 
-/* Follows the frames from `address` down to `shore`. */
+/* A frame outside with STATE_BYTES before it: as it was read with the rest, or by a read of its own
+ * into `scratch`, at most CHAIN_READS_MAX of them; NULL: no. */
+static const uint8_t *read_outside(struct bsk_python *python, struct bsk_stack_memory *memory,
+                                   uint64_t address, int *reads, uint8_t *scratch)
+{
+    const uint8_t *frame = memory->twice ? NULL : bsk_hot_find(python, memory, address);
+    bsk_hot_note(memory, address);
+    if (frame)
+        return frame;
+    if (++*reads > CHAIN_READS_MAX ||
+        bsk_process_read(python->process, address - STATE_BYTES, scratch,
+                         STATE_BYTES + bsk_frame_bytes(&python->layout), NULL) < 0)
+        return NULL;
+    return scratch;
+}
+
+/* Follows the frames from `address` down to `shore`. The first one may have been suspended, or be
+ * over, since the top named it; then nobody is its caller any more. */
 static void follow(struct bsk_python *python, struct bsk_stack_memory *memory, uint64_t address,
                    uint64_t shore, struct chain *out)
 {
     const struct bsk_layout *layout = &python->layout;
-    uint32_t frame_bytes = bsk_frame_bytes(layout);
-    uint8_t scratch[FRAME_MAX_BYTES];
+    uint8_t scratch[STATE_BYTES + FRAME_MAX_BYTES];
+    bool after_shim = false, on_stack = true;
+    int reads = 0;
     out->count = 0;
     out->whole = out->after_shim = false;
-    bool after_shim = false;
-    for (int hops = 0, reads = 0; hops < CHAIN_MAX; hops++) {
+    for (int hops = 0; hops < CHAIN_MAX && on_stack; hops++) {
+        bool *after = out->count > 0 ? &out->raw[out->count - 1].after_shim : &out->after_shim;
         if (address == shore) {
             out->whole = true;
-            if (out->count > 0)
-                out->raw[out->count - 1].after_shim |= after_shim;
-            else
-                out->after_shim = after_shim;
+            *after = *after || after_shim;
             return;
         }
         if (address == 0 || address % 8 != 0 || bsk_chunks_find(memory, address))
             return;
-        const uint8_t *frame = memory->twice ? bsk_ahead_find(python, memory, address)
-                                             : find_hot(python, memory, address, frame_bytes);
-        if (!frame) {
-            if (++reads > CHAIN_READS_MAX ||
-                bsk_process_read(python->process, address, scratch, frame_bytes, NULL) < 0)
-                return;
-            frame = scratch;
-        }
-        bsk_hot_note(memory, address);
+        const uint8_t *bytes = read_outside(python, memory, address, &reads, scratch);
+        if (!bytes)
+            return;
+        const uint8_t *frame = bytes + STATE_BYTES;
         unsigned owner = frame[layout->frame.owner];
         if (owner > 31)
             return;
@@ -151,12 +74,10 @@ static void follow(struct bsk_python *python, struct bsk_stack_memory *memory, u
             raw->known = raw->code ? bsk_codes_peek(python->codes, raw->code) : NULL;
             if (!raw->known || raw->tlbc_index != 0)
                 return;
-            if (out->count > 0)
-                raw[-1].after_shim |= after_shim;
-            else
-                out->after_shim = after_shim;
-            out->count++;
+            on_stack = bsk_frame_on_stack(layout, bytes);
+            *after = *after || after_shim;
             after_shim = false;
+            out->count++;
         }
         address = bsk_u64(frame, layout->frame.previous);
     }
@@ -176,7 +97,7 @@ static bool can_be(struct bsk_python *python, const struct bsk_stack_memory *mem
         return true;
     enum bsk_instruction instruction =
         bsk_instruction_at(python, chain->count > 0 ? &chain->raw[0] : shore);
-    return instruction != BSK_INSTRUCTION_RETURNS && instruction != BSK_INSTRUCTION_RESUMES;
+    return instruction == BSK_INSTRUCTION_CALLS || instruction == BSK_INSTRUCTION_UNKNOWN;
 }
 
 /* Puts the chain on the path where it is known to exist, with the callee on it. */
@@ -202,22 +123,42 @@ static bool push_whole(struct bsk_python *python, struct bsk_stack_memory *memor
     return held;
 }
 
-/* Puts one on the path that was seen. */
-static bool push_seen(struct bsk_python *python, struct bsk_stack_memory *memory,
-                      const struct bsk_bridge_key *key, uint64_t lot)
+/* What was read late may be of a frame in the middle of being made. */
+static bool has_place(const struct bsk_python *python, const struct raw *raw)
 {
-    const struct bsk_bridge *bridge = bsk_bridges_find(&python->bridges, key, lot);
+    uint64_t offset = raw->place - python->layout.code.bytecode;
+    return raw->place >= python->layout.code.bytecode && offset < raw->known->bytecode_bytes;
+}
+
+/* Puts a chain on the path that was seen at other times, and that fits as much of this one as was
+ * read. */
+static bool push_seen(struct bsk_python *python, struct bsk_stack_memory *memory,
+                      const struct chain *chain, uint32_t callee)
+{
+    const struct raw *innermost = &chain->raw[0];
     size_t shore = memory->path_count;
+    struct bsk_bridge_key key = { .from = bsk_path_next_hash(&memory->path[shore - 1], 0),
+                                  .innermost = innermost->known->code.id,
+                                  .callee = callee };
+    uint32_t inner[CHAIN_MAX];
+    bool only;
+    for (size_t i = 0; i < chain->count; i++)
+        inner[i] = chain->raw[i].known->code.id;
+    python->lot = bsk_proof_mix(python->lot + 1);
+    const struct bsk_bridge *bridge =
+        bsk_bridges_find(&python->bridges, &key, inner, chain->count, python->lot >> 16, &only);
     if (!bridge)
         return false;
     for (uint32_t i = 0; i < bridge->count; i++) {
         const struct bsk_bridge_step *step = &python->bridges.steps[bridge->first + i];
         struct bsk_known *known = bsk_codes_by_id(python->codes, step->code_id);
         struct raw raw = { .told = true, .calls = true, .after_shim = step->after_shim };
+        bool here = i + 1 == bridge->count && callee == BSK_BRIDGE_END &&
+                    innermost->known == known && has_place(python, innermost);
         if (known && !known->gone) {
             raw.known = known;
             raw.code = known->address;
-            raw.place = step->place;
+            raw.place = here ? innermost->place : step->place;
             raw.lasti = raw.code + raw.place;
         }
         if (!raw.known || !bsk_path_push(python, memory, &raw)) {
@@ -225,8 +166,15 @@ static bool push_seen(struct bsk_python *python, struct bsk_stack_memory *memory
             return false;
         }
     }
-    memory->bridged = true;
+    memory->bridged = memory->bridged || !only;
     return true;
+}
+
+/* Names, among what is proven, that a code ran outside of the data stack above this one on it. */
+static uint64_t ran_above(const struct raw *shore, uint32_t code_id)
+{
+    return bsk_proof_mix(bsk_proof_mix(UINT64_C(0x72616e0a626f7665) + shore->known->code.id) +
+                         code_id);
 }
 
 /* The one outside runs, and the frame below is where it was: so the one runs for the other. */
@@ -235,15 +183,15 @@ static bool runs_now(struct bsk_python *python, const struct raw *shore,
 {
     const struct bsk_layout *layout = &python->layout;
     uint32_t frame_bytes = bsk_frame_bytes(layout);
-    uint8_t below[2][FRAME_MAX_BYTES], there[FRAME_MAX_BYTES];
+    uint8_t below[2][FRAME_MAX_BYTES], there[STATE_BYTES + FRAME_MAX_BYTES];
     struct bsk_piece pieces[] = {
         { shore->address, below[0], frame_bytes, false },
-        { innermost->address, there, frame_bytes, false },
+        { innermost->address - STATE_BYTES, there, STATE_BYTES + frame_bytes, false },
         { shore->address, below[1], frame_bytes, false },
     };
     if (bsk_process_read_pieces(python->process, pieces, 3, NULL) != BSK_OK || !pieces[0].ok ||
-        !pieces[1].ok || !pieces[2].ok || bsk_u64(there, layout->frame.previous) == 0 ||
-        (bsk_u64(there, layout->frame.code) & ~layout->tag_mask) != innermost->code)
+        !pieces[1].ok || !pieces[2].ok || !bsk_frame_on_stack(layout, there) ||
+        (bsk_u64(there + STATE_BYTES, layout->frame.code) & ~layout->tag_mask) != innermost->code)
         return false;
     for (size_t i = 0; i < 2; i++)
         if ((bsk_u64(below[i], layout->frame.code) & ~layout->tag_mask) != shore->code ||
@@ -263,6 +211,8 @@ static bool push_gap(struct bsk_python *python, struct bsk_stack_memory *memory,
     if (pushed && innermost) {
         raw = *innermost;
         raw.told = true;
+        if (!has_place(python, innermost))
+            raw.lasti = raw.place = raw.address = 0;
         pushed = bsk_path_push(python, memory, &raw);
     }
     if (!pushed)
@@ -271,62 +221,100 @@ static bool push_gap(struct bsk_python *python, struct bsk_stack_memory *memory,
     return pushed;
 }
 
+/* Nothing is known but what runs from here at other times. `outside`: and that it is not this one.
+ */
+static enum bsk_cross guess(struct bsk_python *python, struct bsk_stack_memory *memory,
+                            bool outside)
+{
+    enum { LOTS = 8 };
+    const struct raw shore = memory->path[memory->path_count - 1].raw;
+    uint64_t from = bsk_path_next_hash(&memory->path[memory->path_count - 1], 0);
+    for (int i = 0; i < LOTS; i++) {
+        struct chain chain = { .count = 1 };
+        uint32_t code_id;
+        python->lot = bsk_proof_mix(python->lot + 1);
+        if (!bsk_bridges_guess_end(&python->bridges, from, python->lot >> 16, &code_id))
+            return BSK_CROSS_UNKNOWN;
+        if (code_id == BSK_BRIDGE_END) {
+            if (outside)
+                continue;
+            memory->bridged = true;
+            return BSK_CROSS_LEAF;
+        }
+        chain.raw[0].known = bsk_codes_by_id(python->codes, code_id);
+        if (chain.raw[0].known && bsk_proof_holds(&python->proof, ran_above(&shore, code_id)) &&
+            push_seen(python, memory, &chain, BSK_BRIDGE_END)) {
+            memory->bridged = true;
+            return BSK_CROSS_LEAF;
+        }
+    }
+    return BSK_CROSS_UNKNOWN;
+}
+
+/* The frame outside that called what is above, or that is the innermost one; 0: there is none that
+ * is known. `*out_here`: the frame that we stand on is the innermost one. */
+static uint64_t find_innermost(const struct bsk_python *python,
+                               const struct bsk_stack_memory *memory, bool *out_here)
+{
+    const struct raw *shore = &memory->path[memory->path_count - 1].raw;
+    const struct bsk_site *site =
+        bsk_proof_site(&python->proof, shore->known->code.id, shore->place);
+    /* A generator is called directly here, and the frame says that it has not. */
+    *out_here =
+        python->layout.minor <= 13 && !shore->calls && site && !(site->flags & BSK_SITE_HEAP_BY_C);
+    /* The later one first: it is nearer to what is read next. */
+    const uint64_t tops[] = { memory->top_near, memory->top };
+    for (size_t i = 0; i < 2 && !*out_here; i++) {
+        *out_here = tops[i] == shore->address && !shore->calls;
+        if (!*out_here && tops[i] != 0 && !bsk_chunks_find(memory, tops[i]))
+            return tops[i];
+    }
+    return 0;
+}
+
 enum bsk_cross bsk_cross(struct bsk_python *python, struct bsk_stack_memory *memory,
                          const struct bsk_above *above, bool *out_shim)
 {
     const struct step *shore = &memory->path[memory->path_count - 1];
     const struct raw at_shore = shore->raw;
-    const struct bsk_layout *layout = &python->layout;
-    const struct bsk_site *site =
-        bsk_proof_site(&python->proof, shore->raw.known->code.id, shore->raw.place);
-    /* The later one first: it is nearer to what is read next. */
-    const uint64_t tops[] = { memory->top_after, memory->top };
-    bool called = above->outside && !above->dead && above->begun;
-    uint64_t inside = called ? above->outside : 0;
-    memory->heap_left = HEAP_LASTS;
     uint64_t from = bsk_path_next_hash(shore, 0);
-    /* A generator is called directly here, and the frame says that it has not. */
-    bool ashore = !called && layout->minor <= 13 && !shore->raw.calls && site &&
-                  !(site->flags & BSK_SITE_HEAP_BY_C);
-    for (size_t i = 0; i < 2 && !inside && !ashore; i++) {
-        if (tops[i] == shore->raw.address && !shore->raw.calls)
-            ashore = true;
-        else if (tops[i] != 0 && !bsk_chunks_find(memory, tops[i]))
-            inside = tops[i];
-    }
-    if (ashore)
+    bool called = above->outside && !above->dead && above->begun, here = false;
+    const struct bsk_known *callee = called ? above->known : NULL;
+    uint64_t inside = called ? above->outside : find_innermost(python, memory, &here);
+    memory->heap_left = HEAP_LASTS;
+    if (here) {
+        bsk_bridges_note_end(&python->bridges, from, BSK_BRIDGE_END);
         return BSK_CROSS_LEAF;
+    }
+    if (!inside)
+        return guess(python, memory, false);
 
-    struct chain chain = { .count = 0 };
-    if (inside)
-        follow(python, memory, inside, shore->raw.address, &chain);
+    struct chain chain;
+    follow(python, memory, inside, at_shore.address, &chain);
     chain.whole = chain.whole && can_be(python, memory, &chain, &at_shore, called);
     *out_shim = called && chain.after_shim;
-    enum bsk_cross across = called ? BSK_CROSS_CALLEE : BSK_CROSS_LEAF;
-    if (push_whole(python, memory, &chain, called ? above->known : NULL))
-        return across;
-
     const struct raw *innermost = chain.count > 0 ? &chain.raw[0] : NULL;
-    struct bsk_bridge_key key = { .from = from,
-                                  .innermost = innermost ? innermost->known->code.id : 0,
-                                  .callee = called ? above->known->code.id : BSK_BRIDGE_END };
-    uint64_t lot = (python->lot = bsk_proof_mix(python->lot + 1)) >> 16;
-    if (innermost && push_seen(python, memory, &key, lot))
-        return across;
+    if (!called && innermost)
+        bsk_bridges_note_end(&python->bridges, from, innermost->known->code.id);
+    if (push_whole(python, memory, &chain, callee) ||
+        (innermost && push_seen(python, memory, &chain, callee ? callee->code.id : BSK_BRIDGE_END)))
+        return called ? BSK_CROSS_CALLEE : BSK_CROSS_LEAF;
+
+    uint64_t runs = innermost ? ran_above(&at_shore, innermost->known->code.id) : 0;
+    bool known = innermost && bsk_proof_holds(&python->proof, runs);
+    if (innermost && !known && runs_now(python, &at_shore, innermost))
+        bsk_proof_learn(&python->proof, runs);
     if (called)
-        return push_gap(python, memory, NULL) ? across : BSK_CROSS_UNKNOWN;
-    if (!innermost)
-        return BSK_CROSS_UNKNOWN;
-    bool known = bsk_bridges_know_leaf(&python->bridges, from, key.innermost);
-    if ((!known || lot % VERIFY_EVERY == 0) && runs_now(python, &at_shore, innermost))
-        bsk_bridges_learn_leaf(&python->bridges, from, key.innermost);
-    return known && push_gap(python, memory, innermost) ? across : BSK_CROSS_UNKNOWN;
+        return push_gap(python, memory, NULL) ? BSK_CROSS_CALLEE : BSK_CROSS_UNKNOWN;
+    if (known && push_gap(python, memory, innermost))
+        return BSK_CROSS_LEAF;
+    return guess(python, memory, innermost != NULL);
 }
 
 void bsk_cross_learn(struct bsk_python *python, struct bsk_stack_memory *memory)
 {
     const struct raw *shore = &memory->path[memory->path_count - 1].raw;
-    const uint64_t tops[] = { memory->top_after, memory->top };
+    const uint64_t tops[] = { memory->top_near, memory->top };
     struct chain chain = { .count = 0 };
     for (size_t i = 0; i < 2 && !chain.whole; i++)
         if (tops[i] != 0 && !bsk_chunks_find(memory, tops[i]))
@@ -355,14 +343,21 @@ void bsk_bridges_note(struct bsk_python *python, const struct bsk_stack_memory *
             steps[count++] = (struct bsk_bridge_step){ .code_id = step->raw.known->code.id,
                                                        .after_shim = step->raw.after_shim,
                                                        .place = step->raw.place };
+            if (shore + count != i) /* nothing is below it on the data stack */
+                continue;
+            bsk_proof_learn(&python->proof,
+                            ran_above(&memory->path[shore].raw, step->raw.known->code.id));
+            /* Each of them is the innermost one at times. */
+            bsk_bridges_learn(&python->bridges, bsk_path_next_hash(&memory->path[shore], 0),
+                              step->hash, steps, count, BSK_BRIDGE_END);
             continue;
         }
         const struct step *from = &memory->path[shore], *last = &memory->path[i > 0 ? i - 1 : 0];
         /* Through C code alone is a way across, too. */
         bool across = count > 0 || (step && step->raw.after_shim);
-        if (i > 0 && shore + count + 1 == i && across) {
+        if (step && i > 0 && shore + count + 1 == i && across) {
             bsk_bridges_learn(&python->bridges, bsk_path_next_hash(from, 0), last->hash, steps,
-                              count, step ? step->raw.known->code.id : BSK_BRIDGE_END);
+                              count, step->raw.known->code.id);
         }
         shore = i;
         count = 0;

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 
 struct opcodes {
-    uint8_t returns[3], resumes[7]; /* 0: no more */
+    uint8_t makes;
+    uint8_t returns[2], resumes[7]; /* 0: no more */
     uint8_t executor;               /* stands for what was compiled; 0: there is none */
     uint8_t instrumented;           /* the first of those that tools are called from */
 };
@@ -14,13 +15,13 @@ struct opcodes {
 enum { FIRST_MINOR = 11 };
 
 static const struct opcodes versions[] = {
-    /* RETURN_GENERATOR, RETURN_VALUE, RETURN_CONST;
+    /* RETURN_GENERATOR; RETURN_VALUE, RETURN_CONST;
      * FOR_ITER, SEND, their forms that know what they iterate over */
-    { { 75, 83 }, { 93, 123 }, 0, 255 },
-    { { 75, 83, 121 }, { 93, 123, 65, 168 }, 230, 237 },
-    { { 35, 36, 103 }, { 72, 104, 187, 208 }, 70, 236 },
-    { { 34, 35 }, { 70, 106, 171, 197 }, 0, 234 },
-    { { 32, 33 }, { 68, 105, 174, 178, 202, 203, 204 }, 0, 233 },
+    { 75, { 83 }, { 93, 123 }, 0, 255 },
+    { 75, { 83, 121 }, { 93, 123, 65, 168 }, 230, 237 },
+    { 35, { 36, 103 }, { 72, 104, 187, 208 }, 70, 236 },
+    { 34, { 35 }, { 70, 106, 171, 197 }, 0, 234 },
+    { 32, { 33 }, { 68, 105, 174, 178, 202, 203, 204 }, 0, 233 },
 };
 
 static bool is_one_of(const uint8_t *list, size_t count, uint8_t opcode)
@@ -37,6 +38,8 @@ enum bsk_instruction bsk_instruction_of(int minor, uint8_t opcode)
     if (minor < FIRST_MINOR || index >= sizeof(versions) / sizeof(versions[0]))
         return BSK_INSTRUCTION_UNKNOWN;
     const struct opcodes *version = &versions[index];
+    if (opcode == version->makes)
+        return BSK_INSTRUCTION_MAKES;
     if (is_one_of(version->returns, sizeof(version->returns), opcode))
         return BSK_INSTRUCTION_RETURNS;
     if (is_one_of(version->resumes, sizeof(version->resumes), opcode))
@@ -77,4 +80,13 @@ enum bsk_instruction bsk_instruction_at(struct bsk_python *python, const struct 
     }
     return known->instructions ? (enum bsk_instruction)known->instructions[offset / 2]
                                : BSK_INSTRUCTION_UNKNOWN;
+}
+
+bool bsk_instruction_made(struct bsk_python *python, const struct raw *raw)
+{
+    struct raw before = *raw;
+    if (python->layout.minor <= 12)
+        return raw->calls && bsk_instruction_at(python, raw) == BSK_INSTRUCTION_MAKES;
+    before.place -= 2;
+    return bsk_instruction_at(python, &before) == BSK_INSTRUCTION_MAKES;
 }

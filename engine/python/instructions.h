@@ -22,6 +22,7 @@ enum bsk_instruction {
     BSK_INSTRUCTION_CALLS,   /* it may call, or run C code that does */
     BSK_INSTRUCTION_RESUMES, /* it calls a generator or a coroutine directly, else C code */
     BSK_INSTRUCTION_RETURNS, /* it takes its own frame off the stack */
+    BSK_INSTRUCTION_MAKES,   /* the same, and a generator of it */
 };
 
 /* Of an opcode; `minor` is 11 to 15, UNKNOWN for others. */

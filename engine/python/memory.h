@@ -7,6 +7,7 @@
  *   walk.c    follows a stack from the top: needs the top and the frames to be of one instant
  *   upward.c  follows it from below: the data stack alone is of one instant
  *   crossing.c  where it leaves the data stack: generators, coroutines
+ *   hot.c     reads their frames ahead
  *   instructions.c  what a frame at its place can have called
  *   path.c    gives the frames their names, and says what of them is proven
  *   states.c  the interpreter's own words: GIL, collector, lists of threads
@@ -29,7 +30,8 @@ enum {
     SHIMS_MAX = 65536,
     TRIES = 8, /* readings of one stack, where they come out as garbage */
     CFRAME_BYTES = 24,
-    BACK_PIECES_MAX = 8,        /* of a second reading that goes back from the top */
+    STATE_BYTES = 8,     /* before a generator's frame: one of them is the generator's state */
+    BACK_PIECES_MAX = 8, /* of a second reading that goes back from the top */
     STATES_BELIEVED_NS = 50000, /* the GIL is looked at this often: at faster rates not each time */
     HEADS_BELIEVED_NS = 1000000, /* the lists of threads are looked at this often */
     STUDY_EVERY_NS = 5000000,    /* how often a new path is studied, at most */
@@ -44,7 +46,6 @@ enum {
     HOT_BYTES = 16 << 10,  /* of all pieces */
     CHAIN_MAX = 64,        /* frames outside the data stack, one behind the other */
     CHAIN_READS_MAX = 4,   /* that are read one by one */
-    VERIFY_EVERY = 16,     /* one in so many of what is known is looked at again */
 };
 
 /* A frame outside the data stack, and in which of the last samples it was met. */
@@ -94,7 +95,7 @@ struct bsk_stack_memory {
     uint8_t thread[THREAD_MAX_BYTES];
     uint64_t cframe; /* 3.11, 3.12: where the sample before found it */
     uint8_t cframe_bytes[CFRAME_BYTES], cframe_again[CFRAME_BYTES];
-    uint64_t top_again;
+    uint64_t top_again, top_between;
     struct chunk *chunks; /* newest first */
     size_t chunk_count, chunk_capacity;
 
@@ -129,14 +130,16 @@ struct bsk_stack_memory {
 
     /* places in python->pieces of the reading that is going on; SIZE_MAX: not asked for */
     size_t piece_thread, piece_cframe, piece_chunks, piece_ahead, piece_chunk_again;
-    size_t piece_ahead_again, piece_cframe_again, piece_top_again, piece_hot;
+    size_t piece_ahead_again, piece_cframe_again, piece_top_again, piece_top_near, piece_hot;
     size_t again_pieces;     /* of the newest chunk's second reading */
     uint32_t again_have;     /* how much of it there is */
     uint64_t top, top_after; /* of this reading: before and after all the rest */
+    uint64_t top_near;       /* right after the chunks */
     uint64_t base_code;      /* 3.10 and older: see reaches_base() */
     size_t base_depth;
     uint32_t base_misses, base_looks;
     uint32_t readings;     /* how many so far */
+    uint32_t lessons;      /* readings that only taught */
     uint64_t study_due_ns; /* when new paths may be studied again */
     uint32_t heap_left;    /* so many samples are still read as if frames were on the heap */
     bool twice;            /* this reading holds everything twice */
@@ -150,6 +153,9 @@ static inline bool bsk_piece_ok(const struct bsk_python *python, size_t index)
     return index < python->piece_count && python->pieces[index].ok;
 }
 
+/* Of a generator's frame with what lies before it: whether it is on the stack, resumed and not yet
+ * suspended or ended. */
+bool bsk_frame_on_stack(const struct bsk_layout *layout, const uint8_t *frame_with_state);
 /* The part of a frame that is read: without its locals. */
 static inline uint32_t bsk_frame_bytes(const struct bsk_layout *layout)
 {
@@ -162,6 +168,8 @@ void bsk_frame_raw(const struct bsk_layout *layout, const uint8_t *frame, uint64
 /* instructions.c. Of the place of a frame whose code is known; UNKNOWN where it has not begun, and
  * in a thread's own copy of the bytecode. */
 enum bsk_instruction bsk_instruction_at(struct bsk_python *python, const struct raw *raw);
+/* A frame on the data stack that a generator was made of: it is dead. */
+bool bsk_instruction_made(struct bsk_python *python, const struct raw *raw);
 
 /* chunks.c. Brings the list of chunks in line with what this sample's thread state says is the
  * newest one: dropped where the stack has shrunk, read now where it has grown. `top` is
@@ -222,10 +230,15 @@ enum bsk_cross bsk_cross(struct bsk_python *python, struct bsk_stack_memory *mem
                          const struct bsk_above *above, bool *out_shim);
 /* The last step of the path does not seem to have called a generator: but does one run for it? */
 void bsk_cross_learn(struct bsk_python *python, struct bsk_stack_memory *memory);
-void bsk_hot_plan(struct bsk_python *python, struct bsk_stack_memory *memory);
-void bsk_hot_note(struct bsk_stack_memory *memory, uint64_t address);
-/* Notes the chains of a path that was read whole. */
+/* Notes the chains of a path that was proven. */
 void bsk_bridges_note(struct bsk_python *python, const struct bsk_stack_memory *memory);
+
+/* hot.c. Notes a frame outside that was met; plans to read those that were met twice; one that was
+ * read, from STATE_BYTES before it on, or NULL. */
+void bsk_hot_note(struct bsk_stack_memory *memory, uint64_t address);
+void bsk_hot_plan(struct bsk_python *python, struct bsk_stack_memory *memory);
+const uint8_t *bsk_hot_find(const struct bsk_python *python, const struct bsk_stack_memory *memory,
+                            uint64_t address);
 
 /* states.c: planned before the stacks; taken after the reading: true when the lists of threads have
  * changed; told of one thread. */

@@ -129,6 +129,7 @@ bool bsk_path_can_call(struct bsk_python *python, const struct bsk_stack_memory 
         return true;
     switch (bsk_instruction_at(python, caller)) {
     case BSK_INSTRUCTION_RETURNS:
+    case BSK_INSTRUCTION_MAKES:
         return false;
     case BSK_INSTRUCTION_RESUMES:
         return !bsk_chunks_find(memory, callee->address);

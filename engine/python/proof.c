@@ -7,6 +7,7 @@ enum {
     SITES_MAX = 1 << 14,
     TIMES_MASK = 3,
     TIMES_PROVEN = 3,
+    TOPS_LEAST = 8,
 };
 
 uint64_t bsk_proof_mix(uint64_t value)
@@ -136,6 +137,24 @@ void bsk_proof_learn_site(struct bsk_proof *proof, uint32_t caller_id, uint64_t 
     if (++site->times[at] == UINT16_MAX) /* their proportions stay */
         for (size_t i = 0; i < BSK_SITE_CALLEES; i++)
             site->times[i] = (uint16_t)((site->times[i] + 1u) / 2);
+}
+
+void bsk_proof_note_top(struct bsk_proof *proof, uint32_t caller_id, uint64_t place, bool outside,
+                        uint8_t flags)
+{
+    if (!room_for_site(proof))
+        return;
+    uint64_t key = site_key(caller_id, place);
+    struct bsk_site *site = &proof->sites[site_slot(proof, key)];
+    proof->site_count += site->key == 0;
+    site->key = key;
+    uint16_t *times = outside ? &site->tops_outside : &site->tops_here;
+    if (++*times == UINT16_MAX) {
+        site->tops_here /= 2;
+        site->tops_outside /= 2;
+    }
+    if (site->tops_outside >= TOPS_LEAST && 2 * site->tops_outside >= site->tops_here)
+        site->flags |= flags;
 }
 
 void bsk_proof_free(struct bsk_proof *proof)

@@ -34,6 +34,8 @@ struct bsk_site {
     uint32_t callees[BSK_SITE_CALLEES];
     uint16_t times[BSK_SITE_CALLEES];
     uint8_t flags; /* BSK_SITE_* */
+    /* Where the tops were while it had nothing above it on the data stack. */
+    uint16_t tops_here, tops_outside;
 };
 
 struct bsk_proof {
@@ -54,6 +56,11 @@ const struct bsk_site *bsk_proof_site(const struct bsk_proof *proof, uint32_t ca
                                       uint64_t place);
 void bsk_proof_learn_site(struct bsk_proof *proof, uint32_t caller_id, uint64_t place,
                           uint32_t callee_id, uint8_t flags);
+/* Both tops of a sample were `outside` of the data stack, or one was this frame itself, while it
+ * had nothing above it there. Where the former is usual, a top outside is of this instant, mostly,
+ * and the place gets these flags. */
+void bsk_proof_note_top(struct bsk_proof *proof, uint32_t caller_id, uint64_t place, bool outside,
+                        uint8_t flags);
 void bsk_proof_free(struct bsk_proof *proof);
 
 #endif

@@ -86,7 +86,7 @@ static void plan(struct bsk_python *python, const struct bsk_python_thread *thre
     struct bsk_stack_memory *memory = thread->memory;
     uint32_t frame_bytes = bsk_frame_bytes(layout);
     memory->piece_cframe = memory->piece_chunk_again = memory->piece_ahead = SIZE_MAX;
-    memory->piece_cframe_again = memory->piece_ahead_again = SIZE_MAX;
+    memory->piece_cframe_again = memory->piece_ahead_again = memory->piece_top_near = SIZE_MAX;
     memory->twice = twice;
     memory->reading++;
     bsk_chunks_turn(memory);
@@ -100,6 +100,12 @@ static void plan(struct bsk_python *python, const struct bsk_python_thread *thre
     for (size_t i = 0; i < memory->chunk_count; i++)
         bsk_add_piece(python, memory->chunks[i].base, memory->chunks[i].copy,
                       memory->chunks[i].want);
+    if (twice && layout->frame_form != BSK_FRAME_OBJECTS)
+        memory->piece_top_near = bsk_add_piece(python,
+                                               layout->frame_form == BSK_FRAME_CFRAME
+                                                   ? memory->cframe + layout->cframe_current_frame
+                                                   : thread->address + layout->thread.frame,
+                                               &memory->top_between, sizeof(memory->top_between));
     /* Outermost first and back again: each call is proven by its caller standing at one place just
      * before and just after the callee was seen. Two passes in one direction would agree by chance
      * on a loop that takes as long as a pass: measured, 40 % of a profile. */
@@ -183,6 +189,9 @@ static bool collect(struct bsk_python *python, const struct bsk_python_thread *t
     }
     if (!find_tops(python, memory))
         return false;
+    memory->top_near = memory->top_after;
+    if (bsk_piece_ok(python, memory->piece_top_near) && !memory->unproven)
+        memory->top_near = memory->top_between;
     if (layout->thread.datastack_chunk) {
         const uint8_t *words = memory->thread + layout->thread.datastack_chunk;
         *out_datastack_top = bsk_u64(words, 8);
@@ -286,36 +295,64 @@ static void prove(struct bsk_python *python, const struct bsk_python_thread *thr
     }
 }
 
-/* The walk from the top, learnt where it is proven to be of one instant. */
+/* What waits for others to return does not touch its locals nor its stack: where those are the same
+ * in both readings, the program did not go round meanwhile and come back to where it was. */
+static bool below_unchanged(const struct bsk_stack_memory *memory, size_t count)
+{
+    const struct chunk *chunk = memory->chunks;
+    while (count > 0 && memory->chunk_count > 0) {
+        uint64_t address = memory->path[--count].raw.address;
+        if (!bsk_chunk_holds(chunk, address))
+            continue;
+        uint64_t bytes = address - chunk->base;
+        return bytes <= memory->again_have && bytes <= chunk->have &&
+               memcmp(chunk->copy, chunk->again, bytes) == 0;
+    }
+    return true;
+}
+
+/* Learns the walk from the top where it is proven to be of one instant; of one that leaves the data
+ * stack its outer part, too, as all was read from there inwards and back again. The data stack is
+ * one copy; what lies elsewhere is read after it, and it takes more to prove that it belongs there.
+ * False: it is not proven, or not all of it. */
 static bool learn_still(struct bsk_python *python, struct bsk_stack_memory *memory)
 {
-    if (memory->moved || memory->unproven || !bsk_path_from_raw(python, memory))
+    bool whole = !memory->moved && !memory->unproven, outside = false;
+    if (!bsk_path_from_raw(python, memory))
         return false;
-    for (size_t i = 0; i < memory->path_count; i++)
-        if (!is_plausible(python, memory, i))
-            return false;
+    size_t still = 0;
+    for (; still < memory->path_count && (whole || memory->path[still].raw.stood) &&
+           is_plausible(python, memory, still);
+         still++)
+        outside = outside || !bsk_chunks_find(memory, memory->path[still].raw.address);
+    whole = whole && still == memory->path_count;
+    if (outside ? !below_unchanged(memory, still) : !whole)
+        return false;
+    bsk_path_begin(memory, still);
     bsk_path_learn(python, memory);
     bsk_bridges_note(python, memory);
-    return true;
+    return whole;
 }
 
 /* A path that is not known yet: some more readings, which only teach. At usual rates there is time
  * for them, and a program soon has no path that is new. */
 static void study(struct bsk_python *python, const struct bsk_python_thread *thread)
 {
-    enum { LESSONS = 8 };
+    enum { LESSONS_FIRST = 64, LESSONS = 8, MANY = 1 << 16 };
     struct bsk_stack_memory *memory = thread->memory;
     size_t count = memory->path_count;
     if (python->now_ns < memory->study_due_ns)
         return;
+    int lessons = memory->lessons < MANY ? LESSONS_FIRST : LESSONS;
     memory->study_due_ns = python->now_ns + STUDY_EVERY_NS;
     struct step *path = malloc(count * sizeof(*path));
     if (!path)
         return;
     memcpy(path, memory->path, count * sizeof(*path));
-    for (int i = 0; i < LESSONS; i++) {
+    for (int i = 0; i < lessons; i++) {
         uint64_t datastack_top;
         bool truncated;
+        memory->lessons++;
         if (read_again(python, thread, &datastack_top) &&
             bsk_stack_walk(python, memory, memory->top, datastack_top, &truncated) && !truncated) {
             bsk_stack_remember_met(memory, bsk_frame_bytes(&python->layout));
@@ -331,7 +368,8 @@ static void study(struct bsk_python *python, const struct bsk_python_thread *thr
 }
 
 /* From the path to the answer: as much of it as is proven, and what is known to be above. */
-static bool settle(struct bsk_python *python, struct bsk_python_thread *thread, bool calls)
+static bool settle(struct bsk_python *python, struct bsk_python_thread *thread,
+                   enum bsk_upward found)
 {
     struct bsk_stack_memory *memory = thread->memory;
     size_t proven = bsk_path_proven(python, memory);
@@ -346,9 +384,9 @@ static bool settle(struct bsk_python *python, struct bsk_python_thread *thread, 
     if (proven == 0)
         return false;
     thread->filled = memory->bridged;
-    if (proven < memory->path_count || calls) {
+    if (proven < memory->path_count || found != BSK_UPWARD_WHOLE) {
         memory->path_count = proven;
-        thread->filled = bsk_path_fill(python, memory);
+        thread->filled = found != BSK_UPWARD_HEAP && bsk_path_fill(python, memory);
         thread->unread = !thread->filled;
     }
     if (bsk_path_resolve(python, thread))
@@ -399,18 +437,18 @@ static enum outcome judge_chunks(struct bsk_python *python, struct bsk_python_th
     enum bsk_upward found = bsk_stack_upward(python, memory);
     if (found == BSK_UPWARD_WHOLE && !memory->bridged) {
         bsk_path_note(python, memory);
-        if (memory->heap_left > 0)
+        if (memory->heap_left > 0 && bsk_path_proven(python, memory) == memory->path_count)
             bsk_bridges_note(python, memory);
     }
     switch (found) {
     case BSK_UPWARD_WHOLE:
     case BSK_UPWARD_CALLS:
-        return settle(python, thread, found == BSK_UPWARD_CALLS) ? READ : MOVED;
+        return settle(python, thread, found) ? READ : MOVED;
     case BSK_UPWARD_HEAP: /* what is below is sure */
         memory->bridged = false;
         memory->heap_left = HEAP_LASTS;
         study(python, thread);
-        return memory->path_count > 0 && settle(python, thread, true) ? READ : MOVED;
+        return memory->path_count > 0 && settle(python, thread, found) ? READ : MOVED;
     case BSK_UPWARD_GARBAGE:
         break;
     }

@@ -50,7 +50,7 @@ static bool is_dead(const struct climb *climb, const uint8_t *frame, uint64_t sl
     struct raw raw;
     bsk_frame_raw(layout, frame, slot, &raw);
     raw.known = known;
-    if (raw.emptied && known->local_words > 0)
+    if ((raw.emptied && known->local_words > 0) || bsk_instruction_made(climb->python, &raw))
         return true;
     /* It has saved its stack to be taken off it, not to call; unless something runs above it: a
      * tool's function that is called when others return. From 3.13 on what is popped is emptied,
@@ -61,7 +61,7 @@ static bool is_dead(const struct climb *climb, const uint8_t *frame, uint64_t sl
     if (layout->minor >= 12 && known->local_words > 0)
         return false;
     /* It does not tell by itself. */
-    return !climb->top_out && memory->top < slot && memory->top_after < slot;
+    return !climb->top_out && memory->top < slot && memory->top_near < slot;
 }
 
 enum next { LEAF, CALLEE, CALLS, HEAP };
@@ -79,7 +79,8 @@ static enum next look_above(struct climb *climb, const struct step *step, struct
     enum bsk_instruction instruction = bsk_instruction_at(climb->python, &step->raw);
     bool resumes = instruction == BSK_INSTRUCTION_RESUMES;
     bool direct = above && previous == step->raw.address && !entry &&
-                  instruction != BSK_INSTRUCTION_RETURNS && !resumes;
+                  instruction != BSK_INSTRUCTION_RETURNS && instruction != BSK_INSTRUCTION_MAKES &&
+                  !resumes;
     bool outside = previous % 8 == 0 && previous != 0 && !bsk_chunks_find(climb->memory, previous);
     bool shim = above && (entry ? previous == step->raw.address : layout->shim_owners && outside);
     const struct bsk_site *site = bsk_proof_site(proof, step->raw.known->code.id, step->raw.place);
@@ -127,6 +128,24 @@ static enum next look_above(struct climb *climb, const struct step *step, struct
     return flags & BSK_SITE_HEAP ? HEAP : LEAF;
 }
 
+/* Where nothing is above on the data stack, the tops tell whether generators run from here.
+ * `below`: the frame outside that this part of the data stack was called from. */
+static void note_tops(const struct climb *climb, const struct step *step, uint64_t below)
+{
+    const struct bsk_stack_memory *memory = climb->memory;
+    const uint64_t tops[] = { memory->top, memory->top_near };
+    bool here = false, outside = true;
+    for (size_t i = 0; i < 2; i++) {
+        here = here || tops[i] == step->raw.address;
+        outside = outside && tops[i] != 0 && tops[i] != below && !bsk_chunks_find(memory, tops[i]);
+    }
+    if ((here && step->raw.calls) || here == outside)
+        return;
+    bool directly = bsk_instruction_at(climb->python, &step->raw) == BSK_INSTRUCTION_RESUMES;
+    bsk_proof_note_top(&climb->python->proof, step->raw.known->code.id, step->raw.place, outside,
+                       directly ? BSK_SITE_HEAP : BSK_SITE_HEAP | BSK_SITE_HEAP_BY_C);
+}
+
 enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_memory *memory)
 {
     struct climb climb = { .python = python, .memory = memory };
@@ -134,17 +153,17 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
     if (memory->chunk_count == 0)
         return BSK_UPWARD_GARBAGE;
     bool top_in = bsk_chunks_find(memory, memory->top) != NULL;
-    bool after_in = bsk_chunks_find(memory, memory->top_after) != NULL;
-    climb.top_out = (memory->top != 0 && !top_in) || (memory->top_after != 0 && !after_in);
+    bool after_in = bsk_chunks_find(memory, memory->top_near) != NULL;
+    climb.top_out = (memory->top != 0 && !top_in) || (memory->top_near != 0 && !after_in);
     climb.chunk = memory->chunk_count - 1;
-    climb.sure_top = memory->top == memory->top_after && top_in ? memory->top : 0;
+    climb.sure_top = memory->top == memory->top_near && top_in ? memory->top : 0;
     uint64_t address = memory->chunks[climb.chunk].base + CHUNK_HEADER_BYTES + 8;
     size_t keep = memory->path_reading + 1 == memory->reading
                       ? bsk_chunks_same_steps(memory, bsk_frame_bytes(&python->layout))
                       : 0;
     memory->path_reading = memory->reading;
     /* Where the stack ends may differ although no byte of it does. */
-    uint64_t lower = memory->top < memory->top_after ? memory->top : memory->top_after;
+    uint64_t lower = memory->top < memory->top_near ? memory->top : memory->top_near;
     while (keep > 0 && bsk_chunk_holds(&memory->chunks[0], memory->path[keep - 1].raw.address) &&
            memory->path[keep - 1].raw.address > lower && !climb.top_out)
         keep--;
@@ -157,9 +176,8 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
     } else {
         bsk_path_begin(memory, 0);
     }
-    /* A top elsewhere may be of another instant. What each place calls is soon known. */
-    bool learning = memory->readings < LEARN_FIRST;
     bool told = false;
+    uint64_t outside = 0; /* the frame there that called what we are climbing now */
     memory->bridged = false;
     for (;;) {
         const uint8_t *frame = frame_at(&climb, climb.chunk, address);
@@ -179,8 +197,13 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
         enum next next = look_above(&climb, step, &above);
         address = above.slot;
         shim = above.shim;
-        bool crossed = next == HEAP || (next == LEAF && climb.top_out && learning);
-        if (crossed) {
+        if (next == LEAF) {
+            if (bsk_instruction_at(python, &step->raw) <= BSK_INSTRUCTION_RESUMES)
+                note_tops(&climb, step, outside);
+            if (climb.top_out)
+                bsk_cross_learn(python, memory);
+        } else if (next == HEAP) {
+            outside = above.outside;
             switch (bsk_cross(python, memory, &above, &shim)) {
             case BSK_CROSS_LEAF:
                 next = LEAF;
@@ -193,8 +216,6 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
                 return BSK_UPWARD_HEAP;
             }
         }
-        if (next == LEAF && climb.top_out && !crossed)
-            bsk_cross_learn(python, memory);
         if (next == LEAF)
             return BSK_UPWARD_WHOLE;
         if (next == CALLS)

@@ -152,6 +152,12 @@ void bsk_frame_raw(const struct bsk_layout *layout, const uint8_t *frame, uint64
         out->emptied = layout->minor >= 12 && bsk_i32(frame, layout->frame.calls) == 0;
 }
 
+bool bsk_frame_on_stack(const struct bsk_layout *layout, const uint8_t *frame_with_state)
+{
+    /* gi_frame_state is the last of four chars before gi_iframe; FRAME_EXECUTING. 3.11 to 3.15. */
+    return frame_with_state[STATE_BYTES - 5] == (layout->minor >= 15 ? 4 : 0);
+}
+
 /* Proof that a frame stood still between the two readings: what it runs, who called it and, where
  * it is not the innermost one, from where it calls. */
 static bool stood_still(const struct bsk_layout *layout, const struct view *view, bool innermost)

@@ -34,11 +34,12 @@ static bool is_one_of(const char *name, const char *const *names)
 
 static enum bsk_instruction expected(const char *name)
 {
-    static const char *const returns[] = { "RETURN_VALUE", "RETURN_CONST", "RETURN_GENERATOR",
-                                           NULL };
+    static const char *const returns[] = { "RETURN_VALUE", "RETURN_CONST", NULL };
     static const char *const resumes[] = { "FOR_ITER", "FOR_ITER_GEN", "FOR_ITER_VIRTUAL", "SEND",
                                            "SEND_GEN", "SEND_VIRTUAL", "SEND_ASYNC_GEN",   NULL };
     static const char *const unknown[] = { "CACHE", "ENTER_EXECUTOR", "TRACE_RECORD", NULL };
+    if (strcmp(name, "RETURN_GENERATOR") == 0)
+        return BSK_INSTRUCTION_MAKES;
     if (is_one_of(name, returns))
         return BSK_INSTRUCTION_RETURNS;
     if (is_one_of(name, resumes))
