@@ -83,17 +83,17 @@ static void count_one(struct bsk_bridges *bridges, uint64_t key, const struct bs
 void bsk_bridges_learn(struct bsk_bridges *bridges, uint64_t from, uint64_t path,
                        const struct bsk_bridge_step *steps, size_t count, uint32_t callee)
 {
-    if (count > BSK_BRIDGE_MAX_STEPS || !room(bridges, count))
+    if (count == 0 || count > BSK_BRIDGE_MAX_STEPS || !room(bridges, 0))
         return;
-    uint64_t key = key_of(&(struct bsk_bridge_key){
-        from, count > 0 ? steps[count - 1].code_id : BSK_BRIDGE_END, callee });
-    struct bsk_bridge bridge = {
-        .path = path,
-        .first = (uint32_t)bridges->step_count,
-        .count = (uint32_t)count,
-    };
+    uint64_t key = key_of(&(struct bsk_bridge_key){ from, steps[count - 1].code_id, callee });
     size_t at = slot_of(bridges, key, path);
-    if (at != SIZE_MAX && bridges->slots[at].key == 0 && count > 0) {
+    if (at == SIZE_MAX)
+        return;
+    struct bsk_bridge bridge = { .path = path, .count = (uint32_t)count };
+    if (bridges->slots[at].key == 0) {
+        if (!room(bridges, count))
+            return;
+        bridge.first = (uint32_t)bridges->step_count;
         memcpy(bridges->steps + bridges->step_count, steps, count * sizeof(*steps));
         bridges->step_count += count;
     }
@@ -129,7 +129,8 @@ static const struct bsk_bridge *choose(const struct bsk_bridges *bridges, uint64
     }
     for (size_t i = 0; i < count; i++) {
         size_t same = alike(bridges, fit[i], inner, inner_count);
-        if (fit[i]->times < TIMES_LEAST || fit[i]->times * PART < sum || same < most)
+        if (fit[i]->times < TIMES_LEAST || fit[i]->times * PART < sum || same < most ||
+            fit[i]->count < inner_count)
             continue;
         if (same > most)
             kept = 0;
@@ -139,7 +140,7 @@ static const struct bsk_bridge *choose(const struct bsk_bridges *bridges, uint64
     for (size_t i = 0; i < kept; i++)
         part += fit[i]->times;
     lot = part > 0 ? lot % part : 0;
-    *out_only = kept == 1 && part >= ONLY_LEAST;
+    *out_only = kept == 1 && part >= ONLY_LEAST && most == inner_count;
     for (size_t i = 0; i < kept; i++) {
         if (lot < fit[i]->times)
             return fit[i];

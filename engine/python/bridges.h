@@ -28,7 +28,7 @@ struct bsk_bridge_step {
 /* The ends of a chain. */
 struct bsk_bridge_key {
     uint64_t from;      /* the path below with the place that it calls from: bsk_path_next_hash() */
-    uint32_t innermost; /* a code's id; BSK_BRIDGE_END: there is nothing but C code between */
+    uint32_t innermost; /* a code's id */
     uint32_t callee;    /* what that called, a code's id or BSK_BRIDGE_END */
 };
 
@@ -46,14 +46,16 @@ struct bsk_bridges {
     size_t step_count, step_capacity;
 };
 
-/* One that was seen: `count` steps, outermost first. `path` names it among those of one key. */
+/* One that was seen: `count` steps, at least one, outermost first. `path` names it among those of
+ * one key. */
 void bsk_bridges_learn(struct bsk_bridges *bridges, uint64_t from, uint64_t path,
                        const struct bsk_bridge_step *steps, size_t count, uint32_t callee);
 
 /* One of those that fit, by `lot` in their proportions; NULL: none is known. It lives until the
- * next call of bsk_bridges_learn(); its steps are bridges->steps + first. `inner`: the ids of the
- * codes of its innermost frames, as far as they were read, innermost first; what has more of them
- * fits better. `*out_only`: it was seen often, and nothing else that fits as well. */
+ * next one is learnt or noted; its steps are bridges->steps + first. `inner`: the ids of the codes
+ * of its innermost frames, as far as they were read, innermost first: one that is shorter does not
+ * fit, what has more of them fits better. `*out_only`: it has all of them, was seen often, and of
+ * the others none that fits as well is seen one time in sixteen. */
 const struct bsk_bridge *bsk_bridges_find(const struct bsk_bridges *bridges,
                                           const struct bsk_bridge_key *key, const uint32_t *inner,
                                           size_t inner_count, uint64_t lot, bool *out_only);

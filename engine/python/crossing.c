@@ -10,9 +10,6 @@
  */
 #include "engine/python/memory.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 /* --- one chain ---------------------------------------------------------------------------------
  */
 
@@ -39,8 +36,8 @@ static const uint8_t *read_outside(struct bsk_python *python, struct bsk_stack_m
     return scratch;
 }
 
-/* Follows the frames from `address` down to `shore`. The first one may have been suspended, or be
- * over, since the top named it; then nobody is its caller any more. */
+/* Follows the frames from `address` down to `shore`. One that was suspended, or is over, since it
+ * was named is still who it was, mostly, but it has no caller any more. */
 static void follow(struct bsk_python *python, struct bsk_stack_memory *memory, uint64_t address,
                    uint64_t shore, struct chain *out)
 {
@@ -251,8 +248,8 @@ static enum bsk_cross guess(struct bsk_python *python, struct bsk_stack_memory *
     return BSK_CROSS_UNKNOWN;
 }
 
-/* The frame outside that called what is above, or that is the innermost one; 0: there is none that
- * is known. `*out_here`: the frame that we stand on is the innermost one. */
+/* The innermost frame, which is outside; 0: it is not, or not known. `*out_here`: it is the one
+ * that we stand on. */
 static uint64_t find_innermost(const struct bsk_python *python,
                                const struct bsk_stack_memory *memory, bool *out_here)
 {
@@ -331,6 +328,7 @@ void bsk_cross_learn(struct bsk_python *python, struct bsk_stack_memory *memory)
 
 void bsk_bridges_note(struct bsk_python *python, const struct bsk_stack_memory *memory)
 {
+    enum { PREFIXES_MAX = 32 };
     struct bsk_bridge_step steps[BSK_BRIDGE_MAX_STEPS];
     size_t count = 0, shore = 0;
     for (size_t i = 0; i <= memory->path_count; i++) {
@@ -347,18 +345,18 @@ void bsk_bridges_note(struct bsk_python *python, const struct bsk_stack_memory *
                 continue;
             bsk_proof_learn(&python->proof,
                             ran_above(&memory->path[shore].raw, step->raw.known->code.id));
-            /* Each of them is the innermost one at times. */
-            bsk_bridges_learn(&python->bridges, bsk_path_next_hash(&memory->path[shore], 0),
-                              step->hash, steps, count, BSK_BRIDGE_END);
+            /* Each of them is the innermost one at times. Of deep ones it has to be the last. */
+            bool last = i + 1 == memory->path_count ||
+                        bsk_chunks_find(memory, memory->path[i + 1].raw.address);
+            if (count <= PREFIXES_MAX || last)
+                bsk_bridges_learn(&python->bridges, bsk_path_next_hash(&memory->path[shore], 0),
+                                  step->hash, steps, count, BSK_BRIDGE_END);
             continue;
         }
         const struct step *from = &memory->path[shore], *last = &memory->path[i > 0 ? i - 1 : 0];
-        /* Through C code alone is a way across, too. */
-        bool across = count > 0 || (step && step->raw.after_shim);
-        if (step && i > 0 && shore + count + 1 == i && across) {
+        if (step && count > 0 && shore + count + 1 == i)
             bsk_bridges_learn(&python->bridges, bsk_path_next_hash(from, 0), last->hash, steps,
                               count, step->raw.known->code.id);
-        }
         shore = i;
         count = 0;
     }

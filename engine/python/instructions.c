@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 struct opcodes {
-    uint8_t makes;
+    uint8_t makes, before[2];       /* and what can stand before it */
     uint8_t returns[2], resumes[7]; /* 0: no more */
     uint8_t executor;               /* stands for what was compiled; 0: there is none */
     uint8_t instrumented;           /* the first of those that tools are called from */
@@ -15,13 +15,13 @@ struct opcodes {
 enum { FIRST_MINOR = 11 };
 
 static const struct opcodes versions[] = {
-    /* RETURN_GENERATOR; RETURN_VALUE, RETURN_CONST;
+    /* RETURN_GENERATOR; COPY_FREE_VARS, MAKE_CELL; RETURN_VALUE, RETURN_CONST;
      * FOR_ITER, SEND, their forms that know what they iterate over */
-    { 75, { 83 }, { 93, 123 }, 0, 255 },
-    { 75, { 83, 121 }, { 93, 123, 65, 168 }, 230, 237 },
-    { 35, { 36, 103 }, { 72, 104, 187, 208 }, 70, 236 },
-    { 34, { 35 }, { 70, 106, 171, 197 }, 0, 234 },
-    { 32, { 33 }, { 68, 105, 174, 178, 202, 203, 204 }, 0, 233 },
+    { 75, { 149, 135 }, { 83 }, { 93, 123 }, 0, 255 },
+    { 75, { 149, 135 }, { 83, 121 }, { 93, 123, 65, 168 }, 230, 237 },
+    { 35, { 62, 94 }, { 36, 103 }, { 72, 104, 187, 208 }, 70, 236 },
+    { 34, { 60, 97 }, { 35 }, { 70, 106, 171, 197 }, 0, 234 },
+    { 32, { 58, 96 }, { 33 }, { 68, 105, 174, 178, 202, 203, 204 }, 0, 233 },
 };
 
 static bool is_one_of(const uint8_t *list, size_t count, uint8_t opcode)
@@ -62,8 +62,16 @@ static uint8_t *read_instructions(struct bsk_python *python, const struct bsk_kn
         free(units);
         return NULL;
     }
-    for (uint32_t i = 0; units && i + 1 < bytes; i += 2)
-        units[i / 2] = (uint8_t)bsk_instruction_of(python->layout.minor, units[i]);
+    const struct opcodes *version = &versions[python->layout.minor - FIRST_MINOR];
+    bool first = true; /* what looks like RETURN_GENERATOR elsewhere is an inline cache */
+    for (uint32_t i = 0; units && i + 1 < bytes; i += 2) {
+        uint8_t opcode = units[i];
+        enum bsk_instruction instruction = bsk_instruction_of(python->layout.minor, opcode);
+        if (instruction == BSK_INSTRUCTION_MAKES && !first)
+            instruction = BSK_INSTRUCTION_UNKNOWN;
+        first = first && is_one_of(version->before, sizeof(version->before), opcode);
+        units[i / 2] = (uint8_t)instruction;
+    }
     return units;
 }
 

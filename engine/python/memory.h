@@ -194,9 +194,6 @@ uint64_t bsk_chunks_first_frame(const struct bsk_stack_memory *memory, uint64_t 
 /* walk.c. Fills memory->raw from `top` to the outermost frame; false: garbage. */
 bool bsk_stack_walk(struct bsk_python *python, struct bsk_stack_memory *memory, uint64_t top,
                     uint64_t datastack_top, bool *out_truncated);
-/* A frame that was read ahead in a reading that holds everything twice; NULL: it was not. */
-const uint8_t *bsk_ahead_find(const struct bsk_python *python,
-                              const struct bsk_stack_memory *memory, uint64_t address);
 /* What the walk met becomes what the next reading reads ahead. */
 void bsk_stack_remember_met(struct bsk_stack_memory *memory, uint32_t frame_bytes);
 
@@ -216,6 +213,7 @@ struct bsk_above {
     struct bsk_known *known; /* its code; NULL: none that is known */
     bool dead;               /* its call is over */
     bool begun;              /* to run */
+    bool direct;             /* called from right below, without C code between */
     bool shim;
     uint64_t outside; /* the frame elsewhere that called it, or 0 */
 };

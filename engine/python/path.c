@@ -173,7 +173,7 @@ void bsk_path_note(struct bsk_python *python, const struct bsk_stack_memory *mem
      */
     const struct raw *last =
         memory->path_count > 0 ? &memory->path[memory->path_count - 1].raw : NULL;
-    if (last && last->calls)
+    if (last && last->calls && !last->told)
         bsk_proof_learn_site(&python->proof, last->known->code.id, last->place, BSK_NO_CALLEE, 0);
 }
 

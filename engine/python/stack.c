@@ -295,20 +295,22 @@ static void prove(struct bsk_python *python, const struct bsk_python_thread *thr
     }
 }
 
-/* What waits for others to return does not touch its locals nor its stack: where those are the same
- * in both readings, the program did not go round meanwhile and come back to where it was. */
+/* What waits for others to return does not touch its locals nor its value stack: where those are
+ * the same in both readings of the newest chunk, the program did not go round meanwhile and come
+ * back to where it was. Of all below the last frame there among the first `count` steps of the
+ * path: that frame itself works on between two calls of a generator. */
 static bool below_unchanged(const struct bsk_stack_memory *memory, size_t count)
 {
     const struct chunk *chunk = memory->chunks;
-    while (count > 0 && memory->chunk_count > 0) {
-        uint64_t address = memory->path[--count].raw.address;
+    for (size_t i = count; i-- > 0 && memory->chunk_count > 0;) {
+        uint64_t address = memory->path[i].raw.address;
         if (!bsk_chunk_holds(chunk, address))
             continue;
         uint64_t bytes = address - chunk->base;
         return bytes <= memory->again_have && bytes <= chunk->have &&
                memcmp(chunk->copy, chunk->again, bytes) == 0;
     }
-    return true;
+    return false;
 }
 
 /* Learns the walk from the top where it is proven to be of one instant; of one that leaves the data
@@ -318,6 +320,7 @@ static bool below_unchanged(const struct bsk_stack_memory *memory, size_t count)
 static bool learn_still(struct bsk_python *python, struct bsk_stack_memory *memory)
 {
     bool whole = !memory->moved && !memory->unproven, outside = false;
+    memory->path_reading = 0; /* it is no path that was found from below */
     if (!bsk_path_from_raw(python, memory))
         return false;
     size_t still = 0;
@@ -335,15 +338,16 @@ static bool learn_still(struct bsk_python *python, struct bsk_stack_memory *memo
 }
 
 /* A path that is not known yet: some more readings, which only teach. At usual rates there is time
- * for them, and a program soon has no path that is new. */
+ * for them, and a program soon has no path that is new, unless it is one of generators that move
+ * faster than they can be read: there many lessons are worth it, up to half a second in all. */
 static void study(struct bsk_python *python, const struct bsk_python_thread *thread)
 {
-    enum { LESSONS_FIRST = 64, LESSONS = 8, MANY = 1 << 16 };
+    enum { LESSONS_FIRST = 64, LESSONS = 8, LESSONS_ENOUGH = 1 << 16 };
     struct bsk_stack_memory *memory = thread->memory;
     size_t count = memory->path_count;
     if (python->now_ns < memory->study_due_ns)
         return;
-    int lessons = memory->lessons < MANY ? LESSONS_FIRST : LESSONS;
+    int lessons = memory->lessons < LESSONS_ENOUGH ? LESSONS_FIRST : LESSONS;
     memory->study_due_ns = python->now_ns + STUDY_EVERY_NS;
     struct step *path = malloc(count * sizeof(*path));
     if (!path)

@@ -98,6 +98,7 @@ static enum next look_above(struct climb *climb, const struct step *step, struct
     out->shim = shim;
     out->known = known;
     out->dead = dead;
+    out->direct = direct;
     out->outside = above && outside && !direct ? previous : 0;
     /* Its words are not all its own before its first instruction. */
     if (known && out->outside) {
@@ -139,9 +140,11 @@ static void note_tops(const struct climb *climb, const struct step *step, uint64
         here = here || tops[i] == step->raw.address;
         outside = outside && tops[i] != 0 && tops[i] != below && !bsk_chunks_find(memory, tops[i]);
     }
-    if ((here && step->raw.calls) || here == outside)
+    enum bsk_instruction instruction = bsk_instruction_at(climb->python, &step->raw);
+    if ((here && step->raw.calls) || here == outside || instruction == BSK_INSTRUCTION_RETURNS ||
+        instruction == BSK_INSTRUCTION_MAKES)
         return;
-    bool directly = bsk_instruction_at(climb->python, &step->raw) == BSK_INSTRUCTION_RESUMES;
+    bool directly = instruction == BSK_INSTRUCTION_RESUMES;
     bsk_proof_note_top(&climb->python->proof, step->raw.known->code.id, step->raw.place, outside,
                        directly ? BSK_SITE_HEAP : BSK_SITE_HEAP | BSK_SITE_HEAP_BY_C);
 }
@@ -188,7 +191,7 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
         raw.after_shim = shim;
         raw.told = told;
         told = false;
-        if (memory->path_count == BSK_STACK_MAX_DEPTH || !bsk_path_push(python, memory, &raw))
+        if (memory->path_count >= BSK_STACK_MAX_DEPTH || !bsk_path_push(python, memory, &raw))
             break;
         const struct step *step = &memory->path[memory->path_count - 1];
         if (step->raw.known->frame_words == 0)
@@ -198,7 +201,7 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
         address = above.slot;
         shim = above.shim;
         if (next == LEAF) {
-            if (bsk_instruction_at(python, &step->raw) <= BSK_INSTRUCTION_RESUMES)
+            if (!above.direct || above.dead)
                 note_tops(&climb, step, outside);
             if (climb.top_out)
                 bsk_cross_learn(python, memory);

@@ -64,14 +64,6 @@ static uint32_t read_ahead(const struct bsk_python *python, const struct bsk_sta
     return ok ? slot : 0;
 }
 
-const uint8_t *bsk_ahead_find(const struct bsk_python *python,
-                              const struct bsk_stack_memory *memory, uint64_t address)
-{
-    uint32_t slot = read_ahead(python, memory, address);
-    return slot > 0 ? memory->ahead_bytes + (size_t)(slot - 1) * bsk_frame_bytes(&python->layout)
-                    : NULL;
-}
-
 struct view {
     const uint8_t *bytes, *again; /* `again` NULL: was not read twice */
 };

@@ -77,11 +77,15 @@ static void prefers_what_fits_better(void **state)
     struct bsk_bridges bridges = { 0 };
     const struct bsk_bridge_key key = { 7, 2, BSK_BRIDGE_END };
     const uint32_t yields[] = { 2, 4 }, loops[] = { 2, 1 }, others[] = { 2, 9 };
+    const uint32_t longer[] = { 2, 1, 1 };
     bool only;
     for (int i = 0; i < 20; i++)
         bsk_bridges_learn(&bridges, 7, 70, by_loop, 2, BSK_BRIDGE_END);
     assert_non_null(bsk_bridges_find(&bridges, &key, others, 2, 0, &only));
+    assert_false(only); /* it does not fit */
+    assert_non_null(bsk_bridges_find(&bridges, &key, loops, 1, 0, &only));
     assert_true(only); /* it is all that was ever seen */
+    assert_null(bsk_bridges_find(&bridges, &key, longer, 3, 0, &only));
     for (int i = 0; i < 5; i++)
         bsk_bridges_learn(&bridges, 7, 71, by_yield, 3, BSK_BRIDGE_END);
     for (uint64_t lot = 0; lot < 100; lot++) {
