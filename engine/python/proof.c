@@ -118,15 +118,24 @@ static bool room_for_site(struct bsk_proof *proof)
     return true;
 }
 
-void bsk_proof_learn_site(struct bsk_proof *proof, uint32_t caller_id, uint64_t place,
-                          uint32_t callee_id, uint8_t flags)
+/* One that is learnt of; NULL: out of memory. */
+static struct bsk_site *site_to_learn(struct bsk_proof *proof, uint32_t caller_id, uint64_t place)
 {
     if (!room_for_site(proof))
-        return;
+        return NULL;
     uint64_t key = site_key(caller_id, place);
     struct bsk_site *site = &proof->sites[site_slot(proof, key)];
     proof->site_count += site->key == 0;
     site->key = key;
+    return site;
+}
+
+void bsk_proof_learn_site(struct bsk_proof *proof, uint32_t caller_id, uint64_t place,
+                          uint32_t callee_id, uint8_t flags)
+{
+    struct bsk_site *site = site_to_learn(proof, caller_id, place);
+    if (!site)
+        return;
     site->flags |= flags;
     size_t at = 0;
     while (at < BSK_SITE_CALLEES && site->times[at] && site->callees[at] != callee_id)
@@ -142,12 +151,9 @@ void bsk_proof_learn_site(struct bsk_proof *proof, uint32_t caller_id, uint64_t 
 void bsk_proof_note_top(struct bsk_proof *proof, uint32_t caller_id, uint64_t place, bool outside,
                         uint8_t flags)
 {
-    if (!room_for_site(proof))
+    struct bsk_site *site = site_to_learn(proof, caller_id, place);
+    if (!site)
         return;
-    uint64_t key = site_key(caller_id, place);
-    struct bsk_site *site = &proof->sites[site_slot(proof, key)];
-    proof->site_count += site->key == 0;
-    site->key = key;
     uint16_t *times = outside ? &site->tops_outside : &site->tops_here;
     if (++*times == UINT16_MAX) {
         site->tops_here /= 2;
