@@ -71,8 +71,12 @@ def differences(left, right, names=("direct", "through basilisk")):
 
 
 def sequence_problem(client):
-    """debugpy numbers its messages 1, 2, 3, ...: a number that is missing was swallowed, one too many is ours."""
+    """debugpy numbers its messages 1, 2, 3, ...: a number that is missing was swallowed, one too many is ours.
+
+    Not in order always: debugpy's messaging takes a number and writes the message under its lock, but lets go of the
+    lock between the two, so that two of its threads may write in the other order (1.8.22: 1, 2, 4, 3 on an attach).
+    That Basilisk keeps the order it is given is tested with an adapter of the tests' (test_wire.py)."""
     numbers = [message.json["seq"] for message in client.messages if message.side == "adapter"]
-    if numbers != list(range(1, len(numbers) + 1)):
+    if sorted(numbers) != list(range(1, len(numbers) + 1)):
         return "the adapter's messages are numbered %s" % numbers
     return None
