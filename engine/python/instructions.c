@@ -10,18 +10,34 @@ struct opcodes {
     uint8_t returns[2], resumes[7]; /* 0: no more */
     uint8_t executor;               /* stands for what was compiled; 0: there is none */
     uint8_t instrumented;           /* the first of those that tools are called from */
+    uint8_t pushes[16];             /* 3.14 and later; 0: no more */
 };
 
 enum { FIRST_MINOR = 11 };
 
 static const struct opcodes versions[] = {
     /* RETURN_GENERATOR; COPY_FREE_VARS, MAKE_CELL; RETURN_VALUE, RETURN_CONST;
-     * FOR_ITER, SEND, their forms that know what they iterate over */
-    { 75, { 149, 135 }, { 83 }, { 93, 123 }, 0, 255 },
-    { 75, { 149, 135 }, { 83, 121 }, { 93, 123, 65, 168 }, 230, 237 },
-    { 35, { 62, 94 }, { 36, 103 }, { 72, 104, 187, 208 }, 70, 236 },
-    { 34, { 60, 97 }, { 35 }, { 70, 106, 171, 197 }, 0, 234 },
-    { 32, { 58, 96 }, { 33 }, { 68, 105, 174, 178, 202, 203, 204 }, 0, 233 },
+     * FOR_ITER, SEND, their forms that know what they iterate over; CALL, CALL_KW,
+     * CALL_FUNCTION_EX, BINARY_OP_SUBSCR_GETITEM, LOAD_ATTR_PROPERTY,
+     * LOAD_ATTR_GETATTRIBUTE_OVERRIDDEN, and the forms of the first three that know it is Python
+     * that they call */
+    { 75, { 149, 135 }, { 83 }, { 93, 123 }, 0, 255, { 0 } },
+    { 75, { 149, 135 }, { 83, 121 }, { 93, 123, 65, 168 }, 230, 237, { 0 } },
+    { 35, { 62, 94 }, { 36, 103 }, { 72, 104, 187, 208 }, 70, 236, { 0 } },
+    { 34,
+      { 60, 97 },
+      { 35 },
+      { 70, 106, 171, 197 },
+      0,
+      234,
+      { 52, 55, 4, 136, 187, 179, 161, 162, 144, 145, 153, 151, 143 } },
+    { 32,
+      { 58, 96 },
+      { 33 },
+      { 68, 105, 174, 178, 202, 203, 204 },
+      0,
+      233,
+      { 50, 53, 4, 136, 193, 185, 164, 165, 145, 146, 156, 154, 152, 144 } },
 };
 
 static bool is_one_of(const uint8_t *list, size_t count, uint8_t opcode)
@@ -47,6 +63,17 @@ enum bsk_instruction bsk_instruction_of(int minor, uint8_t opcode)
     if (opcode == 0 || opcode == version->executor || opcode >= version->instrumented)
         return BSK_INSTRUCTION_UNKNOWN;
     return BSK_INSTRUCTION_CALLS;
+}
+
+enum bsk_pushes bsk_instruction_pushes(int minor, uint8_t opcode)
+{
+    size_t index = (size_t)(minor - FIRST_MINOR);
+    if (bsk_instruction_of(minor, opcode) == BSK_INSTRUCTION_UNKNOWN ||
+        versions[index].pushes[0] == 0)
+        return BSK_PUSHES_UNKNOWN;
+    return is_one_of(versions[index].pushes, sizeof(versions[index].pushes), opcode)
+               ? BSK_PUSHES
+               : BSK_PUSHES_NOT;
 }
 
 /* One byte for each code unit of `known`; NULL where it cannot be read. */
@@ -88,6 +115,16 @@ enum bsk_instruction bsk_instruction_at(struct bsk_python *python, const struct 
     }
     return known->instructions ? (enum bsk_instruction)known->instructions[offset / 2]
                                : BSK_INSTRUCTION_UNKNOWN;
+}
+
+enum bsk_pushes bsk_instruction_pushes_now(struct bsk_python *python, const struct raw *raw)
+{
+    uint8_t opcode;
+    if (python->layout.minor <= 13)
+        return BSK_PUSHES;
+    if (raw->tlbc_index != 0 || bsk_process_read(python->process, raw->lasti, &opcode, 1, NULL) < 0)
+        return BSK_PUSHES_UNKNOWN;
+    return bsk_instruction_pushes(python->layout.minor, opcode);
 }
 
 bool bsk_instruction_made(struct bsk_python *python, const struct raw *raw)

@@ -28,4 +28,14 @@ enum bsk_instruction {
 /* Of an opcode; `minor` is 11 to 15, UNKNOWN for others. */
 enum bsk_instruction bsk_instruction_of(int minor, uint8_t opcode);
 
+enum bsk_pushes {
+    BSK_PUSHES_UNKNOWN, /* tools are called from there, or nothing is known: all before 3.14 */
+    BSK_PUSHES_NOT,     /* not Python's frames: C may run, and call Python in its turn */
+    BSK_PUSHES,
+};
+
+/* Whether it can put the frame of a Python function on the data stack by itself. A call can, until
+ * the interpreter makes it one of those that know it is C that they call. */
+enum bsk_pushes bsk_instruction_pushes(int minor, uint8_t opcode);
+
 #endif

@@ -44,8 +44,10 @@ enum {
     HOT_RANGES_MAX = 12,   /* pieces to read of them */
     HOT_GAP_BYTES = 1024,  /* between two of one piece */
     HOT_BYTES = 16 << 10,  /* of all pieces */
-    CHAIN_MAX = 64,        /* frames outside the data stack, one behind the other */
-    CHAIN_READS_MAX = 4,   /* that are read one by one */
+    TOP_COUNTS = 64,       /* places on the data stack that are counted as tops */
+    TOP_MISSING_MAX = 1000,
+    CHAIN_MAX = 64,      /* frames outside the data stack, one behind the other */
+    CHAIN_READS_MAX = 4, /* that are read one by one */
 };
 
 /* A frame outside the data stack, and in which of the last samples it was met. */
@@ -80,7 +82,8 @@ struct raw {
     bool stood;              /* the same in both readings, its caller's place too */
     bool after_shim;         /* C code stands between it and its caller */
     bool calls;              /* bsk_layout_calls() */
-    bool told;               /* crossing.c knows that it is there */
+    bool runs;               /* it has begun, and does not say so */
+    bool told;               /* that it is there was settled before it was pushed */
     bool emptied;            /* as a frame is that has been popped, or that has no locals */
     struct bsk_known *known; /* NULL: not looked up yet */
 };
@@ -89,6 +92,13 @@ struct raw {
 struct step {
     struct raw raw;
     uint64_t hash; /* of the path up to here: all codes, and where each but the last calls */
+};
+
+/* A place on the data stack: how often the top that was read first has named it, less how often it
+ * was told to be the innermost frame's. */
+struct top_count {
+    uint64_t address;
+    int32_t missing;
 };
 
 struct bsk_stack_memory {
@@ -131,11 +141,12 @@ struct bsk_stack_memory {
     /* places in python->pieces of the reading that is going on; SIZE_MAX: not asked for */
     size_t piece_thread, piece_cframe, piece_chunks, piece_ahead, piece_chunk_again;
     size_t piece_ahead_again, piece_cframe_again, piece_top_again, piece_top_near, piece_hot;
-    size_t again_pieces;     /* of the newest chunk's second reading */
-    uint32_t again_have;     /* how much of it there is */
-    uint64_t top, top_after; /* of this reading: before and after all the rest */
-    uint64_t top_near;       /* right after the chunks */
-    uint64_t base_code;      /* 3.10 and older: see reaches_base() */
+    size_t again_pieces;                     /* of the newest chunk's second reading */
+    uint32_t again_have;                     /* how much of it there is */
+    uint64_t top, top_after;                 /* of this reading: before and after all the rest */
+    uint64_t top_near;                       /* right after the chunks */
+    struct top_count top_counts[TOP_COUNTS]; /* by address */
+    uint64_t base_code;                      /* 3.10 and older: see reaches_base() */
     size_t base_depth;
     uint32_t base_misses, base_looks;
     uint32_t readings;     /* how many so far */
@@ -168,6 +179,10 @@ void bsk_frame_raw(const struct bsk_layout *layout, const uint8_t *frame, uint64
 /* instructions.c. Of the place of a frame whose code is known; UNKNOWN where it has not begun, and
  * in a thread's own copy of the bytecode. */
 enum bsk_instruction bsk_instruction_at(struct bsk_python *python, const struct raw *raw);
+/* Of what stands at its place just now: read anew, as the interpreter changes instructions while it
+ * runs. BSK_PUSHES up to 3.13, where a frame says for itself that it has called; UNKNOWN in a
+ * thread's own copy of the bytecode. */
+enum bsk_pushes bsk_instruction_pushes_now(struct bsk_python *python, const struct raw *raw);
 /* A frame on the data stack that a generator was made of: it is dead. */
 bool bsk_instruction_made(struct bsk_python *python, const struct raw *raw);
 
@@ -226,6 +241,8 @@ enum bsk_cross {
  * before what comes next. */
 enum bsk_cross bsk_cross(struct bsk_python *python, struct bsk_stack_memory *memory,
                          const struct bsk_above *above, bool *out_shim);
+/* What is innermost outside leads down to the last step of the path, as far as can be read. */
+bool bsk_cross_leads_here(struct bsk_python *python, struct bsk_stack_memory *memory);
 /* The last step of the path does not seem to have called a generator: but does one run for it? */
 void bsk_cross_learn(struct bsk_python *python, struct bsk_stack_memory *memory);
 /* Notes the chains of a path that was proven. */
@@ -262,7 +279,7 @@ bool bsk_path_can_call(struct bsk_python *python, const struct bsk_stack_memory 
 size_t bsk_path_proven(const struct bsk_python *python, const struct bsk_stack_memory *memory);
 void bsk_path_learn(struct bsk_python *python, const struct bsk_stack_memory *memory);
 /* The place of `caller` was seen to call this often enough to be no mixture of two stacks: three
- * times, and one time in eight. */
+ * times and one time in eight, or twelve times and one in 32. */
 bool bsk_path_often(const struct bsk_python *python, const struct raw *caller, uint32_t callee_id);
 /* Of the calls that this place was seen to make, this is one in sixteen at least. Now and then two
  * readings agree upon a call that never was. */

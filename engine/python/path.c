@@ -33,6 +33,7 @@ bool bsk_path_push(struct bsk_python *python, struct bsk_stack_memory *memory,
             before->raw.stood = raw->stood;
             before->raw.after_shim = raw->after_shim;
             before->raw.calls = raw->calls;
+            before->raw.runs = raw->runs;
             before->raw.emptied = raw->emptied;
             before->raw.told = raw->told;
             memory->path_same++;
@@ -97,12 +98,11 @@ static struct calls calls_of(const struct bsk_python *python, const struct raw *
 
 bool bsk_path_often(const struct bsk_python *python, const struct raw *caller, uint32_t callee_id)
 {
-    enum { TIMES_LEAST = 3, PART = 8, NONE_PART = 32 };
-    if (python->layout.minor < 12) /* its dead frames do not say that they are */
-        return false;
+    enum { TIMES_LEAST = 3, PART = 8, TIMES_SURE = 12, SMALL_PART = 32 };
     struct calls calls = calls_of(python, caller, callee_id);
-    return calls.times >= TIMES_LEAST && calls.times * PART >= calls.all &&
-           calls.times * NONE_PART >= calls.none;
+    return ((calls.times >= TIMES_LEAST && calls.times * PART >= calls.all) ||
+            (calls.times >= TIMES_SURE && calls.times * SMALL_PART >= calls.all)) &&
+           calls.times * SMALL_PART >= calls.none;
 }
 
 /* Between frames that say so themselves. */
@@ -164,8 +164,6 @@ static void note_call(struct bsk_python *python, const struct bsk_stack_memory *
 void bsk_path_note(struct bsk_python *python, const struct bsk_stack_memory *memory)
 {
     size_t from = memory->path_same > 1 ? memory->path_same : 1;
-    if (python->layout.minor < 12)
-        return;
     for (size_t i = from; i < memory->path_count; i++)
         if (!memory->path[i].raw.after_shim && bsk_chunks_find(memory, memory->path[i].raw.address))
             note_call(python, memory, i);

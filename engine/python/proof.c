@@ -148,18 +148,23 @@ void bsk_proof_learn_site(struct bsk_proof *proof, uint32_t caller_id, uint64_t 
             site->times[i] = (uint16_t)((site->times[i] + 1u) / 2);
 }
 
-void bsk_proof_note_top(struct bsk_proof *proof, uint32_t caller_id, uint64_t place, bool outside,
-                        uint8_t flags)
+bool bsk_proof_note_top(struct bsk_proof *proof, uint32_t caller_id, uint64_t place, bool outside)
 {
     struct bsk_site *site = site_to_learn(proof, caller_id, place);
     if (!site)
-        return;
+        return false;
     uint16_t *times = outside ? &site->tops_outside : &site->tops_here;
     if (++*times == UINT16_MAX) {
         site->tops_here /= 2;
         site->tops_outside /= 2;
     }
-    if (site->tops_outside >= TOPS_LEAST && 2 * site->tops_outside >= site->tops_here)
+    return site->tops_outside >= TOPS_LEAST && 2 * site->tops_outside >= site->tops_here;
+}
+
+void bsk_proof_mark_site(struct bsk_proof *proof, uint32_t caller_id, uint64_t place, uint8_t flags)
+{
+    struct bsk_site *site = site_to_learn(proof, caller_id, place);
+    if (site)
         site->flags |= flags;
 }
 

@@ -57,10 +57,11 @@ const struct bsk_site *bsk_proof_site(const struct bsk_proof *proof, uint32_t ca
 void bsk_proof_learn_site(struct bsk_proof *proof, uint32_t caller_id, uint64_t place,
                           uint32_t callee_id, uint8_t flags);
 /* Both tops of a sample were `outside` of the data stack, or one was this frame itself, while it
- * had nothing above it there. Where the former is usual, a top outside is of this instant, mostly,
- * and the place gets these flags. */
-void bsk_proof_note_top(struct bsk_proof *proof, uint32_t caller_id, uint64_t place, bool outside,
-                        uint8_t flags);
+ * had nothing above it there. True where the former is usual: a top outside is of this instant,
+ * mostly, or short calls elsewhere go on too fast to be told from it. */
+bool bsk_proof_note_top(struct bsk_proof *proof, uint32_t caller_id, uint64_t place, bool outside);
+void bsk_proof_mark_site(struct bsk_proof *proof, uint32_t caller_id, uint64_t place,
+                         uint8_t flags);
 void bsk_proof_free(struct bsk_proof *proof);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * One stack. All that a thread's stack is expected to need is read by one system call, in this
- * order: the thread state with its top; the data stack, newest chunk first; frames that lie
+ * order: the top and the thread state; the data stack, newest chunk first; frames that lie
  * elsewhere (generators, 3.10's frame objects) where samples before found them; and the top again.
  * Now and then, and always where frames are objects, all of it is read twice in that one call: what
  * stood still meanwhile is proof, and is learnt.
@@ -91,11 +91,13 @@ static void plan(struct bsk_python *python, const struct bsk_python_thread *thre
     memory->reading++;
     bsk_chunks_turn(memory);
 
-    memory->piece_thread =
-        bsk_add_piece(python, thread->address, memory->thread, thread_bytes(layout));
+    /* The top is what is read first, see upward.c; the thread state is written at each call, too.
+     */
     if (layout->frame_form == BSK_FRAME_CFRAME)
         memory->piece_cframe =
             bsk_add_piece(python, memory->cframe, memory->cframe_bytes, CFRAME_BYTES);
+    memory->piece_thread =
+        bsk_add_piece(python, thread->address, memory->thread, thread_bytes(layout));
     memory->piece_chunks = python->piece_count;
     for (size_t i = 0; i < memory->chunk_count; i++)
         bsk_add_piece(python, memory->chunks[i].base, memory->chunks[i].copy,

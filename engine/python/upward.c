@@ -41,30 +41,111 @@ static uint64_t slot_above(const struct climb *climb, const struct step *step, s
     return slot;
 }
 
-/* The frame at `slot` has been popped: what it says is of a call that is over. */
-static bool is_dead(const struct climb *climb, const uint8_t *frame, uint64_t slot,
-                    struct bsk_known *known)
+/* What is above has been popped: what it says is of a call that is over. `called`: the frame below
+ * says that it has called this one. */
+static bool is_dead(const struct climb *climb, const struct raw *above, bool called)
 {
     const struct bsk_layout *layout = &climb->python->layout;
     const struct bsk_stack_memory *memory = climb->memory;
-    struct raw raw;
-    bsk_frame_raw(layout, frame, slot, &raw);
-    raw.known = known;
-    if ((raw.emptied && known->local_words > 0) || bsk_instruction_made(climb->python, &raw))
+    bool has_locals = above->known->local_words > 0;
+    if ((above->emptied && has_locals) || bsk_instruction_made(climb->python, above))
         return true;
+    /* Whatever ends it overwrites what says that it runs; 3.11's caller says that it has called
+     * until what it called is off the stack. */
+    if ((layout->minor <= 13 && above->runs) || (layout->minor == 11 && called))
+        return false;
     /* It has saved its stack to be taken off it, not to call; unless something runs above it: a
      * tool's function that is called when others return. From 3.13 on what is popped is emptied,
      * and until then it is asked no more: shares of short calls are nearer to the truth so. */
-    if (layout->minor <= 12 && raw.calls && climb->sure_top <= slot &&
-        bsk_instruction_at(climb->python, &raw) == BSK_INSTRUCTION_RETURNS)
+    if (layout->minor <= 12 && above->calls && climb->sure_top <= above->address &&
+        bsk_instruction_at(climb->python, above) == BSK_INSTRUCTION_RETURNS)
         return true;
-    if (layout->minor >= 12 && known->local_words > 0)
+    if (layout->minor >= 12 && has_locals)
         return false;
     /* It does not tell by itself. */
-    return !climb->top_out && memory->top < slot && memory->top_near < slot;
+    return !climb->top_out && memory->top < above->address && memory->top_near < above->address;
 }
 
-enum next { LEAF, CALLEE, CALLS, HEAP };
+/* Its caller says that it has called, and it has nothing left to do but to be taken off the stack:
+ * `dead`, which up to 3.13 does not make its words unreadable. On 3.11 it still counts as alive. */
+static bool is_ending(const struct climb *climb, const struct raw *above, bool dead)
+{
+    return dead ? climb->python->layout.minor <= 13
+                : climb->python->layout.minor == 11 && above->calls &&
+                      climb->sure_top <= above->address &&
+                      bsk_instruction_at(climb->python, above) == BSK_INSTRUCTION_RETURNS;
+}
+
+/* It is neither being made nor being taken off the stack. From 3.14 on that does not show. */
+static bool is_settled(const struct climb *climb, const struct raw *above)
+{
+    return climb->python->layout.minor >= 14 || above->runs ||
+           (above->calls &&
+            (!above->known || bsk_instruction_at(climb->python, above) != BSK_INSTRUCTION_RETURNS));
+}
+
+/* Both frames say that the one has called the other, and that is not known yet. It is believed
+ * where the tops say so, too. Else it is only learnt: one call may have ended and another begun
+ * while they were copied. `calls`: the place is known to call others. */
+static bool is_told(const struct climb *climb, const struct step *step, const struct raw *above,
+                    bool deeper, bool calls)
+{
+    if (!deeper && !above->runs)
+        return false;
+    enum bsk_pushes pushes =
+        calls ? BSK_PUSHES : bsk_instruction_pushes_now(climb->python, &step->raw);
+    if (pushes == BSK_PUSHES_NOT)
+        return false;
+    if (deeper && is_settled(climb, above))
+        return true;
+    if (above->known && above->runs && pushes == BSK_PUSHES)
+        bsk_proof_learn_site(&climb->python->proof, step->raw.known->code.id, step->raw.place,
+                             above->known->code.id, BSK_SITE_CALLS);
+    return false;
+}
+
+/* --- tops that were read first ------------------------------------------------------------------
+ *
+ * What is read first is of an instant that the program had no say in. What is read after it is not
+ * quite: the program waits for its own cache lines, at certain places more than at others. So where
+ * a call has just ended, or is about to, it is told as ended or not so that each place on the data
+ * stack is the innermost frame's as often as the top that was read first has named it.
+ */
+
+static struct top_count *count_of(struct bsk_stack_memory *memory, uint64_t address)
+{
+    struct top_count *count = &memory->top_counts[(address >> 3) % TOP_COUNTS];
+    if (count->address != address)
+        *count = (struct top_count){ .address = address };
+    return count;
+}
+
+static void count_tops(struct bsk_stack_memory *memory)
+{
+    const struct step *innermost = &memory->path[memory->path_count - 1];
+    uint64_t first = memory->top, told = innermost->raw.address;
+    if (first == told)
+        return;
+    if (bsk_chunks_find(memory, first) && count_of(memory, first)->missing < TOP_MISSING_MAX)
+        count_of(memory, first)->missing++;
+    if (bsk_chunks_find(memory, told) && count_of(memory, told)->missing > -TOP_MISSING_MAX)
+        count_of(memory, told)->missing--;
+}
+
+static int32_t missing_of(const struct bsk_stack_memory *memory, uint64_t address)
+{
+    const struct top_count *count = &memory->top_counts[(address >> 3) % TOP_COUNTS];
+    return count->address == address ? count->missing : 0;
+}
+
+static bool is_missing_more(const struct bsk_stack_memory *memory, uint64_t address, uint64_t than,
+                            bool else_so)
+{
+    int32_t missing = missing_of(memory, address), others = missing_of(memory, than);
+    return missing == others ? else_so : missing > others;
+}
+
+enum next { LEAF, CALLEE, ENDED, CALLS, HEAP }; /* ENDED: a callee that is the innermost frame */
 
 /* What there is above the last step of the path. */
 static enum next look_above(struct climb *climb, const struct step *step, struct bsk_above *out)
@@ -85,13 +166,16 @@ static enum next look_above(struct climb *climb, const struct step *step, struct
     bool shim = above && (entry ? previous == step->raw.address : layout->shim_owners && outside);
     const struct bsk_site *site = bsk_proof_site(proof, step->raw.known->code.id, step->raw.place);
     uint8_t flags = site ? site->flags : 0;
-    uint64_t code = above ? bsk_u64(above, layout->frame.code) & ~layout->tag_mask : 0;
+    struct raw raw = { .address = slot };
+    if (above)
+        bsk_frame_raw(layout, above, slot, &raw);
+    uint64_t code = raw.code;
     struct bsk_known *known = code ? bsk_codes_peek(climb->python->codes, code) : NULL;
+    raw.known = known;
     bool proven = known && bsk_proof_holds(proof, bsk_path_next_hash(step, known->code.id));
     /* 3.14 and later take the code out of a frame that is popped. */
-    bool dead =
-        above &&
-        (code == 0 || (known && (direct || shim || outside) && is_dead(climb, above, slot, known)));
+    bool dead = above && (code == 0 || (known && (direct || shim || outside) &&
+                                        is_dead(climb, &raw, direct && step->raw.calls)));
     /* Where the top was the same before and after, it helps with what is not known yet. It says
      * nothing for certain: calls from one loop have their frames at one place. */
     bool deeper = climb->sure_top >= slot && climb->sure_top != 0 && !dead;
@@ -101,11 +185,7 @@ static enum next look_above(struct climb *climb, const struct step *step, struct
     out->direct = direct;
     out->outside = above && outside && !direct ? previous : 0;
     /* Its words are not all its own before its first instruction. */
-    if (known && out->outside) {
-        struct raw raw;
-        bsk_frame_raw(layout, above, slot, &raw);
-        out->begun = raw.place > layout->code.bytecode;
-    }
+    out->begun = known && out->outside && raw.place > layout->code.bytecode;
     /* 3.14 and later leave the mark of a call behind: C code may run there now, and call again. */
     if ((layout->minor >= 14 || !step->raw.calls) && shim && !dead &&
         ((flags & BSK_SITE_REENTERS && proven) || (deeper && !(flags & BSK_SITE_HEAP))))
@@ -115,14 +195,17 @@ static enum next look_above(struct climb *climb, const struct step *step, struct
         if (resumes &&
             (layout->minor < 14 || climb->top_out || (out->outside && !dead && out->begun)))
             return HEAP;
-        if (dead && (direct || code == 0) && !(flags & BSK_SITE_HEAP))
+        bool often = known && bsk_path_often(climb->python, &step->raw, known->code.id);
+        bool heap = flags & BSK_SITE_HEAP;
+        if (direct && !heap && (proven || often) && is_ending(climb, &raw, dead))
+            return is_missing_more(climb->memory, slot, step->raw.address, !dead) ? ENDED : LEAF;
+        if (dead && (direct || code == 0) && !heap)
             return LEAF;
-        bool usual =
-            !(flags & BSK_SITE_HEAP) &&
-            (deeper || (known && bsk_path_often(climb->python, &step->raw, known->code.id)));
-        if (direct && !dead && (proven || usual))
+        if (direct && !dead &&
+            (proven ||
+             (!heap && (often || is_told(climb, step, &raw, deeper, flags & BSK_SITE_CALLS)))))
             return CALLEE;
-        if (flags & BSK_SITE_HEAP)
+        if (heap)
             return HEAP;
         return flags & BSK_SITE_CALLS ? CALLS : LEAF; /* it is on its way in or out */
     }
@@ -133,7 +216,7 @@ static enum next look_above(struct climb *climb, const struct step *step, struct
  * `below`: the frame outside that this part of the data stack was called from. */
 static void note_tops(const struct climb *climb, const struct step *step, uint64_t below)
 {
-    const struct bsk_stack_memory *memory = climb->memory;
+    struct bsk_stack_memory *memory = climb->memory;
     const uint64_t tops[] = { memory->top, memory->top_near };
     bool here = false, outside = true;
     for (size_t i = 0; i < 2; i++) {
@@ -145,8 +228,26 @@ static void note_tops(const struct climb *climb, const struct step *step, uint64
         instruction == BSK_INSTRUCTION_MAKES)
         return;
     bool directly = instruction == BSK_INSTRUCTION_RESUMES;
-    bsk_proof_note_top(&climb->python->proof, step->raw.known->code.id, step->raw.place, outside,
-                       directly ? BSK_SITE_HEAP : BSK_SITE_HEAP | BSK_SITE_HEAP_BY_C);
+    uint32_t id = step->raw.known->code.id;
+    if (bsk_proof_note_top(&climb->python->proof, id, step->raw.place, outside) && outside &&
+        bsk_cross_leads_here(climb->python, memory))
+        bsk_proof_mark_site(&climb->python->proof, id, step->raw.place,
+                            directly ? BSK_SITE_HEAP : BSK_SITE_HEAP | BSK_SITE_HEAP_BY_C);
+}
+
+/* What is above is told to be the innermost frame, though its words may say that it has ended. */
+static bool push_ended(const struct climb *climb, const struct bsk_above *above)
+{
+    struct bsk_stack_memory *memory = climb->memory;
+    struct raw raw;
+    bsk_frame_raw(&climb->python->layout, frame_at(climb, above->chunk, above->slot), above->slot,
+                  &raw);
+    raw.told = true;
+    memory->path_reading = 0; /* the next reading is not to begin with it */
+    if (memory->path_count >= BSK_STACK_MAX_DEPTH || !bsk_path_push(climb->python, memory, &raw))
+        return false;
+    count_tops(memory);
+    return true;
 }
 
 enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_memory *memory)
@@ -198,6 +299,8 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
             return BSK_UPWARD_GARBAGE;
         struct bsk_above above;
         enum next next = look_above(&climb, step, &above);
+        if (next == ENDED)
+            return push_ended(&climb, &above) ? BSK_UPWARD_WHOLE : BSK_UPWARD_CALLS;
         address = above.slot;
         shim = above.shim;
         if (next == LEAF) {
@@ -219,8 +322,10 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
                 return BSK_UPWARD_HEAP;
             }
         }
-        if (next == LEAF)
+        if (next == LEAF) {
+            count_tops(memory);
             return BSK_UPWARD_WHOLE;
+        }
         if (next == CALLS)
             return BSK_UPWARD_CALLS;
         climb.chunk = above.chunk;

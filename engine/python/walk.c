@@ -137,7 +137,9 @@ void bsk_frame_raw(const struct bsk_layout *layout, const uint8_t *frame, uint64
     if (layout->frame_form == BSK_FRAME_OBJECTS)
         return;
     /* One that stands before its first instruction has just been pushed, whatever it says. */
-    out->calls = bsk_layout_calls(layout, frame) && out->place > layout->code.bytecode;
+    bool begun = out->place > layout->code.bytecode;
+    out->calls = bsk_layout_calls(layout, frame) && begun;
+    out->runs = !bsk_layout_calls(layout, frame) && (begun || layout->minor <= 13);
     if (layout->minor >= 14)
         out->emptied = bsk_u64(frame, layout->frame.lasti + 8) == address + layout->frame.size;
     else

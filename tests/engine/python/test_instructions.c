@@ -49,6 +49,28 @@ static enum bsk_instruction expected(const char *name)
     return BSK_INSTRUCTION_CALLS;
 }
 
+static enum bsk_pushes expected_pushes(int minor, const char *name)
+{
+    static const char *const pushes[] = { "CALL",
+                                          "CALL_KW",
+                                          "CALL_FUNCTION_EX",
+                                          "CALL_EX_PY",
+                                          "CALL_PY_EXACT_ARGS",
+                                          "CALL_PY_GENERAL",
+                                          "CALL_BOUND_METHOD_EXACT_ARGS",
+                                          "CALL_BOUND_METHOD_GENERAL",
+                                          "CALL_KW_PY",
+                                          "CALL_KW_BOUND_METHOD",
+                                          "CALL_ALLOC_AND_ENTER_INIT",
+                                          "BINARY_OP_SUBSCR_GETITEM",
+                                          "LOAD_ATTR_PROPERTY",
+                                          "LOAD_ATTR_GETATTRIBUTE_OVERRIDDEN",
+                                          NULL };
+    if (minor < 14 || expected(name) == BSK_INSTRUCTION_UNKNOWN)
+        return BSK_PUSHES_UNKNOWN;
+    return is_one_of(name, pushes) ? BSK_PUSHES : BSK_PUSHES_NOT;
+}
+
 static void numbers_are_those_of_each_python(void **state)
 {
     (void)state;
@@ -65,6 +87,8 @@ static void numbers_are_those_of_each_python(void **state)
             const char *name = rest + 1;
             if (bsk_instruction_of(minor, (uint8_t)number) != expected(name))
                 fail_msg("3.%d: %ld is %s", minor, number, name);
+            if (bsk_instruction_pushes(minor, (uint8_t)number) != expected_pushes(minor, name))
+                fail_msg("3.%d: %ld is %s, which pushes a frame or not", minor, number, name);
             checked++;
         }
         stop_child(&child);
@@ -78,9 +102,12 @@ static void versions_without_a_table_say_nothing(void **state)
     (void)state;
     const int minors[] = { -1, 8, 10, 16, 1000 };
     for (size_t i = 0; i < sizeof(minors) / sizeof(minors[0]); i++)
-        for (int opcode = 0; opcode < 256; opcode++)
+        for (int opcode = 0; opcode < 256; opcode++) {
             assert_int_equal(bsk_instruction_of(minors[i], (uint8_t)opcode),
                              BSK_INSTRUCTION_UNKNOWN);
+            assert_int_equal(bsk_instruction_pushes(minors[i], (uint8_t)opcode),
+                             BSK_PUSHES_UNKNOWN);
+        }
 }
 
 int main(void)
