@@ -308,37 +308,25 @@ enum bsk_cross bsk_cross(struct bsk_python *python, struct bsk_stack_memory *mem
     return guess(python, memory, innermost != NULL);
 }
 
-/* From a top outside down to the last step of the path; false: none leads there. */
-static bool follow_tops(struct bsk_python *python, struct bsk_stack_memory *memory,
-                        struct chain *out)
-{
-    uint64_t shore = memory->path[memory->path_count - 1].raw.address;
-    const uint64_t tops[] = { memory->top_near, memory->top };
-    *out = (struct chain){ .count = 0 };
-    for (size_t i = 0; i < 2 && !out->whole; i++)
-        if (tops[i] != 0 && !bsk_chunks_find(memory, tops[i]))
-            follow(python, memory, tops[i], shore, out);
-    return out->whole && out->count > 0;
-}
-
-bool bsk_cross_leads_here(struct bsk_python *python, struct bsk_stack_memory *memory)
-{
-    struct chain chain;
-    return follow_tops(python, memory, &chain);
-}
-
-void bsk_cross_learn(struct bsk_python *python, struct bsk_stack_memory *memory)
+bool bsk_cross_learn(struct bsk_python *python, struct bsk_stack_memory *memory)
 {
     const struct raw *shore = &memory->path[memory->path_count - 1].raw;
-    struct chain chain;
-    if (!follow_tops(python, memory, &chain) || !can_be(python, memory, &chain, shore, false))
-        return;
+    const uint64_t tops[] = { memory->top_near, memory->top };
+    struct chain chain = { .count = 0 };
+    for (size_t i = 0; i < 2 && !chain.whole; i++)
+        if (tops[i] != 0 && !bsk_chunks_find(memory, tops[i]))
+            follow(python, memory, tops[i], shore->address, &chain);
+    if (!chain.whole || chain.count == 0)
+        return false;
+    if (!can_be(python, memory, &chain, shore, false))
+        return true;
     memory->heap_left = HEAP_LASTS;
     const struct raw *callee = &chain.raw[chain.count - 1];
     if (callee->known && (callee->after_shim || shore->calls))
         bsk_proof_learn_site(
             &python->proof, shore->known->code.id, shore->place, callee->known->code.id,
             callee->after_shim ? BSK_SITE_HEAP | BSK_SITE_HEAP_BY_C : BSK_SITE_HEAP);
+    return true;
 }
 
 void bsk_bridges_note(struct bsk_python *python, const struct bsk_stack_memory *memory)

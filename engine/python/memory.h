@@ -241,10 +241,9 @@ enum bsk_cross {
  * before what comes next. */
 enum bsk_cross bsk_cross(struct bsk_python *python, struct bsk_stack_memory *memory,
                          const struct bsk_above *above, bool *out_shim);
-/* What is innermost outside leads down to the last step of the path, as far as can be read. */
-bool bsk_cross_leads_here(struct bsk_python *python, struct bsk_stack_memory *memory);
-/* The last step of the path does not seem to have called a generator: but does one run for it? */
-void bsk_cross_learn(struct bsk_python *python, struct bsk_stack_memory *memory);
+/* The last step of the path does not seem to have called a generator: but does one run for it? True
+ * where a top outside leads down to it, as far as can be read. */
+bool bsk_cross_learn(struct bsk_python *python, struct bsk_stack_memory *memory);
 /* Notes the chains of a path that was proven. */
 void bsk_bridges_note(struct bsk_python *python, const struct bsk_stack_memory *memory);
 

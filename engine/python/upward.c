@@ -213,10 +213,12 @@ static enum next look_above(struct climb *climb, const struct step *step, struct
 }
 
 /* Where nothing is above on the data stack, the tops tell whether generators run from here.
- * `below`: the frame outside that this part of the data stack was called from. */
-static void note_tops(const struct climb *climb, const struct step *step, uint64_t below)
+ * `below`: the frame outside that this part of the data stack was called from; `leads_here`: a top
+ * outside was followed down to here. */
+static void note_tops(const struct climb *climb, const struct step *step, uint64_t below,
+                      bool leads_here)
 {
-    struct bsk_stack_memory *memory = climb->memory;
+    const struct bsk_stack_memory *memory = climb->memory;
     const uint64_t tops[] = { memory->top, memory->top_near };
     bool here = false, outside = true;
     for (size_t i = 0; i < 2; i++) {
@@ -230,7 +232,7 @@ static void note_tops(const struct climb *climb, const struct step *step, uint64
     bool directly = instruction == BSK_INSTRUCTION_RESUMES;
     uint32_t id = step->raw.known->code.id;
     if (bsk_proof_note_top(&climb->python->proof, id, step->raw.place, outside) && outside &&
-        bsk_cross_leads_here(climb->python, memory))
+        leads_here)
         bsk_proof_mark_site(&climb->python->proof, id, step->raw.place,
                             directly ? BSK_SITE_HEAP : BSK_SITE_HEAP | BSK_SITE_HEAP_BY_C);
 }
@@ -304,10 +306,9 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
         address = above.slot;
         shim = above.shim;
         if (next == LEAF) {
+            bool leads_here = climb.top_out && bsk_cross_learn(python, memory);
             if (!above.direct || above.dead)
-                note_tops(&climb, step, outside);
-            if (climb.top_out)
-                bsk_cross_learn(python, memory);
+                note_tops(&climb, step, outside, leads_here);
         } else if (next == HEAP) {
             outside = above.outside;
             switch (bsk_cross(python, memory, &above, &shim)) {
