@@ -12,7 +12,8 @@ enum {
     TIMES_MAX = 1 << 16,   /* then their proportions stay */
     TIMES_LEAST = 3,       /* two readings may agree by accident; */
     ONLY_LEAST = 16,       /* before there is held to be no other */
-    PART = 16,             /* so one that is rarer than one in so many counts for nothing */
+    PART = 16,             /* so one that is rarer than one in so many counts for nothing, */
+    PART_OF_ALL = 1024,    /* and neither do ends that are rarer than that among all */
 };
 
 static uint64_t key_of(const struct bsk_bridge_key *key)
@@ -80,6 +81,12 @@ static void count_one(struct bsk_bridges *bridges, uint64_t key, const struct bs
             bridges->slots[i].times = (bridges->slots[i].times + 1) / 2;
 }
 
+/* How many chains were seen from there, under a key that no chain has. */
+static uint64_t all_of(uint64_t from)
+{
+    return bsk_proof_mix(from ^ UINT64_C(0x616c6c0a6f660203)) | 1;
+}
+
 void bsk_bridges_learn(struct bsk_bridges *bridges, uint64_t from, uint64_t path,
                        const struct bsk_bridge_step *steps, size_t count, uint32_t callee)
 {
@@ -98,6 +105,8 @@ void bsk_bridges_learn(struct bsk_bridges *bridges, uint64_t from, uint64_t path
         bridges->step_count += count;
     }
     count_one(bridges, key, &bridge);
+    if (count == 1 && callee == BSK_BRIDGE_END) /* each chain begins with one */
+        count_one(bridges, all_of(from), &(struct bsk_bridge){ 0 });
 }
 
 /* How many of its innermost frames are these. */
@@ -111,21 +120,31 @@ static size_t alike(const struct bsk_bridges *bridges, const struct bsk_bridge *
     return same;
 }
 
-/* One of the alternatives of `key`, by lot. */
+static uint64_t count_all(const struct bsk_bridges *bridges, uint64_t key)
+{
+    uint64_t sum = 0;
+    for (size_t i = (size_t)key & (SLOTS - 1); bridges->slots && bridges->slots[i].key;
+         i = (i + 1) & (SLOTS - 1))
+        sum += bridges->slots[i].key == key ? bridges->slots[i].times : 0;
+    return sum;
+}
+
+/* One of the alternatives of `key`, by lot. `all`: what the key is one of. */
 static const struct bsk_bridge *choose(const struct bsk_bridges *bridges, uint64_t key,
-                                       const uint32_t *inner, size_t inner_count, uint64_t lot,
-                                       bool *out_only)
+                                       uint64_t all, const uint32_t *inner, size_t inner_count,
+                                       uint64_t lot, bool *out_only)
 {
     const struct bsk_bridge *fit[ALTERNATIVES_MAX];
     size_t count = 0, most = 0, kept = 0;
-    uint64_t sum = 0, part = 0;
+    uint64_t sum = count_all(bridges, key), part = 0;
+    if (sum * PART_OF_ALL < all)
+        return NULL;
     for (size_t i = (size_t)key & (SLOTS - 1);
          bridges->slots && bridges->slots[i].key && count < ALTERNATIVES_MAX;
          i = (i + 1) & (SLOTS - 1)) {
         if (bridges->slots[i].key != key)
             continue;
         fit[count++] = &bridges->slots[i];
-        sum += bridges->slots[i].times;
     }
     for (size_t i = 0; i < count; i++) {
         size_t same = alike(bridges, fit[i], inner, inner_count);
@@ -153,7 +172,8 @@ const struct bsk_bridge *bsk_bridges_find(const struct bsk_bridges *bridges,
                                           const struct bsk_bridge_key *key, const uint32_t *inner,
                                           size_t inner_count, uint64_t lot, bool *out_only)
 {
-    return choose(bridges, key_of(key), inner, inner_count, lot, out_only);
+    uint64_t all = count_all(bridges, all_of(key->from));
+    return choose(bridges, key_of(key), all, inner, inner_count, lot, out_only);
 }
 
 /* What ran at the ends, under a key that no chain has. */
@@ -172,7 +192,7 @@ bool bsk_bridges_guess_end(const struct bsk_bridges *bridges, uint64_t from, uin
                            uint32_t *out_code_id)
 {
     bool only;
-    const struct bsk_bridge *end = choose(bridges, ends_of(from), NULL, 0, lot, &only);
+    const struct bsk_bridge *end = choose(bridges, ends_of(from), 0, NULL, 0, lot, &only);
     if (end)
         *out_code_id = (uint32_t)end->path;
     return end != NULL;

@@ -46,6 +46,7 @@ enum {
     HOT_BYTES = 16 << 10,  /* of all pieces */
     TOP_COUNTS = 64,       /* places on the data stack that are counted as tops */
     TOP_MISSING_MAX = 1000,
+    MOVES_ALL = 1 << 16,
     CHAIN_MAX = 64,      /* frames outside the data stack, one behind the other */
     CHAIN_READS_MAX = 4, /* that are read one by one */
 };
@@ -149,6 +150,7 @@ struct bsk_stack_memory {
     uint64_t base_code;                      /* 3.10 and older: see reaches_base() */
     size_t base_depth;
     uint32_t base_misses, base_looks;
+    uint32_t moves;        /* of MOVES_ALL: how many readings moved lately */
     uint32_t readings;     /* how many so far */
     uint32_t lessons;      /* readings that only taught */
     uint64_t study_due_ns; /* when new paths may be studied again */
@@ -289,6 +291,8 @@ void bsk_path_note(struct bsk_python *python, const struct bsk_stack_memory *mem
 /* 3.10 and older, where two wrong readings agree too often for proof: each call is one that its
  * place makes at least one time in eight, as far as is known. */
 bool bsk_path_likely(const struct bsk_python *python, const struct bsk_stack_memory *memory);
+/* Among what was learnt with it one of its frames is rarer than one in sixteen. */
+bool bsk_path_is_rare(const struct bsk_python *python, const struct bsk_stack_memory *memory);
 /* Puts the path's callee that was proven most likely on top of it; false: none is known. */
 bool bsk_path_fill(struct bsk_python *python, struct bsk_stack_memory *memory);
 /* From the path to thread->frames. False: it was a mixture after all. */

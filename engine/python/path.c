@@ -214,6 +214,16 @@ bool bsk_path_likely(const struct bsk_python *python, const struct bsk_stack_mem
     return true;
 }
 
+bool bsk_path_is_rare(const struct bsk_python *python, const struct bsk_stack_memory *memory)
+{
+    enum { PART = 16 };
+    for (size_t i = 1; i < memory->path_count; i++)
+        if (!bsk_proof_is_part(&python->proof, memory->path[i].hash, memory->path[i - 1].hash,
+                               PART))
+            return true;
+    return false;
+}
+
 bool bsk_path_fill(struct bsk_python *python, struct bsk_stack_memory *memory)
 {
     if (memory->path_count == 0)

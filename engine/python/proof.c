@@ -5,7 +5,8 @@
 enum {
     PATHS_MAX = 1 << 18, /* 4 MiB */
     SITES_MAX = 1 << 14,
-    TIMES_MASK = 3,
+    TIMES_BITS = 16,
+    TIMES_MAX = (1 << TIMES_BITS) - 1,
     TIMES_PROVEN = 3,
     TOPS_LEAST = 8,
 };
@@ -22,22 +23,31 @@ uint64_t bsk_proof_mix(uint64_t value)
 
 static uint64_t named(uint64_t path)
 {
-    path &= ~(uint64_t)TIMES_MASK;
-    return path ? path : TIMES_MASK + 1;
+    path &= ~(uint64_t)TIMES_MAX;
+    return path ? path : TIMES_MAX + 1;
 }
 
 static size_t slot_of(const struct bsk_proof *proof, uint64_t path)
 {
-    size_t at = (size_t)(path >> 2) & (proof->slot_count - 1);
-    while (proof->slots[at] != 0 && (proof->slots[at] & ~(uint64_t)TIMES_MASK) != path)
+    size_t at = (size_t)(path >> TIMES_BITS) & (proof->slot_count - 1);
+    while (proof->slots[at] != 0 && (proof->slots[at] & ~(uint64_t)TIMES_MAX) != path)
         at = (at + 1) & (proof->slot_count - 1);
     return at;
 }
 
+static uint64_t times_of(const struct bsk_proof *proof, uint64_t path)
+{
+    return proof->slot_count > 0 ? proof->slots[slot_of(proof, named(path))] & TIMES_MAX : 0;
+}
+
 bool bsk_proof_holds(const struct bsk_proof *proof, uint64_t path)
 {
-    return proof->slot_count > 0 &&
-           (proof->slots[slot_of(proof, named(path))] & TIMES_MASK) >= TIMES_PROVEN;
+    return times_of(proof, path) >= TIMES_PROVEN;
+}
+
+bool bsk_proof_is_part(const struct bsk_proof *proof, uint64_t path, uint64_t below, unsigned part)
+{
+    return times_of(proof, path) * part >= times_of(proof, below);
 }
 
 static bool room_for_path(struct bsk_proof *proof)
@@ -53,7 +63,7 @@ static bool room_for_path(struct bsk_proof *proof)
         return false;
     for (size_t i = 0; i < proof->slot_count && !full; i++)
         if (proof->slots[i])
-            grown.slots[slot_of(&grown, proof->slots[i] & ~(uint64_t)TIMES_MASK)] = proof->slots[i];
+            grown.slots[slot_of(&grown, proof->slots[i] & ~(uint64_t)TIMES_MAX)] = proof->slots[i];
     free(proof->slots);
     proof->slots = grown.slots;
     proof->slot_count = grown.slot_count;
@@ -68,8 +78,8 @@ void bsk_proof_learn(struct bsk_proof *proof, uint64_t path)
         return;
     size_t at = slot_of(proof, path);
     proof->used += proof->slots[at] == 0;
-    uint64_t times = proof->slots[at] & TIMES_MASK;
-    proof->slots[at] = path | (times < TIMES_PROVEN ? times + 1 : times);
+    uint64_t times = proof->slots[at] & TIMES_MAX;
+    proof->slots[at] = path | (times < TIMES_MAX ? times + 1 : times);
 }
 
 /* --- places that call ------------------------------------------------------------------------- */

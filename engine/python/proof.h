@@ -39,7 +39,7 @@ struct bsk_site {
 };
 
 struct bsk_proof {
-    uint64_t *slots; /* paths; 0 is empty; the lowest two bits count, up to 3 */
+    uint64_t *slots; /* paths; 0 is empty; the lowest 16 bits count, up to the most */
     size_t slot_count, used;
     struct bsk_site *sites;
     size_t site_slots, site_count;
@@ -47,9 +47,12 @@ struct bsk_proof {
 
 uint64_t bsk_proof_mix(uint64_t value);
 
-/* `path` is a hash; its lowest two bits do not count. */
+/* `path` is a hash; its lowest 16 bits do not count. */
 void bsk_proof_learn(struct bsk_proof *proof, uint64_t path);
-bool bsk_proof_holds(const struct bsk_proof *proof, uint64_t path);
+bool bsk_proof_holds(const struct bsk_proof *proof, uint64_t path); /* three times */
+/* Of all that was learnt through `below`, which is `path` without its innermost frame, `path` is
+ * one in `part` at least. */
+bool bsk_proof_is_part(const struct bsk_proof *proof, uint64_t path, uint64_t below, unsigned part);
 
 /* `place` is relative to the code object: an address may be used again. */
 const struct bsk_site *bsk_proof_site(const struct bsk_proof *proof, uint32_t caller_id,

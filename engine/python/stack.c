@@ -486,8 +486,23 @@ static bool reaches_base(struct bsk_stack_memory *memory)
     return memory->base_looks == LOOKS_FIRST;
 }
 
+/* Whether one more reading finds the same stack. */
+static bool stands_again(struct bsk_python *python, const struct bsk_python_thread *thread)
+{
+    struct bsk_stack_memory *memory = thread->memory;
+    for (size_t i = 0; i < memory->path_count; i++)
+        memory->path[i].raw.stood = false;
+    memory->raw_count = 0;
+    prove(python, thread);
+    bool still = !memory->moved && !memory->unproven && memory->raw_count == memory->path_count;
+    for (size_t i = 0; still && i < memory->path_count; i++)
+        still = memory->path[i].raw.stood;
+    return still;
+}
+
 static enum outcome judge_objects(struct bsk_python *python, struct bsk_python_thread *thread)
 {
+    enum { LOOKS = 3, MANY = 4, MOVES_OF = 64 };
     struct bsk_stack_memory *memory = thread->memory;
     uint64_t datastack_top;
     if (!collect(python, thread, &datastack_top))
@@ -503,12 +518,10 @@ static enum outcome judge_objects(struct bsk_python *python, struct bsk_python_t
         (!thread->truncated && !reaches_base(memory)))
         return GARBAGE;
     bool still = !memory->moved;
-    if (still && memory->unproven) { /* it is new, or has grown */
-        prove(python, thread);
-        still = !memory->moved && !memory->unproven && memory->raw_count == memory->path_count;
-        for (size_t i = 0; still && i < memory->path_count; i++)
-            still = memory->path[i].raw.stood;
-    }
+    if (still && memory->unproven) /* it is new, or has grown */
+        still = stands_again(python, thread);
+    memory->moves += still ? 0 : (MOVES_ALL - memory->moves) / MOVES_OF;
+    memory->moves -= still ? memory->moves / MOVES_OF : 0;
     /* Frames on the heap are read one by one, over a microsecond: two wrong readings agree too
      * often for a proof to be lent to stacks that moved. */
     if (!still)
@@ -516,6 +529,12 @@ static enum outcome judge_objects(struct bsk_python *python, struct bsk_python_t
     bsk_path_learn(python, memory);
     if (!bsk_path_likely(python, memory))
         return MOVED;
+    /* Where many readings move, those that agree do so by chance, and what is rare among them may
+     * be wrong. What lasts agrees again. */
+    bool doubtful = memory->moves >= MOVES_ALL / MANY && bsk_path_is_rare(python, memory);
+    for (int i = 0; doubtful && i < LOOKS; i++)
+        if (!stands_again(python, thread))
+            return MOVED;
     return bsk_path_resolve(python, thread) ? READ : GARBAGE;
 }
 

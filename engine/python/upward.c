@@ -112,30 +112,34 @@ static bool is_told(const struct climb *climb, const struct step *step, const st
  * stack is the innermost frame's as often as the top that was read first has named it.
  */
 
-static struct top_count *count_of(struct bsk_stack_memory *memory, uint64_t address)
+static size_t count_slot(uint64_t address)
 {
-    struct top_count *count = &memory->top_counts[(address >> 3) % TOP_COUNTS];
-    if (count->address != address)
-        *count = (struct top_count){ .address = address };
-    return count;
-}
-
-static void count_tops(struct bsk_stack_memory *memory)
-{
-    const struct step *innermost = &memory->path[memory->path_count - 1];
-    uint64_t first = memory->top, told = innermost->raw.address;
-    if (first == told)
-        return;
-    if (bsk_chunks_find(memory, first) && count_of(memory, first)->missing < TOP_MISSING_MAX)
-        count_of(memory, first)->missing++;
-    if (bsk_chunks_find(memory, told) && count_of(memory, told)->missing > -TOP_MISSING_MAX)
-        count_of(memory, told)->missing--;
+    return (address >> 3) % TOP_COUNTS;
 }
 
 static int32_t missing_of(const struct bsk_stack_memory *memory, uint64_t address)
 {
-    const struct top_count *count = &memory->top_counts[(address >> 3) % TOP_COUNTS];
+    const struct top_count *count = &memory->top_counts[count_slot(address)];
     return count->address == address ? count->missing : 0;
+}
+
+static void count_one(struct bsk_stack_memory *memory, uint64_t address, int32_t more)
+{
+    int32_t missing = missing_of(memory, address) + more;
+    if (bsk_chunks_find(memory, address) && missing >= -TOP_MISSING_MAX &&
+        missing <= TOP_MISSING_MAX)
+        memory->top_counts[count_slot(address)] =
+            (struct top_count){ .address = address, .missing = missing };
+}
+
+static void count_tops(const struct climb *climb)
+{
+    struct bsk_stack_memory *memory = climb->memory;
+    uint64_t first = memory->top, told = memory->path[memory->path_count - 1].raw.address;
+    if (climb->python->layout.minor >= 14 || first == told) /* is_ending() is never asked there */
+        return;
+    count_one(memory, first, 1);
+    count_one(memory, told, -1);
 }
 
 static bool is_missing_more(const struct bsk_stack_memory *memory, uint64_t address, uint64_t than,
@@ -145,10 +149,23 @@ static bool is_missing_more(const struct bsk_stack_memory *memory, uint64_t addr
     return missing == others ? else_so : missing > others;
 }
 
-enum next { LEAF, CALLEE, ENDED, CALLS, HEAP }; /* ENDED: a callee that is the innermost frame */
+/* --- one step up --------------------------------------------------------------------------------
+ */
 
-/* What there is above the last step of the path. */
-static enum next look_above(struct climb *climb, const struct step *step, struct bsk_above *out)
+/* What there is where a frame would begin that the last step of the path has called. */
+struct sight {
+    struct raw raw;                   /* without a code: nothing, or popped (3.14 and later) */
+    enum bsk_instruction instruction; /* of the last step */
+    uint8_t flags;                    /* BSK_SITE_* of its place */
+    bool direct;                      /* its words say that the last step has called it */
+    bool shim;                        /* C code stands between the two */
+    bool dead;                        /* its call is over */
+    bool deeper; /* the tops say that it runs; no proof: calls of one loop have one place */
+    bool proven; /* the path with it is known to exist */
+};
+
+static struct sight look_above(const struct climb *climb, const struct step *step,
+                               struct bsk_above *out)
 {
     const struct bsk_layout *layout = &climb->python->layout;
     const struct bsk_proof *proof = &climb->python->proof;
@@ -157,59 +174,68 @@ static enum next look_above(struct climb *climb, const struct step *step, struct
     const uint8_t *above = frame_at(climb, out->chunk, slot);
     uint64_t previous = above ? bsk_u64(above, layout->frame.previous) : 0;
     bool entry = layout->minor == 11 && above && above[layout->frame.owner - 1] != 0;
-    enum bsk_instruction instruction = bsk_instruction_at(climb->python, &step->raw);
-    bool resumes = instruction == BSK_INSTRUCTION_RESUMES;
-    bool direct = above && previous == step->raw.address && !entry &&
-                  instruction != BSK_INSTRUCTION_RETURNS && instruction != BSK_INSTRUCTION_MAKES &&
-                  !resumes;
     bool outside = previous % 8 == 0 && previous != 0 && !bsk_chunks_find(climb->memory, previous);
-    bool shim = above && (entry ? previous == step->raw.address : layout->shim_owners && outside);
     const struct bsk_site *site = bsk_proof_site(proof, step->raw.known->code.id, step->raw.place);
-    uint8_t flags = site ? site->flags : 0;
-    struct raw raw = { .address = slot };
+    struct sight sight = { .raw = { .address = slot },
+                           .instruction = bsk_instruction_at(climb->python, &step->raw),
+                           .flags = site ? site->flags : 0 };
     if (above)
-        bsk_frame_raw(layout, above, slot, &raw);
-    uint64_t code = raw.code;
+        bsk_frame_raw(layout, above, slot, &sight.raw);
+    uint64_t code = sight.raw.code;
     struct bsk_known *known = code ? bsk_codes_peek(climb->python->codes, code) : NULL;
-    raw.known = known;
-    bool proven = known && bsk_proof_holds(proof, bsk_path_next_hash(step, known->code.id));
+    sight.raw.known = known;
+    sight.direct = above && previous == step->raw.address && !entry &&
+                   (sight.instruction == BSK_INSTRUCTION_CALLS ||
+                    sight.instruction == BSK_INSTRUCTION_UNKNOWN);
+    sight.shim = above && (entry ? previous == step->raw.address : layout->shim_owners && outside);
+    sight.proven = known && bsk_proof_holds(proof, bsk_path_next_hash(step, known->code.id));
     /* 3.14 and later take the code out of a frame that is popped. */
-    bool dead = above && (code == 0 || (known && (direct || shim || outside) &&
-                                        is_dead(climb, &raw, direct && step->raw.calls)));
-    /* Where the top was the same before and after, it helps with what is not known yet. It says
-     * nothing for certain: calls from one loop have their frames at one place. */
-    bool deeper = climb->sure_top >= slot && climb->sure_top != 0 && !dead;
-    out->shim = shim;
+    sight.dead =
+        above && (code == 0 || (known && (sight.direct || sight.shim || outside) &&
+                                is_dead(climb, &sight.raw, sight.direct && step->raw.calls)));
+    sight.deeper = climb->sure_top >= slot && climb->sure_top != 0 && !sight.dead;
+    out->shim = sight.shim;
     out->known = known;
-    out->dead = dead;
-    out->direct = direct;
-    out->outside = above && outside && !direct ? previous : 0;
+    out->dead = sight.dead;
+    out->direct = sight.direct;
+    out->outside = above && outside && !sight.direct ? previous : 0;
     /* Its words are not all its own before its first instruction. */
-    out->begun = known && out->outside && raw.place > layout->code.bytecode;
+    out->begun = known && out->outside && sight.raw.place > layout->code.bytecode;
+    return sight;
+}
+
+enum next { LEAF, CALLEE, ENDED, CALLS, HEAP }; /* ENDED: a callee that is the innermost frame */
+
+static enum next what_is_next(const struct climb *climb, const struct step *step,
+                              const struct sight *sight, const struct bsk_above *above)
+{
+    int minor = climb->python->layout.minor;
+    bool heap = sight->flags & BSK_SITE_HEAP;
     /* 3.14 and later leave the mark of a call behind: C code may run there now, and call again. */
-    if ((layout->minor >= 14 || !step->raw.calls) && shim && !dead &&
-        ((flags & BSK_SITE_REENTERS && proven) || (deeper && !(flags & BSK_SITE_HEAP))))
+    bool by_c = sight->shim && !sight->dead && (minor >= 14 || !step->raw.calls);
+    if (by_c && ((sight->flags & BSK_SITE_REENTERS && sight->proven) || (sight->deeper && !heap)))
         return CALLEE;
-    if (step->raw.calls) {
-        /* There, the mark may also be of what a loop's body has called. */
-        if (resumes &&
-            (layout->minor < 14 || climb->top_out || (out->outside && !dead && out->begun)))
-            return HEAP;
-        bool often = known && bsk_path_often(climb->python, &step->raw, known->code.id);
-        bool heap = flags & BSK_SITE_HEAP;
-        if (direct && !heap && (proven || often) && is_ending(climb, &raw, dead))
-            return is_missing_more(climb->memory, slot, step->raw.address, !dead) ? ENDED : LEAF;
-        if (dead && (direct || code == 0) && !heap)
-            return LEAF;
-        if (direct && !dead &&
-            (proven ||
-             (!heap && (often || is_told(climb, step, &raw, deeper, flags & BSK_SITE_CALLS)))))
-            return CALLEE;
-        if (heap)
-            return HEAP;
-        return flags & BSK_SITE_CALLS ? CALLS : LEAF; /* it is on its way in or out */
-    }
-    return flags & BSK_SITE_HEAP ? HEAP : LEAF;
+    if (!step->raw.calls)
+        return heap ? HEAP : LEAF;
+    /* There, the mark may also be of what a loop's body has called. */
+    if (sight->instruction == BSK_INSTRUCTION_RESUMES &&
+        (minor < 14 || climb->top_out || (above->outside && !sight->dead && above->begun)))
+        return HEAP;
+    bool usual = sight->proven || (sight->raw.known && bsk_path_often(climb->python, &step->raw,
+                                                                      sight->raw.known->code.id));
+    if (sight->direct && !heap && usual && is_ending(climb, &sight->raw, sight->dead))
+        return is_missing_more(climb->memory, above->slot, step->raw.address, !sight->dead) ? ENDED
+                                                                                            : LEAF;
+    if (sight->dead && !heap && (sight->direct || sight->raw.code == 0))
+        return LEAF;
+    bool calls = sight->flags & BSK_SITE_CALLS;
+    if (sight->direct && !sight->dead &&
+        (sight->proven ||
+         (!heap && (usual || is_told(climb, step, &sight->raw, sight->deeper, calls)))))
+        return CALLEE;
+    if (heap)
+        return HEAP;
+    return calls ? CALLS : LEAF; /* it is on its way in or out */
 }
 
 /* Where nothing is above on the data stack, the tops tell whether generators run from here.
@@ -248,7 +274,7 @@ static bool push_ended(const struct climb *climb, const struct bsk_above *above)
     memory->path_reading = 0; /* the next reading is not to begin with it */
     if (memory->path_count >= BSK_STACK_MAX_DEPTH || !bsk_path_push(climb->python, memory, &raw))
         return false;
-    count_tops(memory);
+    count_tops(climb);
     return true;
 }
 
@@ -300,7 +326,8 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
         if (step->raw.known->frame_words == 0)
             return BSK_UPWARD_GARBAGE;
         struct bsk_above above;
-        enum next next = look_above(&climb, step, &above);
+        struct sight sight = look_above(&climb, step, &above);
+        enum next next = what_is_next(&climb, step, &sight, &above);
         if (next == ENDED)
             return push_ended(&climb, &above) ? BSK_UPWARD_WHOLE : BSK_UPWARD_CALLS;
         address = above.slot;
@@ -324,7 +351,7 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
             }
         }
         if (next == LEAF) {
-            count_tops(memory);
+            count_tops(&climb);
             return BSK_UPWARD_WHOLE;
         }
         if (next == CALLS)

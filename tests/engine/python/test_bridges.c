@@ -71,6 +71,21 @@ static void believes_no_accident(void **state)
     bsk_bridges_free(&bridges);
 }
 
+static void believes_no_ends_that_are_rare(void **state)
+{
+    (void)state;
+    struct bsk_bridges bridges = { 0 };
+    const struct bsk_bridge_key called = { 7, 2, 9 };
+    for (int i = 0; i < 5000; i++)
+        bsk_bridges_learn(&bridges, 7, 71, by_loop, 1, BSK_BRIDGE_END);
+    for (int i = 0; i < 4; i++)
+        bsk_bridges_learn(&bridges, 7, 70, by_loop, 2, 9);
+    assert_null(find(&bridges, &called, 0)); /* four of 5,000 are none in 1,024 */
+    bsk_bridges_learn(&bridges, 7, 70, by_loop, 2, 9);
+    assert_non_null(find(&bridges, &called, 0));
+    bsk_bridges_free(&bridges);
+}
+
 static void prefers_what_fits_better(void **state)
 {
     (void)state;
@@ -145,6 +160,7 @@ int main(void)
         cmocka_unit_test(finds_chains_by_their_ends),
         cmocka_unit_test(keeps_their_proportions),
         cmocka_unit_test(believes_no_accident),
+        cmocka_unit_test(believes_no_ends_that_are_rare),
         cmocka_unit_test(prefers_what_fits_better),
         cmocka_unit_test(guesses_ends_in_their_proportions),
         cmocka_unit_test(is_bounded),

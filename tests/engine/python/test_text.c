@@ -65,6 +65,25 @@ static void proves_only_what_it_learnt(void **state)
     bsk_proof_free(&proof);
 }
 
+static void weighs_a_path_by_the_one_below(void **state)
+{
+    (void)state;
+    struct bsk_proof proof = { 0 };
+    const uint64_t below = bsk_proof_mix(1), path = bsk_proof_mix(2);
+    for (int i = 0; i < 3; i++)
+        bsk_proof_learn(&proof, path);
+    assert_true(bsk_proof_is_part(&proof, path, below, 1));
+    for (int i = 0; i < 2000; i++)
+        bsk_proof_learn(&proof, below);
+    assert_true(bsk_proof_is_part(&proof, path, below, 1024));
+    assert_false(bsk_proof_is_part(&proof, path, below, 512));
+    for (int i = 0; i < 100000; i++)
+        bsk_proof_learn(&proof, below); /* counts up to 65,535 */
+    assert_true(bsk_proof_is_part(&proof, path, below, 21846));
+    assert_false(bsk_proof_is_part(&proof, path, below, 21844));
+    bsk_proof_free(&proof);
+}
+
 static void remembers_what_a_place_calls(void **state)
 {
     (void)state;
@@ -89,6 +108,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_utf8_whatever_the_kind),
         cmocka_unit_test(proves_only_what_it_learnt),
+        cmocka_unit_test(weighs_a_path_by_the_one_below),
         cmocka_unit_test(remembers_what_a_place_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
