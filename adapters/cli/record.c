@@ -403,6 +403,7 @@ static int write_final(struct record *record)
     if (record->options.every_seconds > 0)
         write_stretch(record, record->final);
     const struct bsk_profile_meta *meta = bsk_profile_meta_const(record->final);
+    char jit[BSK_JIT_PHRASE_BYTES];
     int rc = cli_output_final(record->output, record->final, &record->loss, &err);
     if (rc != BSK_OK) {
         tell_others(record->final);
@@ -427,6 +428,9 @@ static int write_final(struct record *record)
             cli_output_path(record->output));
     fprintf(stderr, "%s; %s\n", bsk_method_phrase(meta->method),
             cli_output_how_to_look(record->output));
+    bsk_jit_phrase(meta, jit, sizeof(jit));
+    if (jit[0])
+        fprintf(stderr, "%s\n", jit);
     return 0;
 }
 

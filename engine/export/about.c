@@ -92,6 +92,8 @@ void bsk_export_about(const struct bsk_profile *profile, struct bsk_json *json)
     bsk_json_field_uint(json, "torn", meta->torn);
     bsk_json_field_uint(json, "filled", meta->filled);
     bsk_json_field_uint(json, "unread", meta->unread);
+    if (meta->jit_functions > 0)
+        bsk_json_field_uint(json, "jitFunctions", meta->jit_functions);
     bsk_json_field_uint(json, "stopped", meta->stopped);
     if (meta->method == BSK_METHOD_STOP) {
         bsk_json_field_double(json, "stoppedSeconds", (double)meta->stopped_ns / 1e9, 6);

@@ -196,6 +196,7 @@ static void write_head(struct page *page)
     const struct bsk_profile_meta *meta = page->meta;
     const struct bsk_flame *flame = &page->flame;
     const char *clock = bsk_clock_name(meta->clock);
+    char jit[BSK_JIT_PHRASE_BYTES];
     bsk_stream_text(page->out, "<g class=\"head\">\n");
     bsk_append_plain(&page->head, bsk_export_name(page->profile));
     bsk_buffer_printf(&page->head, ": %s time", clock);
@@ -221,6 +222,8 @@ static void write_head(struct page *page)
     if (bsk_profile_lost(page->profile) > 0)
         say_count(page, bsk_profile_lost(page->profile), "lost");
     say_text(page, "", bsk_method_phrase(meta->method));
+    bsk_jit_phrase(meta, jit, sizeof(jit));
+    say_text(page, "", jit);
     if (meta->python[0]) {
         bsk_buffer_text_append(&page->head, "Python ");
         say_text(page, "", meta->python);

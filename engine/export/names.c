@@ -4,6 +4,7 @@
 #include "engine/profile/origin.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,6 +137,18 @@ const char *bsk_clock_name(enum bsk_clock clock)
 const char *bsk_clock_word(enum bsk_clock clock)
 {
     return clock == BSK_CLOCK_WALL ? "wall" : clock == BSK_CLOCK_GIL ? "gil" : "cpu";
+}
+
+void bsk_jit_phrase(const struct bsk_profile_meta *meta, char *out, size_t size)
+{
+    out[0] = '\0';
+    if (meta->jit_functions > 0)
+        snprintf(
+            out, size,
+            "%llu function%s compiled by Python's JIT: a line of %s may stand for one that ran "
+            "shortly after it",
+            (unsigned long long)meta->jit_functions, meta->jit_functions == 1 ? "" : "s",
+            meta->jit_functions == 1 ? "it" : "them");
 }
 
 const char *bsk_method_word(enum bsk_method method)

@@ -53,6 +53,10 @@ void bsk_append_frame(struct bsk_buffer *out, const struct bsk_names *names,
 const char *bsk_clock_name(enum bsk_clock clock);
 const char *bsk_clock_word(enum bsk_clock clock);
 
+enum { BSK_JIT_PHRASE_BYTES = 160 };
+/* "2 functions compiled by Python's JIT: ..." for people; "" where there was none. */
+void bsk_jit_phrase(const struct bsk_profile_meta *meta, char *out, size_t size);
+
 /* How stacks were read, for people ("read from outside, nothing stopped") and for programs:
  * "read", "tick" or "stop". */
 const char *bsk_method_phrase(enum bsk_method method);

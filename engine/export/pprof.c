@@ -417,6 +417,9 @@ static void say(const struct pprof *p, struct bsk_buffer said[3])
         (unsigned long long)meta->torn, (unsigned long long)meta->filled,
         (unsigned long long)meta->unread, (unsigned long long)meta->stopped,
         (unsigned long long)meta->missed, (unsigned long long)bsk_profile_lost(p->profile));
+    char jit[BSK_JIT_PHRASE_BYTES];
+    bsk_jit_phrase(meta, jit, sizeof(jit));
+    bsk_buffer_printf(&said[2], "%s%s", jit[0] ? "  " : "", jit);
 }
 
 static void write_all(struct pprof *p, struct bsk_buffer said[3])

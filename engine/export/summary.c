@@ -85,6 +85,10 @@ static void what_ran(struct summary *summary)
                       (unsigned long long)meta->missed,
                       (unsigned long long)bsk_profile_lost(summary->profile),
                       bsk_method_phrase(meta->method));
+    char jit[BSK_JIT_PHRASE_BYTES];
+    bsk_jit_phrase(meta, jit, sizeof(jit));
+    if (jit[0])
+        bsk_stream_printf(out, "%s\n\n", jit);
 }
 
 static void top_lines(struct summary *summary)

@@ -121,8 +121,9 @@ struct bsk_profile_meta {
     uint64_t longest_stop_ns;
     enum bsk_clock clock;
     enum bsk_method method;
-    uint64_t missed;     /* sweeps left out because the clock ran late */
-    bool full_filenames; /* asked for: formats that shorten paths for people do not */
+    uint64_t missed;        /* sweeps left out because the clock ran late */
+    uint64_t jit_functions; /* that CPython's JIT has compiled: their lines may be ones before */
+    bool full_filenames;    /* asked for: formats that shorten paths for people do not */
 };
 
 /* Returns NULL when out of memory. `max_runs` 0: the default ceiling of the timeline; others are

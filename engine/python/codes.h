@@ -25,6 +25,7 @@ struct bsk_known {
     uint32_t local_words;    /* of these: locals, cells and free variables (3.11 and later) */
     bool is_shim;            /* the interpreter's own, of 3.12 and later: no code of the program */
     bool fresh;              /* read after the stack that named it, and not seen on one since */
+    bool jitted;             /* see bsk_codes_look_for_jit() */
     bool gone;               /* something else was found at its address */
     uint64_t checked_ns;     /* CLOCK_MONOTONIC of the last look at its identity */
     uint64_t epoch;          /* of the last look; 0: none */
@@ -88,7 +89,11 @@ bool bsk_codes_check(struct bsk_codes *codes, struct bsk_known *const *known, si
 /* The same for all of them, whatever is believed; the fresh ones too. */
 bool bsk_codes_look(struct bsk_codes *codes, struct bsk_known *const *known, size_t count);
 
-/* True when code objects have come and gone in the last second. */
+/* The program stood still all the time between: that shows nothing of what comes and goes when it
+ * runs. */
+void bsk_codes_stood(struct bsk_codes *codes, uint64_t from_ns, uint64_t until_ns);
+
+/* True when code objects have come and gone in the last second that it ran. */
 bool bsk_codes_churn(const struct bsk_codes *codes, uint64_t now_ns);
 
 /* Where a frame of this code stands; of one that stands on no line of its own, the line before it
@@ -96,6 +101,12 @@ bool bsk_codes_churn(const struct bsk_codes *codes, uint64_t now_ns);
  * is as below. False when it does not lie in this code. */
 bool bsk_codes_place(struct bsk_codes *codes, struct bsk_known *known, uint64_t lasti,
                      int32_t tlbc_index, struct bsk_line_step *out_step);
+
+/* How many of the codes met so far are found to have been compiled by CPython's JIT, and were not
+ * before: they have an executor. While compiled code runs a frame's place is stored only where it
+ * may be needed, so a line told of it can be one that ran before. Looks at some hundred codes at
+ * each call, in turn, with one system call. 0 up to 3.12, which have none. */
+size_t bsk_codes_look_for_jit(struct bsk_codes *codes);
 
 /* The line where a frame of this code stands. `lasti` is the frame's own word: f_lasti (3.8 to
  * 3.10) or the address of an instruction. False when it does not lie in this code. */

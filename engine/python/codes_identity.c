@@ -76,6 +76,19 @@ bool bsk_codes_identify_texts(struct bsk_codes *codes, uint64_t identity[IDENTIT
     return true;
 }
 
+static void put_off(uint64_t *when_ns, uint64_t from_ns, uint64_t until_ns)
+{
+    if (*when_ns != 0 && *when_ns < until_ns)
+        *when_ns =
+            until_ns - *when_ns < until_ns - from_ns ? until_ns : *when_ns + until_ns - from_ns;
+}
+
+void bsk_codes_stood(struct bsk_codes *codes, uint64_t from_ns, uint64_t until_ns)
+{
+    put_off(&codes->last_met_ns, from_ns, until_ns);
+    put_off(&codes->last_lost_ns, from_ns, until_ns);
+}
+
 bool bsk_codes_churn(const struct bsk_codes *codes, uint64_t at_ns)
 {
     enum { LASTS_NS = 1000000000 };

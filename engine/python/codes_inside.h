@@ -23,6 +23,7 @@ struct bsk_codes {
     size_t slot_count, used;
     struct bsk_known **all; /* everything ever met, for bsk_codes_free() */
     size_t all_count, all_capacity;
+    size_t jit_next; /* of `all`, to be looked at next */
     char cwd[BSK_CODES_PATH_BYTES], first_cwd[BSK_CODES_PATH_BYTES];
     struct bsk_known *reused, *unread;  /* see bsk_codes_reused(), bsk_codes_unread() */
     uint64_t last_met_ns, last_lost_ns; /* CLOCK_MONOTONIC */

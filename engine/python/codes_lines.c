@@ -71,6 +71,43 @@ bool bsk_codes_place(struct bsk_codes *codes, struct bsk_known *known, uint64_t 
     return true;
 }
 
+/* An array of executors begins with how many it holds and how many it could. */
+static bool is_compiled(struct bsk_codes *codes, struct bsk_known *known, uint64_t executors)
+{
+    enum { EXECUTORS_MAX = 4096 };
+    int32_t sizes[2];
+    return executors != 0 && bsk_codes_look(codes, &known, 1) && /* it may have been freed */
+           bsk_process_read(codes->process, executors, sizes, sizeof(sizes), NULL) == BSK_OK &&
+           sizes[0] > 0 && sizes[0] <= sizes[1] && sizes[1] <= EXECUTORS_MAX;
+}
+
+size_t bsk_codes_look_for_jit(struct bsk_codes *codes)
+{
+    enum { AT_ONCE = 256, LEAST_MINOR = 13, AFTER_LINETABLE = 16 };
+    struct bsk_known *looked_at[AT_ONCE];
+    struct bsk_piece pieces[AT_ONCE];
+    uint64_t executors[AT_ONCE];
+    size_t count = 0, found = 0;
+    if (codes->layout->minor < LEAST_MINOR)
+        return 0;
+    for (size_t i = 0; i < codes->all_count && count < AT_ONCE; i++) {
+        struct bsk_known *known = codes->all[codes->jit_next++ % codes->all_count];
+        if (known->gone || known->jitted || known == codes->reused || known == codes->unread)
+            continue;
+        pieces[count] =
+            (struct bsk_piece){ known->address + codes->layout->code.linetable + AFTER_LINETABLE,
+                                &executors[count], sizeof(executors[0]), false };
+        looked_at[count++] = known;
+    }
+    if (count == 0 || bsk_process_read_pieces(codes->process, pieces, count, NULL) != BSK_OK)
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        looked_at[i]->jitted = pieces[i].ok && is_compiled(codes, looked_at[i], executors[i]);
+        found += looked_at[i]->jitted;
+    }
+    return found;
+}
+
 bool bsk_codes_line(struct bsk_codes *codes, struct bsk_known *known, uint64_t lasti,
                     int32_t tlbc_index, uint32_t *out_line)
 {

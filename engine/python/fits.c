@@ -75,11 +75,11 @@ static bool look_at_threads_head(struct bsk_fits *fits)
     const struct bsk_layout *layout = fits->look.layout;
     uint64_t at = fits->interpreter + layout->interpreter.threads_head;
     uint64_t head = word(fits, at), counted = word(fits, at - 8);
-    /* From 3.11 on the number of the next thread stands before the head: no address, not even one of
-     * a program that is not relocated. 3.13 has the main thread right behind the head. */
+    /* From 3.11 on the number of the next thread stands before the head: no address, not even one
+     * of a program that is not relocated. 3.13 has the main thread right behind the head. */
     bool ok = is_newest_thread(fits, head) &&
-              (layout->minor < THREADS_EVER_11 || (counted >= 1 && counted < (uint64_t)1 << 40 &&
-                                                   !is_newest_thread(fits, counted)));
+              (layout->minor < THREADS_EVER_11 ||
+               (counted >= 1 && counted < (uint64_t)1 << 40 && !is_newest_thread(fits, counted)));
     for (int away = -AROUND; head == 0 && away <= AROUND; away++)
         if (is_newest_thread(fits, word(fits, at + 8 * (uint64_t)(int64_t)away)))
             head = at; /* there is one, but not where we look */

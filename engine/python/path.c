@@ -323,6 +323,7 @@ static enum codes look_at_codes(struct bsk_python *python, struct bsk_stack_memo
     bool same = true;
     uint64_t now = python->now_ns;
     bool new_ones = bsk_codes_count(python->codes) != memory->codes_count;
+    python->moved = python->moved || memory->path_same < memory->path_count;
     if (memory->path_same == memory->path_count && !new_ones &&
         (python->epoch ? python->epoch == memory->codes_epoch
                        : now < memory->codes_due_ns && !bsk_codes_churn(python->codes, now)))

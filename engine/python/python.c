@@ -85,6 +85,11 @@ const struct bsk_python_info *bsk_python_info(const struct bsk_python *python)
     return &python->info;
 }
 
+size_t bsk_python_look_for_jit(struct bsk_python *python)
+{
+    return bsk_codes_look_for_jit(python->codes);
+}
+
 uint64_t bsk_python_anchor(const struct bsk_python *python)
 {
     return python->runtime;

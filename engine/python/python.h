@@ -107,6 +107,11 @@ struct bsk_python_thread *bsk_python_thread(struct bsk_python *python, size_t in
 int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread **wanted,
                            size_t count, bool *out_threads_changed, struct bsk_error *err);
 
+/* How many functions are found to have been compiled by CPython's JIT, and were not before. A line
+ * told of such a function can be one that ran before the one that ran. One system call; ask now and
+ * then, and add up. */
+size_t bsk_python_look_for_jit(struct bsk_python *python);
+
 /* Fills in the columns of a thread's frames: of those that changed since it was last called. */
 void bsk_python_columns(struct bsk_python *python, struct bsk_python_thread *thread);
 

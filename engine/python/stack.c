@@ -502,7 +502,7 @@ static bool stands_again(struct bsk_python *python, const struct bsk_python_thre
 
 static enum outcome judge_objects(struct bsk_python *python, struct bsk_python_thread *thread)
 {
-    enum { LOOKS = 3, MANY = 4, MOVES_OF = 64 };
+    enum { LOOKS = 1, LOOKS_RARE = 3, MOVES_OF = 64 };
     struct bsk_stack_memory *memory = thread->memory;
     uint64_t datastack_top;
     if (!collect(python, thread, &datastack_top))
@@ -529,10 +529,10 @@ static enum outcome judge_objects(struct bsk_python *python, struct bsk_python_t
     bsk_path_learn(python, memory);
     if (!bsk_path_likely(python, memory))
         return MOVED;
-    /* Where many readings move, those that agree do so by chance, and what is rare among them may
-     * be wrong. What lasts agrees again. */
-    bool doubtful = memory->moves >= MOVES_ALL / MANY && bsk_path_is_rare(python, memory);
-    for (int i = 0; doubtful && i < LOOKS; i++)
+    /* Where many readings move, those that agree do so by chance. What lasts agrees again. */
+    bool rare = memory->moves >= MOVES_ALL / 4 && bsk_path_is_rare(python, memory);
+    int looks = rare ? LOOKS_RARE : memory->moves >= MOVES_ALL / 2 ? LOOKS : 0;
+    for (int i = 0; i < looks; i++)
         if (!stands_again(python, thread))
             return MOVED;
     return bsk_path_resolve(python, thread) ? READ : GARBAGE;
@@ -554,6 +554,10 @@ int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread *
 {
     python->piece_count = 0;
     bsk_states_plan(python);
+    if (!python->moved)
+        bsk_codes_stood(python->codes, python->before_ns, python->now_ns);
+    python->moved = false;
+    python->before_ns = python->now_ns;
     for (size_t i = 0; i < count; i++) {
         if (!wanted[i]->memory)
             wanted[i]->memory = calloc(1, sizeof(*wanted[i]->memory));

@@ -93,6 +93,9 @@ static void describe(struct bsk_recording *recording, uint64_t now)
     meta->filled = recording->context.filled;
     meta->unread = recording->context.unread;
     meta->missed = recording->missed;
+    for (size_t i = 0; i < recording->family.target_count; i++)
+        recording->context.jit_functions += bsk_target_look_for_jit(recording->family.targets[i]);
+    meta->jit_functions = recording->context.jit_functions;
     if (recording->family.target_count > 0) /* at the end the last answer stands */
         meta->method = recording->context.blocking                        ? BSK_METHOD_STOP
                        : all_tick(recording) && !recording->context.swept ? BSK_METHOD_TICK

@@ -180,6 +180,11 @@ struct bsk_pause_cost bsk_target_stop_cost(const struct bsk_target *target)
     return bsk_sampler_stop_cost(target->sampler);
 }
 
+size_t bsk_target_look_for_jit(struct bsk_target *target)
+{
+    return bsk_python_look_for_jit(bsk_sampler_python(target->sampler));
+}
+
 bool bsk_target_let_go(struct bsk_target *target)
 {
     return bsk_sampler_let_go(target->sampler);

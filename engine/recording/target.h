@@ -28,6 +28,7 @@ struct bsk_target_context {
         longest_stop_ns; /* what that has cost: of targets that are closed */
     bool swept;          /* some target was sampled by sweeps */
     uint64_t samples, errors, torn, filled, unread; /* counted by all targets */
+    uint64_t jit_functions;
 };
 
 /* `is_child`: born during the recording, so all that it used belongs to the profile. `name` NULL:
@@ -57,6 +58,9 @@ bool bsk_target_ticking(const struct bsk_target *target);
 
 /* What stopping its threads has cost so far; zeroes where none is stopped. */
 struct bsk_pause_cost bsk_target_stop_cost(const struct bsk_target *target);
+
+/* See bsk_python_look_for_jit(). */
+size_t bsk_target_look_for_jit(struct bsk_target *target);
 
 /* False: some of its threads were asked to stop and did not yet. Call again within a millisecond.
  */
