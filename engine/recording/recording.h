@@ -32,10 +32,16 @@ struct bsk_known_thread {
     bool debugger; /* the debugger's own: not sampled */
 };
 
-/* 16 bytes that the target showed us, and where they lie: proof that `pid` is who we mean. */
+enum { BSK_IDENTITY_FRAMES = 4 };
+
+/* 16 bytes that the target showed us, and where they lie: proof that `pid` is who we mean. And how
+ * one of its threads says that its own stack begins: proof that we read stacks as they are. */
 struct bsk_identity {
     uint64_t address;
     unsigned char bytes[16];
+    uint64_t ident; /* threading.get_ident() of that thread; 0: it said nothing */
+    char frames[BSK_IDENTITY_FRAMES][64]; /* names of its outermost functions, from outside in */
+    size_t frame_count;
 };
 
 struct bsk_recording_options {

@@ -147,6 +147,47 @@ const struct bsk_python_info *bsk_target_python(const struct bsk_target *target)
     return bsk_sampler_info(target->sampler);
 }
 
+static bool begins_as_said(const struct bsk_python_thread *thread,
+                           const struct bsk_identity *identity)
+{
+    if (thread->depth < identity->frame_count)
+        return false;
+    for (size_t i = 0; i < identity->frame_count; i++)
+        if (strcmp(thread->frames[thread->depth - 1 - i].code->name, identity->frames[i]) != 0)
+            return false;
+    return true;
+}
+
+/* Its outermost frames stand as long as the thread lives. */
+static int prove_stack(struct bsk_target *target, const struct bsk_identity *identity,
+                       struct bsk_error *err)
+{
+    enum { TRIES = 8 };
+    struct bsk_python *python = bsk_sampler_python(target->sampler);
+    const char *outermost = NULL;
+    const struct bsk_sample *sample;
+    (void)bsk_sampler_take(target->sampler, &sample, NULL); /* it finds the threads */
+    for (size_t i = 0; i < bsk_python_thread_count(python) && identity->frame_count > 0; i++) {
+        struct bsk_python_thread *thread = bsk_python_thread(python, i);
+        bool changed;
+        for (int try = 0; try < TRIES && thread->ident == identity->ident; try++) {
+            if (bsk_python_read_stacks(python, &thread, 1, &changed, NULL) != BSK_OK ||
+                !thread->has_stack)
+                continue;
+            if (begins_as_said(thread, identity))
+                return BSK_OK;
+            outermost = thread->frames[thread->depth - 1].code->name;
+        }
+    }
+    if (!outermost)
+        return BSK_OK;
+    return bsk_fail(err, BSK_E_UNSUPPORTED,
+                    "this build of Python is laid out in a way that we do not know: tell us how it "
+                    "was built, or run the program with a usual build",
+                    "CPython %s: a thread that says it began in %s() is read as if in %s()",
+                    bsk_sampler_info(target->sampler)->version, identity->frames[0], outermost);
+}
+
 int bsk_target_prove(struct bsk_target *target, const struct bsk_identity *identity,
                      struct bsk_error *err)
 {
@@ -154,7 +195,7 @@ int bsk_target_prove(struct bsk_target *target, const struct bsk_identity *ident
     if (bsk_sampler_read(target->sampler, identity->address, bytes, sizeof(bytes), NULL) ==
             BSK_OK &&
         memcmp(bytes, identity->bytes, sizeof(bytes)) == 0)
-        return BSK_OK;
+        return prove_stack(target, identity, err);
     return bsk_fail(err, BSK_E_STATE,
                     "the debugged program runs on another machine or in a container that this one "
                     "cannot see",

@@ -45,7 +45,9 @@ void bsk_target_close(struct bsk_target *target, uint64_t now_ns);
 pid_t bsk_target_pid(const struct bsk_target *target);
 const struct bsk_python_info *bsk_target_python(const struct bsk_target *target);
 
-/* BSK_OK when the 16 bytes are where they should be, BSK_E_STATE when this is somebody else. */
+/* BSK_OK when the 16 bytes are where they should be, BSK_E_STATE when this is somebody else,
+ * BSK_E_UNSUPPORTED when the thread's stack does not begin as the thread says. A stack that could
+ * not be read proves nothing either way. Before the first sweep. */
 int bsk_target_prove(struct bsk_target *target, const struct bsk_identity *identity,
                      struct bsk_error *err);
 

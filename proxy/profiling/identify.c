@@ -34,7 +34,13 @@ static const char script[] =
     "for t in list(getattr(threading, '_active', {}).values()):\n"
     "    threads.append([getattr(t, 'native_id', None) or 0, str(t.name),\n"
     "                    bool(getattr(t, 'is_pydev_daemon_thread', False))])\n"
-    "_answer(json.dumps({'pid': os.getpid(), 'address': id(m.proof) + bytes.__basicsize__ - 1,\n"
+    "frames, frame = [], sys._getframe()\n"
+    "while frame is not None:\n"
+    "    frames.append(frame.f_code.co_name)\n"
+    "    frame = frame.f_back\n"
+    "_answer(json.dumps({'pid': os.getpid(), 'ident': threading.get_ident(),\n"
+    "                    'frames': frames[-2:][::-1],\n"
+    "                    'address': id(m.proof) + bytes.__basicsize__ - 1,\n"
     "                    'bytes': m.proof.hex(), 'folders': sorted(folders),\n"
     "                    'threads': threads}))\n";
 
@@ -61,6 +67,15 @@ static const char *text_of(struct json_object *value)
     return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
 }
 
+static struct json_object *array_field(struct json_object *object, const char *key)
+{
+    struct json_object *field = NULL;
+    if (!json_object_object_get_ex(object, key, &field) ||
+        !json_object_is_type(field, json_type_array))
+        return NULL;
+    return field;
+}
+
 static bool parse_proof(struct json_object *answer, struct bsk_identity *proof)
 {
     struct json_object *address = NULL, *bytes = NULL;
@@ -81,13 +96,19 @@ static bool parse_proof(struct json_object *answer, struct bsk_identity *proof)
     return proof->address != 0;
 }
 
-static struct json_object *array_field(struct json_object *object, const char *key)
+/* How the thread that answers says that its stack begins. */
+static void parse_frames(struct json_object *answer, struct bsk_identity *proof)
 {
-    struct json_object *field = NULL;
-    if (!json_object_object_get_ex(object, key, &field) ||
-        !json_object_is_type(field, json_type_array))
-        return NULL;
-    return field;
+    struct json_object *ident = NULL, *frames = array_field(answer, "frames");
+    if (!frames || !json_object_object_get_ex(answer, "ident", &ident))
+        return;
+    proof->ident = (uint64_t)json_object_get_int64(ident);
+    for (size_t i = 0; i < json_object_array_length(frames) && i < BSK_IDENTITY_FRAMES; i++) {
+        const char *name = text_of(json_object_array_get_idx(frames, i));
+        if (!name || strlen(name) >= sizeof(proof->frames[0]))
+            return;
+        strcpy(proof->frames[proof->frame_count++], name);
+    }
 }
 
 int dap_identity_parse(const char *text, size_t bytes, struct dap_identity *out_identity,
@@ -109,6 +130,7 @@ int dap_identity_parse(const char *text, size_t bytes, struct dap_identity *out_
     size_t thread_count = threads ? json_object_array_length(threads) : 0;
     struct dap_identity identity = { .pid = json_object_get_int(pid), .memory = answer };
     identity.has_proof = parse_proof(answer, &identity.proof);
+    parse_frames(answer, &identity.proof);
     identity.folders = calloc(folder_count + 1, sizeof(*identity.folders));
     identity.threads = calloc(thread_count + 1, sizeof(*identity.threads));
     if (!identity.folders || !identity.threads) {

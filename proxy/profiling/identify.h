@@ -3,7 +3,8 @@
  * that lives in it has its files.
  *
  * The proof is a random object of 16 bytes that the debuggee shows us and keeps: read from outside
- * at its address, it proves PID, namespace and permission at once.
+ * at its address, it proves PID, namespace and permission at once. With it comes how the stack of
+ * the thread that answers begins, which proves that its stacks are read as they are.
  */
 #ifndef DAP_PROFILING_IDENTIFY_H
 #define DAP_PROFILING_IDENTIFY_H

@@ -16,32 +16,35 @@
 #include <cmocka.h>
 
 /* Works until its standard input says otherwise; "f" makes a child that works, "q" ends both. */
-static const char program[] = "import os, sys, threading\n"
-                              "def spin():\n"
-                              "    total = 0\n"
-                              "    while True:\n"
-                              "        for i in range(10000):\n"
-                              "            total += i * 3 % 7\n"
-                              "proof = bytearray(b'0123456789abcdef')\n"
-                              "import ctypes\n"
-                              "address = ctypes.addressof(ctypes.c_char.from_buffer(proof))\n"
-                              "threading.Thread(target=spin, daemon=True, name='spinner').start()\n"
-                              "print(address, flush=True)\n"
-                              "for line in sys.stdin:\n"
-                              "    if line[0] == 'f':\n"
-                              "        pid = os.fork()\n"
-                              "        if pid == 0:\n"
-                              "            spin()\n"
-                              "        print(pid, flush=True)\n"
-                              "    else:\n"
-                              "        break\n"
-                              "os._exit(0)\n";
+static const char program[] =
+    "import os, sys, threading\n"
+    "def spin():\n"
+    "    total = 0\n"
+    "    while True:\n"
+    "        for i in range(10000):\n"
+    "            total += i * 3 % 7\n"
+    "proof = bytearray(b'0123456789abcdef')\n"
+    "import ctypes\n"
+    "address = ctypes.addressof(ctypes.c_char.from_buffer(proof))\n"
+    "spinner = threading.Thread(target=spin, daemon=True, name='spinner')\n"
+    "spinner.start()\n"
+    "print(address, spinner.ident, flush=True)\n"
+    "for line in sys.stdin:\n"
+    "    if line[0] == 'f':\n"
+    "        pid = os.fork()\n"
+    "        if pid == 0:\n"
+    "            spin()\n"
+    "        print(pid, flush=True)\n"
+    "    else:\n"
+    "        break\n"
+    "os._exit(0)\n";
 
 struct fixture {
     pid_t pid, child;
     FILE *in, *out;
     uint64_t address;
-    int bell; /* an eventfd */
+    uint64_t spinner; /* its threading.get_ident() */
+    int bell;         /* an eventfd */
     struct bsk_recording *recording;
 };
 
@@ -69,7 +72,9 @@ static int setup(void **state)
     *state = &fixture;
     if (!fgets(line, sizeof(line), fixture.out))
         return -1;
-    fixture.address = strtoull(line, NULL, 10);
+    char *end;
+    fixture.address = strtoull(line, &end, 10);
+    fixture.spinner = strtoull(end, NULL, 10);
     return 0;
 }
 
@@ -235,6 +240,25 @@ static void whoever_does_not_show_the_proof_is_somebody_else(void **state)
     start(fixture, &right);
 }
 
+static void a_stack_is_read_as_its_thread_says_that_it_begins(void **state)
+{
+    struct fixture *fixture = *state;
+    struct bsk_identity identity = { .address = fixture->address,
+                                     .ident = fixture->spinner,
+                                     .frames = { "_bootstrap", "_bootstrap_inner" },
+                                     .frame_count = 2 };
+    memcpy(identity.bytes, "0123456789abcdef", sizeof(identity.bytes));
+    struct bsk_error err = { 0 };
+    struct bsk_identity wrong = identity;
+    strcpy(wrong.frames[1], "run");
+    const struct bsk_recording_options options = { .identity = &wrong };
+    assert_int_equal(bsk_recording_start(fixture->pid, &options, &fixture->recording, &err),
+                     BSK_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "says it began in _bootstrap()"));
+    assert_null(fixture->recording);
+    start(fixture, &identity);
+}
+
 static void who_cannot_be_profiled_is_told_why(void **state)
 {
     (void)state;
@@ -264,6 +288,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_child_joins_the_profile_under_its_own_pid, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(ends_by_itself_when_the_program_does, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_stack_is_read_as_its_thread_says_that_it_begins, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(whoever_does_not_show_the_proof_is_somebody_else, setup,
                                         teardown),
         cmocka_unit_test(who_cannot_be_profiled_is_told_why),

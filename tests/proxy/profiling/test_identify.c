@@ -17,6 +17,7 @@ static void a_whole_answer_is_understood(void **state)
     static const char text[] =
         "{\"pid\": 4711, \"address\": 140000000000032, "
         "\"bytes\": \"000102030405060708090a0b0c0d0eff\", "
+        "\"ident\": 140000000001111, \"frames\": [\"_bootstrap\", \"_bootstrap_inner\"], "
         "\"folders\": [\"/venv/debugpy\", \"/venv/debugpy/_vendored/pydevd\"], "
         "\"threads\": [[4711, \"MainThread\", false], [4712, \"pydevd.Writer\", true]]}";
     struct dap_identity identity;
@@ -27,6 +28,9 @@ static void a_whole_answer_is_understood(void **state)
     assert_true(identity.proof.address == 140000000000032);
     assert_int_equal(identity.proof.bytes[14], 14);
     assert_int_equal(identity.proof.bytes[15], 0xff);
+    assert_true(identity.proof.ident == 140000000001111);
+    assert_int_equal(identity.proof.frame_count, 2);
+    assert_string_equal(identity.proof.frames[1], "_bootstrap_inner");
     assert_int_equal(identity.folder_count, 2);
     assert_string_equal(identity.folders[1], "/venv/debugpy/_vendored/pydevd");
     assert_int_equal(identity.thread_count, 2);
@@ -51,6 +55,8 @@ static void what_is_missing_or_odd_costs_only_itself(void **state)
           "{\"pid\": 1, \"address\": 5, \"bytes\": null, \"folders\": [null], "
           "\"threads\": [[1, null, false]]}",
           0 },
+        { "frames that are no names say nothing",
+          "{\"pid\": 1, \"ident\": [], \"frames\": [1, {}, null]}", 0 },
         { "a row that is no thread is left out",
           "{\"pid\": 1, \"threads\": [7, [], [1, \"a\", false]], \"folders\": {}}", 1 },
     };
