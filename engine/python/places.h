@@ -38,13 +38,14 @@ struct bsk_object_places {
     uint32_t values_valid, values_capacity, values_items;
     uint32_t managed_dict, managed_values;
     uint32_t set_used, set_mask, set_table;
-    uint32_t function_code, function_name, function_qualname;
+    uint32_t function_code, function_name, function_qualname, function_module;
     uint32_t method_function, method_self;
     uint32_t builtin_definition, builtin_self;
     uint32_t descriptor_type, descriptor_name;
     uint32_t wrapper_descriptor;
     uint32_t module_dict;
     uint32_t cell_content;
+    uint32_t frame_data, frame_trace, frame_lineno;
     uint32_t slice_start;
     uint32_t range_start;
     uint32_t member_bytes;

@@ -24,6 +24,8 @@ static void append(struct bsk_printed *out, const char *bytes, size_t count)
 void bsk_print(struct bsk_printed *out, const char *text)
 {
     size_t bytes = 0;
+    if (out->cut)
+        return; /* also where it was not for want of room: brackets that close nothing shown */
     while (text[bytes] != '\0') {
         if (((unsigned char)text[bytes] & 0xc0) != 0x80) { /* a character begins here */
             if (out->characters >= out->limit) {

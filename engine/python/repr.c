@@ -12,6 +12,7 @@ enum {
     READS_LEAST =
         20000, /* for one value: some milliseconds; 600,000 places of a dict in any case */
     READS_A_CHARACTER = 64,
+    NESTED_MAX = 500, /* objects in objects, for the room on our stack */
 };
 
 /* --- types by name --------------------------------------------------------------------------- */
@@ -142,10 +143,17 @@ static bool print_complex(struct bsk_repr *repr, uint64_t address, const struct 
 
 static bool print_constant(struct bsk_repr *repr, uint64_t address, const struct bsk_type *type)
 {
+    static const char *const constants[][2] = {
+        { "NoneType", "None" },
+        { "ellipsis", "Ellipsis" },
+        { "NotImplementedType", "NotImplemented" },
+        { "NoDefaultType", "typing.NoDefault" },
+        { "Token.MISSING", "<Token.MISSING>" },
+    };
     (void)address;
-    bsk_print(&repr->out, strcmp(type->name, "NoneType") == 0   ? "None"
-                          : strcmp(type->name, "ellipsis") == 0 ? "Ellipsis"
-                                                                : "NotImplemented");
+    for (size_t i = 0; i < sizeof(constants) / sizeof(constants[0]); i++)
+        if (strcmp(type->name, constants[i][0]) == 0)
+            bsk_print(&repr->out, constants[i][1]);
     return true;
 }
 
@@ -194,6 +202,8 @@ static const struct {
     { "NoneType", print_constant },
     { "ellipsis", print_constant },
     { "NotImplementedType", print_constant },
+    { "NoDefaultType", print_constant },
+    { "Token.MISSING", print_constant },
     { "slice", print_slice },
     { "range", print_range },
     { "str", bsk_repr_str },
@@ -237,21 +247,45 @@ static const struct {
     { "member_descriptor", bsk_repr_descriptor },
     { "wrapper_descriptor", bsk_repr_descriptor },
     { "method-wrapper", bsk_repr_wrapper },
+    { "_thread.lock", bsk_repr_lock },
+    { "_thread.RLock", bsk_repr_rlock },
+    { "ContextVar", bsk_repr_context_var }, /* up to 3.9 */
+    { "_contextvars.ContextVar", bsk_repr_context_var },
+    { "Token", bsk_repr_token },
+    { "_contextvars.Token", bsk_repr_token },
+    { "frame", bsk_repr_frame },
+    { "super", bsk_repr_super },
+    { "weakproxy", bsk_repr_weak_proxy }, /* up to 3.9 */
+    { "weakcallableproxy", bsk_repr_weak_proxy },
+    { "weakref.ProxyType", bsk_repr_weak_proxy },
+    { "weakref.CallableProxyType", bsk_repr_weak_proxy },
+    { "PyCapsule", bsk_repr_capsule },
     { "types.GenericAlias", bsk_repr_alias },
     { "types.UnionType", bsk_repr_union },
     { "typing.Union", bsk_repr_union },
+    { "typing.TypeVar", bsk_repr_type_variable },
+    { "typing.ParamSpec", bsk_repr_type_variable },
+    { "typing.TypeVarTuple", bsk_repr_type_variable },
+    { "typing.ParamSpecArgs", bsk_repr_param_spec_args },
+    { "typing.ParamSpecKwargs", bsk_repr_param_spec_kwargs },
+    { "typing.TypeAliasType", bsk_repr_type_alias },
+    { "string.templatelib.Template", bsk_repr_template },
+    { "string.templatelib.Interpolation", bsk_repr_interpolation },
+    { "sentinel", bsk_repr_sentinel },
 };
 
-/* Types that CPython itself makes on the heap; a class of the program that took such a name would
- * have another __module__ than the name says. */
+/* Types that CPython itself makes on the heap have their module in tp_name, as __module__ says; a
+ * class of the program has its name alone there. */
 static bool is_ours(struct bsk_objects *objects, const struct bsk_type *type)
 {
     char module[BSK_TYPE_NAME_BYTES], qualname[BSK_TYPE_NAME_BYTES];
     if (!(type->flags & BSK_TYPE_HEAP))
         return true;
-    return strncmp(type->name, "collections.", 12) == 0 &&
-           bsk_type_names(objects, type, module, qualname) && strcmp(module, "collections") == 0 &&
-           strcmp(qualname, type->name + 12) == 0;
+    const char *short_name = bsk_type_short_name(type);
+    size_t module_bytes = short_name == type->name ? 0 : (size_t)(short_name - type->name) - 1;
+    return module_bytes > 0 && bsk_type_names(objects, type, module, qualname) &&
+           strlen(module) == module_bytes && memcmp(module, type->name, module_bytes) == 0 &&
+           strcmp(qualname, short_name) == 0;
 }
 
 /* How the objects of this type print: as the nearest known base whose tp_repr they inherited. */
@@ -282,6 +316,19 @@ bool bsk_repr_default(struct bsk_repr *repr, uint64_t address, const struct bsk_
     }
     bsk_print_format(&repr->out, " object at 0x%" PRIx64 ">", address);
     return true;
+}
+
+bool bsk_repr_members(struct bsk_repr *repr, uint64_t address, uint64_t *out_words, size_t count)
+{
+    return bsk_objects_read(repr->objects,
+                            address + bsk_objects_places(repr->objects)->first_member, out_words,
+                            count * sizeof(out_words[0]));
+}
+
+size_t bsk_type_words(const struct bsk_objects *objects, const struct bsk_type *type)
+{
+    int64_t head = bsk_objects_places(objects)->first_member;
+    return type && type->basicsize > head ? (size_t)(type->basicsize - head) / 8 : 0;
 }
 
 bool bsk_repr_enter(struct bsk_repr *repr, uint64_t address)
@@ -319,13 +366,15 @@ void bsk_repr_object(struct bsk_repr *repr, uint64_t address)
 {
     if (repr->out.cut)
         return;
-    if (repr->depth + 2 >= BSK_REPR_DEPTH_MAX) {
+    if (repr->depth + 2 >= BSK_REPR_DEPTH_MAX || repr->nested >= NESTED_MAX) {
         repr->out.cut = true;
         return;
     }
     size_t depth = repr->depth;
+    repr->nested++;
     if (!print_object(repr, address))
         bsk_print(&repr->out, "<unreadable>");
+    repr->nested--;
     repr->depth = depth;
 }
 

@@ -22,6 +22,7 @@ struct bsk_repr {
     struct bsk_printed out;
     uint64_t within[BSK_REPR_DEPTH_MAX]; /* the containers that we are in */
     size_t depth;
+    size_t nested; /* objects that are being printed, containers or not */
 };
 
 /* repr() of the object at `address`, at most `limit` characters of it and then "...". The caller
@@ -48,7 +49,17 @@ bsk_repr_fn bsk_repr_type, bsk_repr_function, bsk_repr_builtin, bsk_repr_method,
     bsk_repr_code, bsk_repr_cell, bsk_repr_generator, bsk_repr_coroutine, bsk_repr_async_generator,
     bsk_repr_weakref, bsk_repr_static_method, bsk_repr_class_method, bsk_repr_memoryview,
     bsk_repr_exception, bsk_repr_exception_group, bsk_repr_import_error, bsk_repr_descriptor,
-    bsk_repr_wrapper, bsk_repr_alias, bsk_repr_union;
+    bsk_repr_wrapper, bsk_repr_template, bsk_repr_interpolation, bsk_repr_sentinel;
+bsk_repr_fn bsk_repr_lock, bsk_repr_rlock, bsk_repr_context_var, bsk_repr_token, bsk_repr_frame,
+    bsk_repr_super, bsk_repr_weak_proxy, bsk_repr_capsule;
+bsk_repr_fn bsk_repr_alias, bsk_repr_union, bsk_repr_type_alias, bsk_repr_type_variable,
+    bsk_repr_param_spec_args, bsk_repr_param_spec_kwargs;
+
+/* The first `count` words of an object behind its head. */
+bool bsk_repr_members(struct bsk_repr *repr, uint64_t address, uint64_t *out_words, size_t count);
+/* How many words the objects of a type have behind their heads: what tells forms of a structure
+ * apart. 0 when there is no such type. */
+size_t bsk_type_words(const struct bsk_objects *objects, const struct bsk_type *type);
 
 /* A str of the target as it is, without quotes. */
 bool bsk_repr_name(struct bsk_repr *repr, uint64_t address);

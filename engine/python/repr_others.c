@@ -1,4 +1,4 @@
-/* Types, functions, modules, exceptions and what else has a repr() of its own. */
+/* Types, functions, modules, exceptions and what else has a repr() of its own and no file. */
 #include "engine/python/repr.h"
 
 #include "engine/python/internal.h"
@@ -189,6 +189,10 @@ bool bsk_repr_descriptor(struct bsk_repr *repr, uint64_t address, const struct b
         return false;
     bsk_print_format(&repr->out, "<%s '", what);
     bsk_print(&repr->out, text);
+    if (owner->base == 0 && places(repr)->minor >= 15) { /* object itself */
+        bsk_print(&repr->out, "'>");
+        return true;
+    }
     bsk_print(&repr->out, "' of '");
     bsk_print(&repr->out, owner->name);
     bsk_print(&repr->out, "' objects>");
@@ -460,70 +464,46 @@ bool bsk_repr_module(struct bsk_repr *repr, uint64_t address, const struct bsk_t
     return true;
 }
 
-/* --- list[int], int | None ------------------------------------------------------------------- */
+/* --- t-strings (3.14 and later), sentinels (3.15 and later) ---------------------------------- */
 
-/* A type as it is written in an annotation. */
-static void print_annotation(struct bsk_repr *repr, uint64_t address)
+bool bsk_repr_template(struct bsk_repr *repr, uint64_t address, const struct bsk_type *type)
 {
-    char module[BSK_TYPE_NAME_BYTES], qualname[BSK_TYPE_NAME_BYTES];
-    const struct bsk_type *kind = bsk_objects_type_of(repr->objects, address);
-    const struct bsk_type *type =
-        kind && kind->flags & BSK_TYPE_TYPE ? bsk_objects_type(repr->objects, address) : NULL;
-    if (kind && strcmp(kind->name, "ellipsis") == 0) {
-        bsk_print(&repr->out, "...");
-    } else if (type && strcmp(type->name, "NoneType") == 0) {
-        bsk_print(&repr->out, "None");
-    } else if (type && bsk_type_names(repr->objects, type, module, qualname)) {
-        if (strcmp(module, "builtins") != 0) {
-            bsk_print(&repr->out, module);
-            bsk_print(&repr->out, ".");
-        }
-        bsk_print(&repr->out, qualname);
-    } else {
-        bsk_repr_object(repr, address);
-    }
-}
-
-static bool print_annotations(struct bsk_repr *repr, uint64_t tuple, const char *between)
-{
-    uint64_t count, items, item;
-    if (!bsk_objects_tuple(repr->objects, tuple, &count, &items))
+    uint64_t parts[2]; /* Objects/templateobject.c: strings, interpolations */
+    (void)type;
+    if (!bsk_repr_members(repr, address, parts, 2))
         return false;
-    for (uint64_t i = 0; i < count && !repr->out.cut; i++) {
-        if (!word(repr, items + i * 8, &item))
-            return false;
-        if (i > 0)
-            bsk_print(&repr->out, between);
-        print_annotation(repr, item);
-    }
-    if (count == 0)
-        bsk_print(&repr->out, "()");
+    bsk_print(&repr->out, "Template(strings=");
+    bsk_repr_object(repr, parts[0]);
+    bsk_print(&repr->out, ", interpolations=");
+    bsk_repr_object(repr, parts[1]);
+    bsk_print(&repr->out, ")");
     return true;
 }
 
-bool bsk_repr_alias(struct bsk_repr *repr, uint64_t address, const struct bsk_type *type)
+bool bsk_repr_interpolation(struct bsk_repr *repr, uint64_t address, const struct bsk_type *type)
 {
-    uint64_t parts[2]; /* origin, args */
+    uint64_t parts[4]; /* Objects/interpolationobject.c: value, expression, conversion, format */
     (void)type;
-    if (!bsk_objects_read(repr->objects, address + places(repr)->first_member, parts,
-                          sizeof(parts)) ||
-        bsk_repr_enter(repr, address))
+    if (!bsk_repr_members(repr, address, parts, 4))
         return false;
-    print_annotation(repr, parts[0]);
-    bsk_print(&repr->out, "[");
-    bool ok = print_annotations(repr, parts[1], ", ");
-    bsk_print(&repr->out, "]");
-    bsk_repr_leave(repr);
-    return ok;
+    bsk_print(&repr->out, "Interpolation(");
+    for (size_t i = 0; i < 4; i++) {
+        if (i > 0)
+            bsk_print(&repr->out, ", ");
+        bsk_repr_object(repr, parts[i]);
+    }
+    bsk_print(&repr->out, ")");
+    return true;
 }
 
-bool bsk_repr_union(struct bsk_repr *repr, uint64_t address, const struct bsk_type *type)
+bool bsk_repr_sentinel(struct bsk_repr *repr, uint64_t address, const struct bsk_type *type)
 {
-    uint64_t args;
-    (void)type;
-    if (!word(repr, address + places(repr)->first_member, &args) || bsk_repr_enter(repr, address))
+    uint64_t parts[3]; /* Objects/sentinelobject.c: name, module, what was given as repr */
+    struct bsk_str text;
+    if (!bsk_repr_members(repr, address, parts, 3))
         return false;
-    bool ok = print_annotations(repr, args, " | ");
-    bsk_repr_leave(repr);
-    return ok;
+    uint64_t shown = parts[2] != 0 ? parts[2] : parts[0];
+    if (!bsk_objects_str(repr->objects, shown, &text))
+        return bsk_repr_default(repr, address, type);
+    return bsk_repr_name(repr, shown);
 }

@@ -137,6 +137,33 @@ def test_more_locals_show_more_of_each_value(background):
     assert "long:" not in dump("-p", process.pid).out
 
 
+DEEP = """
+import os, sys, typing
+def deep():
+    slices = parts = 1
+    lists = []
+    for _ in range(100000):
+        slices, lists = slice(slices), [lists]
+        parts = typing.ParamSpecArgs(parts) if sys.version_info >= (3, 12) else slice(parts)
+    print("ready", flush=True)
+    sys.stdin.read()
+    os._exit(0)  # Python itself may not survive freeing them
+deep()
+"""
+
+
+def test_values_of_any_depth(pythons, background):
+    for minor, python in all_of(pythons):
+        process = start(background, python, "-c", DEEP)
+        done = dump("-p", process.pid, *["-l"] * 200)
+        assert (done.code, done.err) == (0, ""), minor
+        found = dict(re.findall(r"^            (\w+): (.*)$", done.out, re.M))
+        assert re.fullmatch(r"(slice\(None, ){100,}.*\.\.\.", found["slices"]), minor
+        assert re.fullmatch(r"\[{100,}\.\.\.", found["lists"]) and found["parts"].endswith("..."), minor
+        process.stdin.close()
+        process.wait()
+
+
 def test_full_filenames(background):
     process = start_waiting(background)
     assert "(%s:" % WAITING in dump("-p", process.pid, "--full-filenames").out

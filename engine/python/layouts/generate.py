@@ -159,6 +159,7 @@ OBJECTS = [
     ("function_code", [(8, 15, "PyFunctionObject, func_code")]),
     ("function_name", [(8, 15, "PyFunctionObject, func_name")]),
     ("function_qualname", [(8, 15, "PyFunctionObject, func_qualname")]),
+    ("function_module", [(8, 15, "PyFunctionObject, func_module")]),
     ("method_function", [(8, 15, "PyMethodObject, im_func")]),
     ("method_self", [(8, 15, "PyMethodObject, im_self")]),
     ("builtin_definition", [(8, 15, "PyCFunctionObject, m_ml")]),  # whose name comes first
@@ -168,6 +169,9 @@ OBJECTS = [
     ("wrapper_descriptor", [(8, 15, "=" + HEAD)]),  # Objects/descrobject.c: wrapperobject: descr, self
     ("module_dict", [(8, 15, "=" + HEAD)]),  # Objects/moduleobject.c: md_dict is the first
     ("cell_content", [(8, 15, "PyCellObject, ob_ref")]),
+    ("frame_data", [(11, 15, "PyFrameObject, f_frame")]),  # before, the frame is in the object itself
+    ("frame_trace", [(8, 15, "PyFrameObject, f_trace")]),
+    ("frame_lineno", [(8, 15, "PyFrameObject, f_lineno")]),
     ("slice_start", [(8, 15, "PySliceObject, start")]),  # and stop and step
     ("range_start", [(8, 15, "=" + HEAD)]),  # Objects/rangeobject.c: start, stop, step, length
     ("member_bytes", [(8, 15, "=sizeof(PyMemberDef)")]),  # whose name comes first
@@ -178,7 +182,7 @@ OBJECTS = [
     ("generator_qualname", [(8, 15, "PyGenObject, gi_qualname")]),
     ("weakref_object", [(8, 15, "PyWeakReference, wr_object")]),
     ("view_dict", [(8, 15, "_PyDictViewObject, dv_dict")]),
-    ("first_member", [(8, 15, "=" + HEAD)]),  # of mappingproxy, SimpleNamespace, staticmethod, classmethod
+    ("first_member", [(8, 15, "=" + HEAD)]),  # of what repr_*.c reads from its first member on, and names there
     ("deque_left_block", [(8, 15, "=sizeof(PyVarObject)")]),  # Modules/_collectionsmodule.c: leftblock, rightblock,
     ("deque_left_index", [(8, 15, "=sizeof(PyVarObject) + 16")]),  # leftindex, rightindex, state, maxlen
     ("deque_max_length", [(8, 15, "=sizeof(PyVarObject) + 40")]),
