@@ -463,6 +463,10 @@ static int record_with(struct record *record)
         complain(record, &err);
         return 1;
     }
+    if (record->options.every_seconds > 0 && !cli_output_is_file(record->output))
+        return cli_usage(
+            "--every writes files beside that of --output: name a regular file, not %s",
+            record->options.output);
     if (!catch_signals(record)) {
         perror("basilisk");
         return 1;

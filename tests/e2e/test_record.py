@@ -78,6 +78,12 @@ def check_svg(path):
     return "".join(root.itertext())
 
 
+def about_svg(path):
+    """What it says of itself, as about() has it of speedscope files."""
+    metadata = xml.etree.ElementTree.parse(path).getroot().find("{http://www.w3.org/2000/svg}metadata")
+    return json.loads(metadata.text)["basilisk"]
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_each_format_is_written_and_valid(name, tmp_path):
     done = record("-f", name, "-o", "out", "-r", "200", "--", PYTHON, SHARES, "--seconds", "1", cwd=tmp_path)
@@ -221,6 +227,36 @@ def test_stretches_of_time_have_files_of_their_own(busy, tmp_path):
     whole = profiles.check_speedscope(str(tmp_path / "all.json"))["basilisk"]
     assert sum(part["samples"] for part in parts) == whole["samples"]
     assert abs(sum(part["seconds"] for part in parts) - whole["seconds"]) < 0.05
+
+
+FOLDED = {"raw": ".folded", "flamegraph": ".svg"}
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_stretches_of_formats_that_only_count_add_up_too(name, busy, tmp_path):
+    whole = "all" + FOLDED[name]
+    done = record("-p", busy.pid, "-r", "200", "-d", "1.2", "--every", "0.5", "-f", name, "-o", whole, cwd=tmp_path)
+    assert done.code == 0, done.err
+    files = sorted(file for file in os.listdir(str(tmp_path)) if file.startswith("all-"))
+    assert files in (["all-%d%s" % (i, FOLDED[name]) for i in (1, 2)], ["all-%d%s" % (i, FOLDED[name]) for i in (1, 2, 3)])
+
+    def samples(file):
+        if name == "raw":
+            return sum(raw(str(tmp_path / file)).values())
+        return about_svg(str(tmp_path / file))["samples"]
+
+    assert sum(map(samples, files)) == samples(whole) == done.summary["samples"] > 0
+
+
+@pytest.mark.parametrize("name", ["speedscope", *FOLDED])
+@pytest.mark.parametrize("output", ["fifo", "/dev/stdout", "/dev/null"])
+def test_stretches_beside_what_is_no_file_are_refused_before_anything_starts(output, name, tmp_path):
+    os.mkfifo(str(tmp_path / "fifo"))  # that nobody reads: to open it would wait for ever
+    done = record("--every", "0.1", "-f", name, "-o", output, "--", "touch", "started", cwd=tmp_path, timeout=30)
+    assert done.code == 2 and done.out == "" and len(done.err.splitlines()) == 1, done.err
+    assert "--every" in done.err and output in done.err and "name a regular file" in done.err
+    assert os.listdir(str(tmp_path)) == ["fifo"]
+    assert not [file for file in os.listdir("/dev") if file.startswith(("stdout-", "null-"))]
 
 
 @pytest.mark.parametrize("how", ["fork", "spawn", "subprocess"])
