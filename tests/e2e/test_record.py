@@ -406,6 +406,48 @@ def test_options_from_a_file_and_the_command_line_wins(program, tmp_path):
     assert done.code == 1 and "No samples" in done.err
 
 
+def lines_of(tmp_path):
+    """How the stacks in "out" end: whether each line is told apart, summed by function, or left out."""
+    ends = {re.sub(r"^inner \(.*\.py|\)$", "", stack[-1]) for stack in raw(str(tmp_path / "out")) if "inner" in stack[-1]}
+    return "nolineno" if ends == {""} else "function" if ends == {":1"} else ends
+
+
+def way_of(tmp_path):
+    return {"stop": "blocking"}.get(about(str(tmp_path / "out"))["method"], "nonblocking")
+
+
+OPPOSITES = [("function", "nolineno", "raw", lines_of), ("blocking", "nonblocking", "speedscope", way_of)]
+OPPOSITES += [(other, one, name, told) for one, other, name, told in OPPOSITES]
+
+
+@pytest.mark.parametrize("one, other, name, told", OPPOSITES)
+def test_of_two_opposites_that_of_the_command_line_wins(one, other, name, told, program, tmp_path):
+    (tmp_path / "options").write_text("rate = 200\n%s = true\n" % one)
+    command = ["-p", program.pid, "-d", "0.6", "-f", name, "-o", "out", "--config", "options"]
+    done = record(*command, cwd=tmp_path)
+    assert done.code == 0 and told(tmp_path) == one, done.err
+    done = record(*command, "--" + other, cwd=tmp_path)
+    assert done.code == 0 and told(tmp_path) == other, done.err
+
+
+@pytest.mark.parametrize("one, other", [row[:2] for row in OPPOSITES])
+def test_two_opposites_in_one_place_are_an_error(one, other, tmp_path):
+    (tmp_path / "options").write_text("rate = 200\n%s = true\n\n%s = true\n" % (one, other))
+    done = record("-p", "1", "--config", "options", cwd=tmp_path)
+    assert done.code == 2 and done.err.startswith("basilisk: options:4: --"), done.err
+    assert "--%s " % one in done.err and " cannot be used together" in done.err and len(done.err.splitlines()) == 1
+    for text in "", "%s = true\n" % one, "%s = false\n%s = true\n" % (one, other):
+        (tmp_path / "options").write_text(text)
+        done = record("-p", "1", "--config", "options", "--" + one, "--" + other, cwd=tmp_path)
+        assert done.code == 2 and done.err.startswith("basilisk: --") and "cannot be used together" in done.err, done.err
+
+
+def test_a_command_wins_over_a_pid_of_the_file(tmp_path):
+    (tmp_path / "options").write_text("pid = 999999999\nformat = speedscope\n")
+    done = record("--config", "options", "-o", "out", "--", *PYTHON_C, BUSY % 0.3, cwd=tmp_path)
+    assert done.code == 0 and about(str(tmp_path / "out"))["samples"] > 0, done.err
+
+
 @pytest.mark.parametrize("text, code, reason", [
     ("rate = 50\nrat = 3\n", 2, "options:2: there is no option rat"),
     ("rate\n", 2, "options:1: a line is `name = value`"), ("\n\nrate =\n", 2, "options:3: a value is missing"),
