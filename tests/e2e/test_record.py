@@ -12,7 +12,7 @@ import xml.etree.ElementTree
 import pytest
 
 import profiles
-from conftest import BASILISK, PYTHON, fixture_path
+from conftest import BASILISK, PYTHON, fixture_path, report
 from recording import (  # noqa: F401
     BUSY, FORMATS, PYTHON_C, about, exists_soon, finish, line_of, names, nothing_is_left, pprof_strings, raw,
     record, speedscope, start,
@@ -164,6 +164,76 @@ def test_rate_and_duration_are_kept(busy, tmp_path):
     assert done.code == 0, done.err
     made = about(str(tmp_path / "out"))
     assert made["sampleRate"] == 250 and 0.45 < made["seconds"] < 1.5
+
+
+def test_no_moment_of_the_rate_is_lost_uncounted(busy, tmp_path):
+    done = record("-p", busy.pid, "-r", "1000", "-d", "3", "--no-ticks", "-f", "speedscope", "-o", "out", cwd=tmp_path)
+    assert done.code == 0, done.err
+    made = about(str(tmp_path / "out"))
+    assert made["method"] == "read" and made["seconds"] >= 3
+    assert abs(made["sweeps"] + made["missed"] - 1000 * made["seconds"]) <= 0.01 * 1000 * made["seconds"], made
+    assert done.summary["rate"] == pytest.approx(made["sweeps"] / made["seconds"], abs=1)  # what came
+    report("record -r 1000 -d 3 --no-ticks: %d looks, %d missed in %.3f s" % (made["sweeps"], made["missed"], made["seconds"]))
+
+
+def ticks_a_second(made):
+    """Of CPU time: a thread's clock stands while it does not run."""
+    return (made["samples"] + made["torn"]) / made["cpuSeconds"]
+
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="eBPF needs root here")
+
+
+@root_only
+@pytest.mark.parametrize("rate", [100, 1000, 20000])
+def test_by_ticks_the_rate_that_is_told_is_that_of_the_ticks_that_came(rate, busy, tmp_path):
+    done = record("-p", busy.pid, "-r", rate, "-d", "2", "-f", "speedscope", "-o", "out", cwd=tmp_path)
+    assert done.code == 0, done.err
+    made = about(str(tmp_path / "out"))
+    assert made["method"] == "tick" and made["sampleRate"] == rate
+    assert done.summary["rate"] == pytest.approx(ticks_a_second(made), rel=0.005), made
+    report("record -r %d -d 2 by ticks: %.1f Hz came" % (rate, done.summary["rate"]))
+
+
+@root_only
+def test_by_ticks_the_rate_that_is_told_lacks_what_was_lost(background, tmp_path):
+    """A recorder that stands still while the ring fills up: what finds no room there is lost, and was no sample."""
+    text = ("import signal, time\nend = [None]\n"
+            "def on(*_): end[0] = time.process_time() + 4\n"
+            "signal.signal(signal.SIGUSR1, on)\nprint('ready', flush=True)\n"
+            "while True:\n    sum(range(1000))\n"
+            "    if end[0] and time.process_time() > end[0]:\n        end[0] = None\n        print('used', flush=True)\n")
+    program = background.start([*PYTHON_C, text])
+    assert line_of(program.stdout) == "ready"
+    process = start("-p", program.pid, "-r", "20000", "-f", "speedscope", "-o", "out", cwd=tmp_path)
+    exists_soon(tmp_path / "out", process)
+    process.send_signal(signal.SIGSTOP)
+    program.send_signal(signal.SIGUSR1)
+    assert line_of(program.stdout) == "used"  # 4 s of CPU time: 80,000 ticks, and the ring takes 4 MiB
+    process.send_signal(signal.SIGCONT)
+    process.send_signal(signal.SIGINT)
+    done = finish(process)
+    assert done.code == 0, done.err
+    made = about(str(tmp_path / "out"))
+    assert made["method"] == "tick" and made["errors"] > 10000, made
+    assert done.summary["rate"] == pytest.approx(ticks_a_second(made), rel=0.005) and done.summary["rate"] < 17000, made
+
+
+@root_only
+def test_what_does_not_tick_has_no_part_in_the_rate(tmp_path):
+    text = ("import subprocess, time\nother = subprocess.Popen(['sh', '-c', 'while :; do :; done'])\n"
+            "end = time.process_time() + 1\nwhile time.process_time() < end: sum(range(1000))\nother.kill()\n")
+    done = record("-s", "-r", "20000", "-f", "speedscope", "-o", "out", "--", *PYTHON_C, text, cwd=tmp_path)
+    assert done.code == 0, done.err
+    document = profiles.check_speedscope(str(tmp_path / "out"))
+    made = document["basilisk"]
+    assert made["method"] == "tick", made
+    seconds = {True: 0, False: 0}
+    for one in document["profiles"]:
+        seconds["(not Python)" in one["name"]] += sum(one["weights"]) / 1e9
+    assert seconds[True] > 0.1 and made["errors"] == 0, made
+    ticks = made["samples"] + made["torn"] - 20000 * seconds[True]  # the others' are made of their CPU time
+    assert done.summary["rate"] == pytest.approx(ticks / seconds[False], rel=0.005), (made, seconds)
 
 
 def frames_of(tmp_path, busy, *options):
