@@ -8,7 +8,7 @@
  *
  * An option that takes no value is set by `true`, left alone by `false`. '#' begins a comment; a
  * value may stand in double quotes (with no escapes inside). Options of the command line come
- * after, and win; those that may be repeated add up.
+ * after, and win, also over their opposites; those that may be repeated add up.
  */
 #ifndef BSK_CLI_CONFIG_H
 #define BSK_CLI_CONFIG_H

@@ -349,13 +349,26 @@ static void run(struct record *record)
 /* ---- the end ----------------------------------------------------------------------------------
  */
 
-/* Ticks are counted in CPU time, sweeps in time that passes. */
-static double rate_held(const struct bsk_profile_meta *meta)
+/* What came, whatever was asked: sweeps a second of time that passed, ticks a second of CPU time
+ * that was used (a thread's clock stands while it does not run). Those that are no Python do not
+ * tick; their samples are made of their CPU time. */
+static double rate_held(const struct bsk_profile *profile)
 {
-    double seconds = (double)meta->duration_ns / 1e9;
-    if (meta->method == BSK_METHOD_TICK)
-        return meta->rate_hz;
-    return seconds > 0 ? (double)meta->sweeps / seconds : 0.0;
+    const struct bsk_profile_meta *meta = bsk_profile_meta_const(profile);
+    uint64_t looks = meta->sweeps, ns = meta->duration_ns;
+    if (meta->method == BSK_METHOD_TICK) {
+        looks = meta->torn;
+        ns = 0;
+        for (uint32_t i = 0; i < bsk_profile_node_count(profile); i++) {
+            const struct bsk_node *node = bsk_profile_node_at(profile, i);
+            uint32_t track = bsk_profile_track_of(profile, i);
+            if (bsk_track_is_other(bsk_profile_track_at(profile, track)))
+                continue;
+            looks += node->samples;
+            ns += node->self_ns;
+        }
+    }
+    return ns > 0 ? (double)looks * 1e9 / (double)ns : 0.0;
 }
 
 /* "2 of 5 processes were no Python: sleep, cc1", the longest at work first. */
@@ -424,8 +437,8 @@ static int write_final(struct record *record)
                 (double)meta->duration_ns / 1e9, (double)meta->longest_stop_ns / 1e3);
     fprintf(stderr, "samples: %llu  errors: %llu  torn: %llu  rate: %.1f Hz  wrote: %s\n",
             (unsigned long long)(meta->samples - record->loss.samples),
-            (unsigned long long)meta->errors, (unsigned long long)meta->torn, rate_held(meta),
-            cli_output_path(record->output));
+            (unsigned long long)meta->errors, (unsigned long long)meta->torn,
+            rate_held(record->final), cli_output_path(record->output));
     fprintf(stderr, "%s; %s\n", bsk_method_phrase(meta->method),
             cli_output_how_to_look(record->output));
     bsk_jit_phrase(meta, jit, sizeof(jit));
@@ -467,6 +480,10 @@ static int record_with(struct record *record)
         complain(record, &err);
         return 1;
     }
+    if (record->options.every_seconds > 0 && !cli_output_is_file(record->output))
+        return cli_usage(
+            "--every writes files beside that of --output: name a regular file, not %s",
+            record->options.output);
     if (!catch_signals(record)) {
         perror("basilisk");
         return 1;

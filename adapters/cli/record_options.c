@@ -73,7 +73,13 @@ static int take_pattern(const struct cli_option *option, const char *value,
     return 0;
 }
 
-static int take_flag(struct cli_record_options *options, const struct cli_option *option)
+/* What cannot be had together. */
+static const char *const opposites[][2] = {
+    { "function", "nolineno" },
+    { "blocking", "nonblocking" },
+};
+
+static bool *flag_named(struct cli_record_options *options, const char *name)
 {
     const struct {
         const char *name;
@@ -95,9 +101,33 @@ static int take_flag(struct cli_record_options *options, const struct cli_option
         { "capture", &options->capture },
     };
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-        if (cli_is(option, flags[i].name))
-            *flags[i].flag = true;
+        if (strcmp(flags[i].name, name) == 0)
+            return flags[i].flag;
     }
+    return NULL;
+}
+
+/* The command line drops what the file has against it; two opposites in one place are a mistake. */
+static int take_flag(struct cli_record_options *options, const struct cli_option *option)
+{
+    bool *flag = flag_named(options, option->name);
+    if (!flag)
+        return 0;
+    _Static_assert(sizeof(opposites) / sizeof(opposites[0]) ==
+                       sizeof(options->of_file) / sizeof(options->of_file[0]),
+                   "one for each");
+    for (size_t i = 0; i < sizeof(opposites) / sizeof(opposites[0]); i++) {
+        bool second = cli_is(option, opposites[i][1]);
+        if (!second && !cli_is(option, opposites[i][0]))
+            continue;
+        bool *other = flag_named(options, opposites[i][second ? 0 : 1]);
+        if (*other && options->of_file[i] == options->reads_file)
+            return cli_usage("--%s and --%s cannot be used together", opposites[i][0],
+                             opposites[i][1]);
+        *other = false;
+        options->of_file[i] = options->reads_file;
+    }
+    *flag = true;
     return 0;
 }
 
@@ -107,8 +137,10 @@ static int take_option(void *user, const struct cli_option *option, const char *
     long long number = 0;
     if (!value)
         return take_flag(options, option);
-    if (cli_is(option, "pid"))
+    if (cli_is(option, "pid")) {
+        options->pid_of_file = options->reads_file;
         return cli_pid(option, value, &options->pid);
+    }
     if (cli_is(option, "rate")) {
         int rc = cli_number(option, value, 1, BSK_RATE_MAX_HZ, &number);
         options->rate_hz = (uint32_t)number;
@@ -160,14 +192,12 @@ static int check(struct cli_record_options *options)
     options->exporter = bsk_exporter_named(options->format);
     if (!options->exporter)
         return unknown_format(options->format);
+    if (options->command && options->pid_of_file)
+        options->pid = 0; /* a command is always of the command line */
     if (options->pid && options->command)
         return cli_usage("record wants --pid or a command, not both");
     if (!options->pid && !options->command)
         return cli_usage("record wants --pid PID, or a command to run");
-    if (options->by_function && options->no_lines)
-        return cli_usage("--function and --nolineno cannot be used together");
-    if (options->blocking && options->nonblocking)
-        return cli_usage("--blocking and --nonblocking cannot be used together");
     return 0;
 }
 
@@ -177,8 +207,11 @@ int cli_record_options_read(const struct cli_command *command, int argc, char **
     int rest = argc;
     out->rate_hz = BSK_RATE_DEFAULT_HZ;
     int rc = cli_parse_program(command, argc, argv, find_config, out, &rest);
-    if (rc == 0 && out->config_path)
+    if (rc == 0 && out->config_path) {
+        out->reads_file = true;
         rc = cli_config_read(command, out->config_path, take_option, out, &out->config);
+        out->reads_file = false;
+    }
     if (rc == 0)
         rc = cli_parse_program(command, argc, argv, take_option, out, &rest);
     if (rc != 0)

@@ -28,6 +28,8 @@ struct cli_record_options {
     bool blocking, nonblocking, no_ticks, hide_progress, capture;
     struct cli_patterns only, exclude;
 
+    /* of the reading: where the PID, and of each two opposites the one that is set, come from */
+    bool reads_file, of_file[2], pid_of_file;
     const char *format, *config_path;
     struct cli_config *config; /* owned */
 };

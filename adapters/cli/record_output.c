@@ -167,6 +167,11 @@ const char *cli_output_how_to_look(const struct cli_output *output)
     return "open it with a viewer of that format";
 }
 
+bool cli_output_is_file(const struct cli_output *output)
+{
+    return !output->direct;
+}
+
 bool cli_output_has_early(const struct cli_output *output)
 {
     return output->has_early;

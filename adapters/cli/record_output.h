@@ -29,6 +29,9 @@ int cli_output_name(struct cli_output *output, const char *program, struct bsk_e
 
 const char *cli_output_path(const struct cli_output *output); /* "" while it has none */
 
+/* False: a FIFO, /dev/stdout, /dev/null: nothing can lie beside it under a name like its own. */
+bool cli_output_is_file(const struct cli_output *output);
+
 /* What a person does with the file next: "open it in a browser". */
 const char *cli_output_how_to_look(const struct cli_output *output);
 
@@ -41,7 +44,8 @@ int cli_output_early(struct cli_output *output, struct bsk_profile *profile, str
 bool cli_output_has_early(const struct cli_output *output);
 
 /* A file of its own for the `number`th stretch, of what `profile` has more than `since` (which may
- * be NULL). Writes nothing where nothing was sampled. */
+ * be NULL); only beside a file, see cli_output_is_file(). Writes nothing where nothing was sampled.
+ */
 int cli_output_stretch(struct cli_output *output, struct bsk_profile *profile,
                        const struct bsk_profile *since, unsigned number, struct bsk_error *err);
 

@@ -15,8 +15,8 @@ import pyte
 ENTER_ALTERNATE = b"\x1b[?1049h"
 LEAVE_ALTERNATE = b"\x1b[?1049l"
 KEYS = {"UP": "\x1bOA", "DOWN": "\x1bOB", "RIGHT": "\x1bOC", "LEFT": "\x1bOD", "PGUP": "\x1b[5~", "PGDN": "\x1b[6~",
-        "HOME": "\x1bOH", "END": "\x1bOF", "ENTER": "\r", "ESC": "\x1b", "BACKSPACE": "\x7f", "CTRL-C": "\x03",
-        "CTRL-L": "\x0c"}
+        "HOME": "\x1bOH", "END": "\x1bOF", "ENTER": "\r", "KEYPAD-ENTER": "\x1bOM", "ESC": "\x1b", "BACKSPACE": "\x7f",
+        "F1": "\x1bOP", "CTRL-C": "\x03", "CTRL-H": "\x08", "CTRL-J": "\n", "CTRL-L": "\x0c", "SPACE": " "}
 
 
 class Screen(pyte.Screen):

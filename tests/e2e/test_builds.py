@@ -131,6 +131,20 @@ def test_debug_and_nopie_builds_of_a_newer_suite(build):
         expect_parked(target, re.match(r"python(3\.\d+)", build).group(1) + ".")
 
 
+@root_only
+@pytest.mark.parametrize("minor", ["3.13", "3.14", "3.15"])
+def test_the_usual_builds_of_a_newer_suite_are_without_pie(minor):
+    """3.13 is here twice where pyenv has one too: that is what PYTHONS names then, and it is relocated."""
+    python = os.path.join(CACHE, "bin", "python" + minor)
+    if not os.path.exists(python):
+        pytest.skip("no %s: tests/support/pythons --make" % python)
+    with Target(script(python)) as target:
+        expect_parked(target, minor + ".")
+        with open("/proc/%d/exe" % target.pid, "rb") as file:
+            kind = int.from_bytes(file.read(18)[16:], "little")
+        assert kind == 2, "ET_EXEC: where it is 3, Debian's is PIE again, and docs/builds.md is to say so"
+
+
 MUSL = ["3.11-musl", "3.13-musl"]
 FREE_THREADED = ["3.13t", "3.14t", "3.15t"]
 SPINNERS = textwrap.dedent("""\

@@ -12,7 +12,7 @@ import xml.etree.ElementTree
 import pytest
 
 import profiles
-from conftest import BASILISK, PYTHON, fixture_path
+from conftest import BASILISK, PYTHON, fixture_path, report
 from recording import (  # noqa: F401
     BUSY, FORMATS, PYTHON_C, about, exists_soon, finish, line_of, names, nothing_is_left, pprof_strings, raw,
     record, speedscope, start,
@@ -76,6 +76,12 @@ def check_svg(path):
     root = xml.etree.ElementTree.parse(path).getroot()
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     return "".join(root.itertext())
+
+
+def about_svg(path):
+    """What it says of itself, as about() has it of speedscope files."""
+    metadata = xml.etree.ElementTree.parse(path).getroot().find("{http://www.w3.org/2000/svg}metadata")
+    return json.loads(metadata.text)["basilisk"]
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -160,6 +166,76 @@ def test_rate_and_duration_are_kept(busy, tmp_path):
     assert made["sampleRate"] == 250 and 0.45 < made["seconds"] < 1.5
 
 
+def test_no_moment_of_the_rate_is_lost_uncounted(busy, tmp_path):
+    done = record("-p", busy.pid, "-r", "1000", "-d", "3", "--no-ticks", "-f", "speedscope", "-o", "out", cwd=tmp_path)
+    assert done.code == 0, done.err
+    made = about(str(tmp_path / "out"))
+    assert made["method"] == "read" and made["seconds"] >= 3
+    assert abs(made["sweeps"] + made["missed"] - 1000 * made["seconds"]) <= 0.01 * 1000 * made["seconds"], made
+    assert done.summary["rate"] == pytest.approx(made["sweeps"] / made["seconds"], abs=1)  # what came
+    report("record -r 1000 -d 3 --no-ticks: %d looks, %d missed in %.3f s" % (made["sweeps"], made["missed"], made["seconds"]))
+
+
+def ticks_a_second(made):
+    """Of CPU time: a thread's clock stands while it does not run."""
+    return (made["samples"] + made["torn"]) / made["cpuSeconds"]
+
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="eBPF needs root here")
+
+
+@root_only
+@pytest.mark.parametrize("rate", [100, 1000, 20000])
+def test_by_ticks_the_rate_that_is_told_is_that_of_the_ticks_that_came(rate, busy, tmp_path):
+    done = record("-p", busy.pid, "-r", rate, "-d", "2", "-f", "speedscope", "-o", "out", cwd=tmp_path)
+    assert done.code == 0, done.err
+    made = about(str(tmp_path / "out"))
+    assert made["method"] == "tick" and made["sampleRate"] == rate
+    assert done.summary["rate"] == pytest.approx(ticks_a_second(made), rel=0.005), made
+    report("record -r %d -d 2 by ticks: %.1f Hz came" % (rate, done.summary["rate"]))
+
+
+@root_only
+def test_by_ticks_the_rate_that_is_told_lacks_what_was_lost(background, tmp_path):
+    """A recorder that stands still while the ring fills up: what finds no room there is lost, and was no sample."""
+    text = ("import signal, time\nend = [None]\n"
+            "def on(*_): end[0] = time.process_time() + 4\n"
+            "signal.signal(signal.SIGUSR1, on)\nprint('ready', flush=True)\n"
+            "while True:\n    sum(range(1000))\n"
+            "    if end[0] and time.process_time() > end[0]:\n        end[0] = None\n        print('used', flush=True)\n")
+    program = background.start([*PYTHON_C, text])
+    assert line_of(program.stdout) == "ready"
+    process = start("-p", program.pid, "-r", "20000", "-f", "speedscope", "-o", "out", cwd=tmp_path)
+    exists_soon(tmp_path / "out", process)
+    process.send_signal(signal.SIGSTOP)
+    program.send_signal(signal.SIGUSR1)
+    assert line_of(program.stdout) == "used"  # 4 s of CPU time: 80,000 ticks, and the ring takes 4 MiB
+    process.send_signal(signal.SIGCONT)
+    process.send_signal(signal.SIGINT)
+    done = finish(process)
+    assert done.code == 0, done.err
+    made = about(str(tmp_path / "out"))
+    assert made["method"] == "tick" and made["errors"] > 10000, made
+    assert done.summary["rate"] == pytest.approx(ticks_a_second(made), rel=0.005) and done.summary["rate"] < 17000, made
+
+
+@root_only
+def test_what_does_not_tick_has_no_part_in_the_rate(tmp_path):
+    text = ("import subprocess, time\nother = subprocess.Popen(['sh', '-c', 'while :; do :; done'])\n"
+            "end = time.process_time() + 1\nwhile time.process_time() < end: sum(range(1000))\nother.kill()\n")
+    done = record("-s", "-r", "20000", "-f", "speedscope", "-o", "out", "--", *PYTHON_C, text, cwd=tmp_path)
+    assert done.code == 0, done.err
+    document = profiles.check_speedscope(str(tmp_path / "out"))
+    made = document["basilisk"]
+    assert made["method"] == "tick", made
+    seconds = {True: 0, False: 0}
+    for one in document["profiles"]:
+        seconds["(not Python)" in one["name"]] += sum(one["weights"]) / 1e9
+    assert seconds[True] > 0.1 and made["errors"] == 0, made
+    ticks = made["samples"] + made["torn"] - 20000 * seconds[True]  # the others' are made of their CPU time
+    assert done.summary["rate"] == pytest.approx(ticks / seconds[False], rel=0.005), (made, seconds)
+
+
 def frames_of(tmp_path, busy, *options):
     done = record("-p", busy.pid, "-d", "0.6", "-r", "200", "-f", "raw", "-o", "out", *options, cwd=tmp_path)
     assert done.code == 0, done.err
@@ -221,6 +297,36 @@ def test_stretches_of_time_have_files_of_their_own(busy, tmp_path):
     whole = profiles.check_speedscope(str(tmp_path / "all.json"))["basilisk"]
     assert sum(part["samples"] for part in parts) == whole["samples"]
     assert abs(sum(part["seconds"] for part in parts) - whole["seconds"]) < 0.05
+
+
+FOLDED = {"raw": ".folded", "flamegraph": ".svg"}
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_stretches_of_formats_that_only_count_add_up_too(name, busy, tmp_path):
+    whole = "all" + FOLDED[name]
+    done = record("-p", busy.pid, "-r", "200", "-d", "1.2", "--every", "0.5", "-f", name, "-o", whole, cwd=tmp_path)
+    assert done.code == 0, done.err
+    files = sorted(file for file in os.listdir(str(tmp_path)) if file.startswith("all-"))
+    assert files in (["all-%d%s" % (i, FOLDED[name]) for i in (1, 2)], ["all-%d%s" % (i, FOLDED[name]) for i in (1, 2, 3)])
+
+    def samples(file):
+        if name == "raw":
+            return sum(raw(str(tmp_path / file)).values())
+        return about_svg(str(tmp_path / file))["samples"]
+
+    assert sum(map(samples, files)) == samples(whole) == done.summary["samples"] > 0
+
+
+@pytest.mark.parametrize("name", ["speedscope", *FOLDED])
+@pytest.mark.parametrize("output", ["fifo", "/dev/stdout", "/dev/null"])
+def test_stretches_beside_what_is_no_file_are_refused_before_anything_starts(output, name, tmp_path):
+    os.mkfifo(str(tmp_path / "fifo"))  # that nobody reads: to open it would wait for ever
+    done = record("--every", "0.1", "-f", name, "-o", output, "--", "touch", "started", cwd=tmp_path, timeout=30)
+    assert done.code == 2 and done.out == "" and len(done.err.splitlines()) == 1, done.err
+    assert "--every" in done.err and output in done.err and "name a regular file" in done.err
+    assert os.listdir(str(tmp_path)) == ["fifo"]
+    assert not [file for file in os.listdir("/dev") if file.startswith(("stdout-", "null-"))]
 
 
 @pytest.mark.parametrize("how", ["fork", "spawn", "subprocess"])
@@ -368,6 +474,48 @@ def test_options_from_a_file_and_the_command_line_wins(program, tmp_path):
     done = record("-p", program.pid, "-o", "other", "--config=options", "--exclude", "app.py", "--only", "nothing",
                   cwd=tmp_path)
     assert done.code == 1 and "No samples" in done.err
+
+
+def lines_of(tmp_path):
+    """How the stacks in "out" end: whether each line is told apart, summed by function, or left out."""
+    ends = {re.sub(r"^inner \(.*\.py|\)$", "", stack[-1]) for stack in raw(str(tmp_path / "out")) if "inner" in stack[-1]}
+    return "nolineno" if ends == {""} else "function" if ends == {":1"} else ends
+
+
+def way_of(tmp_path):
+    return {"stop": "blocking"}.get(about(str(tmp_path / "out"))["method"], "nonblocking")
+
+
+OPPOSITES = [("function", "nolineno", "raw", lines_of), ("blocking", "nonblocking", "speedscope", way_of)]
+OPPOSITES += [(other, one, name, told) for one, other, name, told in OPPOSITES]
+
+
+@pytest.mark.parametrize("one, other, name, told", OPPOSITES)
+def test_of_two_opposites_that_of_the_command_line_wins(one, other, name, told, program, tmp_path):
+    (tmp_path / "options").write_text("rate = 200\n%s = true\n" % one)
+    command = ["-p", program.pid, "-d", "0.6", "-f", name, "-o", "out", "--config", "options"]
+    done = record(*command, cwd=tmp_path)
+    assert done.code == 0 and told(tmp_path) == one, done.err
+    done = record(*command, "--" + other, cwd=tmp_path)
+    assert done.code == 0 and told(tmp_path) == other, done.err
+
+
+@pytest.mark.parametrize("one, other", [row[:2] for row in OPPOSITES])
+def test_two_opposites_in_one_place_are_an_error(one, other, tmp_path):
+    (tmp_path / "options").write_text("rate = 200\n%s = true\n\n%s = true\n" % (one, other))
+    done = record("-p", "1", "--config", "options", cwd=tmp_path)
+    assert done.code == 2 and done.err.startswith("basilisk: options:4: --"), done.err
+    assert "--%s " % one in done.err and " cannot be used together" in done.err and len(done.err.splitlines()) == 1
+    for text in "", "%s = true\n" % one, "%s = false\n%s = true\n" % (one, other):
+        (tmp_path / "options").write_text(text)
+        done = record("-p", "1", "--config", "options", "--" + one, "--" + other, cwd=tmp_path)
+        assert done.code == 2 and done.err.startswith("basilisk: --") and "cannot be used together" in done.err, done.err
+
+
+def test_a_command_wins_over_a_pid_of_the_file(tmp_path):
+    (tmp_path / "options").write_text("pid = 999999999\nformat = speedscope\n")
+    done = record("--config", "options", "-o", "out", "--", *PYTHON_C, BUSY % 0.3, cwd=tmp_path)
+    assert done.code == 0 and about(str(tmp_path / "out"))["samples"] > 0, done.err
 
 
 @pytest.mark.parametrize("text, code, reason", [

@@ -20,10 +20,11 @@ ENDLESS = ("import sys\nprint('up', flush=True)\nwhile True:\n    sum(range(1000
 HANDLES = ("import os, signal, sys, time\n"
            "got = []\n"
            "def on(number, frame): got.append(number)\n"
-           "for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2): signal.signal(number, on)\n"
+           "ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}\n"
+           "for number in ending | {signal.SIGUSR1, signal.SIGUSR2}: signal.signal(number, on)\n"
            "print('up', os.getpid(), flush=True)\n"
            "end = time.monotonic() + 60\n"
-           "while time.monotonic() < end and not {signal.SIGINT, signal.SIGTERM} & set(got): sum(range(1000))\n"
+           "while time.monotonic() < end and not ending & set(got): sum(range(1000))\n"
            "late = time.monotonic() + 0.5\n"  # a second copy of the signal would come in this time
            "while time.monotonic() < late: sum(range(1000))\n"
            "print(sorted(int(number) for number in got), flush=True)\nsys.exit(7)\n")
@@ -107,7 +108,10 @@ def test_every_python_of_this_machine(pythons, tmp_path):
 
 # ---- signals
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]
+
+
+@pytest.mark.parametrize("number", ENDING)
 def test_a_signal_to_us_reaches_the_program_once(number, tmp_path):
     process = start(*OUT, "--", *PYTHON_C, HANDLES, cwd=tmp_path)
     line_of(process.stdout)
@@ -117,6 +121,19 @@ def test_a_signal_to_us_reaches_the_program_once(number, tmp_path):
     assert done.code == 7, done.err
     assert done.out.strip() == "[%d]" % number
     assert about(str(tmp_path / "out"))["reason"] == "stopped"
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_that_ends_the_program_is_its_exit_code(number, tmp_path):
+    text = "import resource, signal\nresource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"  # SIGQUIT would leave a core
+    text += "signal.signal(%d, signal.SIG_DFL)\n" % number + ENDLESS  # without Python's own KeyboardInterrupt
+    process = start(*OUT, "--", *PYTHON_C, text, cwd=tmp_path)
+    line_of(process.stdout)
+    exists_soon(tmp_path / "out", process)
+    process.send_signal(number)
+    done = finish(process)
+    assert done.code == 128 + number and done.summary["samples"] > 0, done.err
+    assert profiles.check_speedscope(str(tmp_path / "out"))["basilisk"]["reason"] == "stopped"
 
 
 def test_a_users_signal_goes_through_and_the_recording_goes_on(tmp_path):

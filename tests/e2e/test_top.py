@@ -388,14 +388,117 @@ def test_the_gil_is_measured(watched):
                   "a single thread holds the GIL while it runs")
 
 
-def test_help_and_back(watched):
+@pytest.mark.parametrize("key", ["?", "h", "F1"])
+def test_help_and_back(key, watched):
     terminal, _ = watched()
-    terminal.press("?")
-    lines = terminal.wait_text("any key goes back")
-    for word in ("threads", "lines", "order", "quit", "library"):
-        assert any(word in line for line in lines), word
-    terminal.press("x")
-    terminal.wait_text("%Own")
+    terminal.press(key)
+    words = ("any key goes back", "threads", "lines", "order", "quit", "library")
+    terminal.wait(lambda lines: all(any(word in line for line in lines) for word in words), "each of %s" % (words,))
+    terminal.press("q")  # does nothing else
+    terminal.wait_no_text("any key goes back")
+    terminal.wait(lambda lines: "%Own" in lines[heading(lines)], "the table")
+
+
+def has(text):
+    return lambda lines: any(text in line for line in lines)
+
+
+def has_no(text):
+    return lambda lines: not any(text in line for line in lines)
+
+
+@pytest.mark.parametrize("key, on, off", [
+    ("R", has("%Own▲"), has("%Own▼")), ("r", has("%Own▲"), has("%Own▼")),
+    ("A", has("library shown"), has("library folded")), ("a", has("library shown"), has("library folded")),
+    ("L", has("Lines  library"), has("Functions  library")), ("l", has("Lines  library"), has("Functions  library")),
+    ("T", has("%CPU▼"), has("%Own▼")), ("t", has("%CPU▼"), has("%Own▼")),
+    ("G", has("only with the GIL"), has_no("only with the GIL")), ("g", has("only with the GIL"), has_no("only with the GIL")),
+    ("I", has("idle included"), has_no("idle included")), ("i", has("idle included"), has_no("idle included")),
+    ("%", has("% of CPU time"), has_no("% of CPU time")),
+    ("P", has("PAUSED"), has_no("PAUSED")), ("p", has("PAUSED"), has_no("PAUSED")), ("SPACE", has("PAUSED"), has_no("PAUSED")),
+])
+def test_keys_that_switch_something_on_and_off(key, on, off, watched):
+    terminal, _ = watched(140, 30)
+    assert off(terminal.lines())
+    for condition in on, off, on, off:
+        terminal.press(key)
+        terminal.wait(condition, "what %s does" % key)
+
+
+def held(watched, key="p", *size, **environment):
+    """A picture that stays as it is, with time in it."""
+    terminal, _ = watched(*(size or (140, 30)), **environment)
+    terminal.wait(lambda lines: sum(own(lines)) > 1 and len(table(lines)) > 3, "time in functions")
+    terminal.press(key)
+    terminal.wait_text("PAUSED")
+    return terminal
+
+
+@pytest.mark.parametrize("key", ["z", "Z"])
+def test_zero_of_a_held_picture_is_zero(key, watched):
+    terminal = held(watched)
+    assert any(numbers[2] != "0.00s" for numbers, _ in table(terminal.lines()))
+    terminal.press(key)
+    terminal.wait(lambda lines: table(lines) and all(numbers[2:3] == ["0.00s"] for numbers, _ in table(lines)), "a new count")
+
+
+def test_ctrl_l_draws_what_something_else_has_overwritten(watched):
+    terminal = held(watched)
+    before = terminal.lines()
+    terminal.stream.feed(b"\x1b7\x1b[8;1HMessage from root@host\x1b8")  # as wall(1) writes
+    terminal.press("CTRL-L")
+    assert any("root@host" in line for line in terminal.lines())
+    assert terminal.wait_no_text("root@host") and terminal.wait(lambda lines: lines == before, "the picture as it was")
+
+
+def marked(terminal):
+    """Which row of the table is the marked one, from 0; None: none is."""
+    first = heading(terminal.lines()) + 1
+    rows = [y for y in range(first, terminal.screen.lines - 1) if terminal.screen.buffer[y][0].reverse]
+    assert len(rows) <= 1
+    return rows[0] - first if rows else None
+
+
+def test_each_key_that_moves_the_mark(watched):
+    terminal = held(watched)
+    last = len(table(terminal.lines())) - 1
+    assert marked(terminal) is None and last >= 3
+    for key, row in [("DOWN", 0), ("DOWN", 1), ("j", 2), ("k", 1), ("UP", 0), ("UP", 0), ("END", last), ("j", last), ("HOME", 0),
+                     ("PGDN", last), ("PGUP", 0), ("ESC", None), ("k", 0), ("BACKSPACE", None), ("PGDN", last)]:
+        terminal.press(key)
+        terminal.wait(lambda lines: marked(terminal) == row, "row %s after %s" % (row, key))
+
+
+@pytest.mark.parametrize("enter", ["ENTER", "KEYPAD-ENTER", "CTRL-J"])
+@pytest.mark.parametrize("leave, terminal_type", [("ESC", "xterm-256color"), ("BACKSPACE", "xterm-256color"),
+                                                  ("BACKSPACE", "vt100")])  # where that key is Delete
+def test_keys_that_go_in_and_out(enter, leave, terminal_type, watched):
+    terminal = held(watched, TERM=terminal_type)
+    terminal.press("t")
+    terminal.wait(lambda lines: "%CPU▼" in lines[heading(lines)] and marked(terminal) == 0, "the threads, the first one marked")
+    terminal.press(enter)
+    terminal.wait(lambda lines: "of thread MainThread" in "".join(lines) and marked(terminal) is None, "the functions of one")
+    terminal.press("/", "s", "p", "i", "x")
+    terminal.wait_text("/spix█")
+    terminal.press("BACKSPACE")
+    terminal.wait_text("/spi█")
+    terminal.press("CTRL-H")
+    terminal.wait_text("/sp█")
+    terminal.press(enter)
+    terminal.wait(lambda lines: 'with "sp"' in "".join(lines) and lines[-1].startswith("q quit"), "the rows with sp")
+    terminal.press(leave)
+    terminal.wait(lambda lines: 'with "' not in "".join(lines) and "of thread MainThread" in "".join(lines), "all rows of it")
+    terminal.press(leave)
+    terminal.wait_no_text("of thread")
+    terminal.press("/", "y")
+    terminal.wait_text("/y█")
+    terminal.press("BACKSPACE")
+    terminal.wait_text("/█")
+    terminal.press("BACKSPACE")  # of nothing: it is over
+    terminal.wait(lambda lines: lines[-1].startswith("q quit"), "the keys below")
+    terminal.press("/", "y", "ESC")
+    terminal.wait(lambda lines: lines[-1].startswith("q quit") and len(table(lines)) > 3 and 'with "' not in "".join(lines),
+                  "all rows")
 
 
 def test_scrolling_through_300_threads(target, top):
@@ -435,9 +538,10 @@ def test_children_with_s(target, top):
 # ---- How it ends
 
 
-def test_q_restores_the_terminal(watched):
+@pytest.mark.parametrize("key", ["q", "Q"])
+def test_q_restores_the_terminal(key, watched):
     terminal, process = watched()
-    terminal.press("q")
+    terminal.press(key)
     assert terminal.wait_end() == 0
     assert terminal.is_restored() and terminal.stderr() == ""
     assert process.poll() is None
