@@ -75,6 +75,8 @@ struct bsk_python_thread {
     const char *name; /* as threading calls it, UTF-8; "" while not known. Until the next naming */
     struct bsk_stack_memory *memory;
 
+    bool sleeps; /* set by its owner: it was on no CPU lately, so its stack should stand still */
+
     /* The answer of the last bsk_python_read_stacks() that was given this thread. */
     bool has_stack;
     bool torn;           /* it changed while it was read, or was garbage */

@@ -425,6 +425,27 @@ static enum outcome judge_still(struct bsk_python *python, struct bsk_python_thr
     return bsk_path_resolve(python, thread) ? READ : GARBAGE;
 }
 
+/* Who sleeps stands still: its stack is the walk from the top, once all of it was read twice and
+ * was the same, the top too. What is met for the first time was read once: so it is read again. */
+static enum outcome judge_asleep(struct bsk_python *python, struct bsk_python_thread *thread,
+                                 uint64_t datastack_top)
+{
+    enum { READINGS = 3 };
+    struct bsk_stack_memory *memory = thread->memory;
+    for (int i = 0; i < READINGS && memory->twice && !memory->moved && memory->top != 0; i++) {
+        memory->path_reading = 0; /* it is no path that was found from below */
+        if (!bsk_stack_walk(python, memory, memory->top, datastack_top, &thread->truncated))
+            break;
+        bsk_stack_remember_met(memory, bsk_frame_bytes(&python->layout));
+        if (!memory->moved && !memory->unproven)
+            return bsk_path_from_raw(python, memory) && bsk_path_resolve(python, thread) ? READ
+                                                                                         : GARBAGE;
+        if (memory->moved || !read_again(python, thread, &datastack_top))
+            break;
+    }
+    return MOVED;
+}
+
 static enum outcome judge_chunks(struct bsk_python *python, struct bsk_python_thread *thread)
 {
     struct bsk_stack_memory *memory = thread->memory;
@@ -436,6 +457,8 @@ static enum outcome judge_chunks(struct bsk_python *python, struct bsk_python_th
         thread->depth = 0;
         return bsk_chunks_first_frame(memory, datastack_top) == 0 ? READ : GARBAGE;
     }
+    if (thread->sleeps && judge_asleep(python, thread, datastack_top) == READ)
+        return READ;
     if (memory->heap_left > 0)
         memory->heap_left--;
     if (memory->twice && judge_still(python, thread, datastack_top) == READ)
@@ -564,7 +587,7 @@ int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread *
         struct bsk_stack_memory *memory = wanted[i]->memory;
         if (!memory)
             return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
-        plan(python, wanted[i], wants_twice(python, memory));
+        plan(python, wanted[i], wanted[i]->sleeps || wants_twice(python, memory));
         memory->readings++;
     }
     bsk_states_plan_epoch(python);

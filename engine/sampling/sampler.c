@@ -220,6 +220,7 @@ static bool prepare(struct bsk_sampler *sampler, struct bsk_python_thread *threa
         .counted = counted,
     };
     thread->has_stack = thread->torn = false;
+    thread->sleeps = os_thread->looked && !runs && !moved;
     *out_read = runs || moved || (sampler->idle_stacks && (counted || !thread->memory));
     return true;
 }
