@@ -13,7 +13,8 @@ enum { LOCALS_MAX = 4096 }; /* times 128 characters a value: half a megabyte */
 
 static const struct cli_option dump_options[] = {
     { "pid", 'p', "PID", "PID", "the process: a running Python" },
-    { "core", 'c', "FILE", "FILE", "a core file instead: not in this build" },
+    { "core", 'c', "FILE", "FILE", "a core file instead, of a Python that crashed or by gcore" },
+    { "sysroot", 0, "DIR", "FILE", "with --core: the folder that was / to it (of its container)" },
     { "locals", 'l', NULL, NULL, "local variables of each frame; -ll, -lll: more of each value" },
     { "json", 'j', NULL, NULL, "as JSON; with -s a list of processes, else one of threads" },
     { "subprocesses", 's', NULL, NULL, "its children too, at any depth" },
@@ -43,6 +44,8 @@ static int take_option(void *user, const struct cli_option *option, const char *
         return cli_pid(option, value, &options->pid);
     if (cli_is(option, "core"))
         options->core = value;
+    else if (cli_is(option, "sysroot"))
+        options->sysroot = value;
     else if (cli_is(option, "locals") && options->locals < LOCALS_MAX)
         options->locals++;
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
@@ -133,9 +136,6 @@ static int refuse(const struct cli_dump_options *options)
     if (options->native)
         what = "--native is not in this build: it shows Python's stacks, and those of C, C++ and "
                "Cython not yet; leave -n out";
-    else if (options->core)
-        what = "--core is not in this build: it reads running processes only; `gdb` with CPython's "
-               "python-gdb.py reads core files";
     if (!what)
         return 0;
     fprintf(stderr, "basilisk: %s\n", what);
@@ -152,7 +152,14 @@ static int run_dump(const struct cli_command *command, int argc, char **argv)
     if (plain > 0 || rest < argc)
         return cli_usage("dump takes no argument '%s'", plain > 0 ? argv[0] : argv[rest]);
     if (!options.pid && !options.core)
-        return cli_usage("dump wants --pid PID");
+        return cli_usage("dump wants --pid PID or --core FILE");
+    if (options.pid && options.core)
+        return cli_usage("--pid and --core are two targets: name one");
+    if (options.core && (options.subprocesses || options.blocking))
+        return cli_usage("%s does not go with --core: a core file holds one process, at rest",
+                         options.subprocesses ? "--subprocesses" : "--blocking");
+    if (options.sysroot && !options.core)
+        return cli_usage("--sysroot goes with --core alone");
     if (options.blocking && options.nonblocking)
         return cli_usage("--blocking and --nonblocking are opposites");
     rc = refuse(&options);
@@ -166,6 +173,9 @@ static int run_dump(const struct cli_command *command, int argc, char **argv)
 }
 
 const struct cli_command cli_dump = {
-    "dump",       "-p PID [options]", "show what each thread of a running Python does now",
-    dump_options, run_dump,
+    "dump",
+    "(-p PID | --core FILE) [options]",
+    "show what each thread of a running Python does now, or did when it crashed",
+    dump_options,
+    run_dump,
 };

@@ -2,6 +2,7 @@
 
 #include "engine/process/pause.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,16 +32,17 @@ static time_t seconds(void)
 
 /* The path from the outermost package that the file is in, as py-spy has it: folders with an
  * __init__.py, looked for where the target sees them. */
-static char *shorten(pid_t pid, const char *path)
+static char *shorten(const struct bsk_process *process, const char *path)
 {
-    char look[8192];
+    char look[8192], file[4096 + 16];
     size_t keep = strlen(path);
     if (path[0] != '/' || keep > 4096)
         return strdup(path);
     while (keep > 0 && path[keep - 1] != '/')
         keep--;
     while (keep > 1) { /* path[0..keep) is a folder with its slash */
-        snprintf(look, sizeof(look), "/proc/%d/root%.*s__init__.py", (int)pid, (int)keep, path);
+        snprintf(file, sizeof(file), "%.*s__init__.py", (int)keep, path);
+        bsk_process_place(process, file, look, sizeof(look));
         if (access(look, F_OK) != 0)
             break;
         keep--;
@@ -58,7 +60,7 @@ static char *shorten_again(struct cli_dump *dump, const char *path)
     for (size_t i = 0; i < KEPT; i++)
         if (dump->short_paths[i].path == path && path)
             return strdup(path + dump->short_paths[i].skip);
-    char *shown = shorten(dump->pid, path);
+    char *shown = shorten(bsk_sampler_process(dump->sampler), path);
     if (shown) {
         size_t slot = dump->next_short_path++ % KEPT;
         dump->short_paths[slot].path = path;
@@ -213,9 +215,10 @@ static int by_tid(const void *a, const void *b)
 
 static int take_all(struct cli_dump *dump, const struct cli_dump_options *options)
 {
+    int most = dump->is_core ? 1 : TAKES_MAX; /* a core never says anything else */
     bool settled = false, has_sample = false;
     time_t begin = seconds();
-    for (int take = 0; take < TAKES_MAX && !settled; take++) {
+    for (int take = 0; take < most && !settled; take++) {
         if (has_sample && seconds() - begin > TAKES_SECONDS)
             break;
         const struct bsk_sample *sample;
@@ -283,10 +286,49 @@ static bool is_alive(pid_t pid)
            facts.state != 'X';
 }
 
+/* Nothing of a core changes, so trying again, which such errors ask for, is no way out; and where
+ * it was cut short that is why, whatever did not fit. */
+static void explain(const struct bsk_core_facts *core, struct bsk_error *err)
+{
+    if (core->bytes < core->claimed_bytes)
+        snprintf(err->hint, sizeof(err->hint),
+                 "the file is cut short (%" PRIu64 " of %" PRIu64 " bytes): take it again with "
+                 "`ulimit -c unlimited` and enough room on the disk",
+                 core->bytes, core->claimed_bytes);
+    else if (err->code == BSK_E_TORN)
+        snprintf(err->hint, sizeof(err->hint),
+                 "take another core: Python was starting or ending, or the file lacks memory "
+                 "(/proc/PID/coredump_filter)");
+    for (char *c = err->message; *c; c++) /* it may name a path that the core claims */
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = '?';
+}
+
+static int collect_core(const struct cli_dump_options *options, struct cli_dump *out_dump)
+{
+    out_dump->is_core = true;
+    int rc = bsk_sampler_open_core(options->core, options->sysroot, &out_dump->sampler,
+                                   &out_dump->core, &out_dump->error);
+    if (rc < 0) {
+        explain(&out_dump->core, &out_dump->error);
+        return rc;
+    }
+    const struct bsk_process *process = bsk_sampler_process(out_dump->sampler);
+    out_dump->python = bsk_sampler_info(out_dump->sampler);
+    out_dump->pid = out_dump->python->pid;
+    bsk_process_tell_command(process, out_dump->command, sizeof(out_dump->command));
+    rc = take_all(out_dump, options);
+    if (rc < 0)
+        explain(&out_dump->core, &out_dump->error);
+    return rc;
+}
+
 int cli_dump_collect(pid_t pid, const struct cli_dump_options *options, struct cli_dump *out_dump)
 {
     static const struct bsk_sampler_options how = { .idle_stacks = true, .fresh_states = true };
     int rc = BSK_E_TORN;
+    if (options->core)
+        return collect_core(options, out_dump);
     out_dump->pid = pid;
     for (int tries = 0; rc == BSK_E_TORN && tries < OPENS_MAX; tries++) {
         if (tries > 0)

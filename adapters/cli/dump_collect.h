@@ -40,6 +40,8 @@ struct cli_dump {
     struct bsk_sampler *sampler;
     pid_t pid, parent; /* parent 0: it is the process that was named */
     char command[4096];
+    bool is_core;
+    struct bsk_core_facts core;           /* where it is one */
     const struct bsk_python_info *python; /* NULL: `error` tells why */
     struct bsk_error error;
     struct cli_dump_thread *threads; /* by rising tid */
@@ -55,10 +57,12 @@ struct cli_dump_options {
     pid_t pid;
     unsigned locals; /* how often it was given: so many times 128 characters a value */
     bool json, subprocesses, native, full_filenames, blocking, nonblocking;
-    const char *core;
+    const char *core;    /* a file instead of `pid`, or NULL */
+    const char *sysroot; /* what was / to its process, or NULL */
 };
 
-/* Fails as bsk_sampler_open() and bsk_sampler_take() do; `out_dump` then has pid, command, error.
+/* Of options->core, or of `pid`. Fails as bsk_sampler_open() and bsk_sampler_take() do; `out_dump`
+ * then has pid, command, error.
  */
 int cli_dump_collect(pid_t pid, const struct cli_dump_options *options, struct cli_dump *out_dump);
 void cli_dump_free(struct cli_dump *dump);

@@ -1,5 +1,7 @@
 #include "adapters/cli/dump_print.h"
 
+#include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 
 static void put(const char *text)
@@ -29,6 +31,7 @@ static void print_locals(const struct bsk_locals *locals)
 static void print_thread(const struct cli_dump_thread *thread,
                          const struct cli_dump_options *options)
 {
+    bool is_core = options->core != NULL;
     char state[64];
     cli_dump_state(thread, state, sizeof(state));
     printf("Thread %d (%s)", (int)thread->tid, state);
@@ -56,10 +59,39 @@ static void print_thread(const struct cli_dump_thread *thread,
         if (frame->has_locals)
             print_locals(&frame->locals);
         else if (options->locals)
-            puts("        (went on while its variables were read)");
+            puts(is_core ? "        (its variables are not in the core file)"
+                         : "        (went on while its variables were read)");
     }
     if (thread->truncated)
         puts("    (deeper: the outermost frames are left out)");
+}
+
+/* Of the signals that make a core; "" for others. */
+static const char *signal_name(int number)
+{
+    static const struct {
+        int number;
+        const char *name;
+    } names[] = {
+        { SIGABRT, "SIGABRT" }, { SIGSEGV, "SIGSEGV" }, { SIGBUS, "SIGBUS" },
+        { SIGILL, "SIGILL" },   { SIGFPE, "SIGFPE" },   { SIGQUIT, "SIGQUIT" },
+        { SIGTRAP, "SIGTRAP" }, { SIGSYS, "SIGSYS" },   { SIGXCPU, "SIGXCPU" },
+        { SIGXFSZ, "SIGXFSZ" },
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (names[i].number == number)
+            return names[i].name;
+    return "";
+}
+
+static void print_core(const struct bsk_core_facts *core)
+{
+    if (core->signal > 0)
+        printf("Signal %d %s in thread %d\n", core->signal, signal_name(core->signal),
+               (int)core->signal_tid);
+    if (core->bytes < core->claimed_bytes)
+        printf("The core file is cut short: %" PRIu64 " of %" PRIu64 " bytes\n", core->bytes,
+               core->claimed_bytes);
 }
 
 void cli_dump_print_text(const struct cli_dump *dump, const struct cli_dump_options *options)
@@ -74,6 +106,8 @@ void cli_dump_print_text(const struct cli_dump *dump, const struct cli_dump_opti
     }
     if (dump->parent)
         printf("Parent Process %d\n", (int)dump->parent);
+    if (dump->is_core)
+        print_core(&dump->core);
     putchar('\n');
     if (dump->error.code) {
         put(dump->error.message);
@@ -159,6 +193,8 @@ static void write_thread(const struct cli_dump *dump, const struct cli_dump_thre
     bsk_json_field_int(json, "os_thread_id", thread->tid);
     bsk_json_field_bool(json, "active", thread->state == BSK_THREAD_RUNNING);
     bsk_json_field_bool(json, "owns_gil", thread->holds_gil);
+    if (dump->is_core && dump->core.signal > 0 && thread->tid == dump->core.signal_tid)
+        bsk_json_field_int(json, "signal", dump->core.signal);
     bsk_json_key(json, "frames");
     bsk_json_begin(json, '[');
     for (size_t i = 0; i < thread->depth; i++)

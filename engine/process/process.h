@@ -29,6 +29,28 @@ int bsk_process_open(pid_t pid, struct bsk_process **out_process, struct bsk_err
 void bsk_process_close(struct bsk_process *process);
 pid_t bsk_process_pid(const struct bsk_process *process);
 
+/* --- core files ------------------------------------------------------------------------------ */
+
+/* A process that has ended (or that gcore copied), as its core file has it: everything that takes a
+ * struct bsk_process works on it as on one that stands still, and asks nothing of /proc. What the
+ * core leaves out of mapped files is read from these, where they are still the same: looked for
+ * below the folder `root` (what was / to the process), NULL for this machine's /. Fails with
+ * BSK_E_FORMAT, BSK_E_UNSUPPORTED (32 bits, another processor), BSK_E_IO, BSK_E_PERMISSION.
+ * Whoever holds a process and not a mere PID asks bsk_process_tell_*() below, since the PID of a
+ * core may be somebody else's by now. */
+int bsk_process_open_core(const char *path, const char *root, struct bsk_process **out_process,
+                          struct bsk_error *err);
+
+struct bsk_core_facts {
+    const char *path;              /* the process's */
+    int signal;                    /* that ended it; 0: none did */
+    pid_t signal_tid;              /* the thread that got it */
+    uint64_t bytes, claimed_bytes; /* of the file: fewer than claimed where it was cut short */
+};
+
+/* False: it is no core. `out_facts` may be NULL. */
+bool bsk_process_core_facts(const struct bsk_process *process, struct bsk_core_facts *out_facts);
+
 /* --- memory ---------------------------------------------------------------------------------- */
 
 enum { BSK_READ_MAX_BYTES = 1 << 24 }; /* no object is larger; a bigger size is garbage */
@@ -101,6 +123,10 @@ void bsk_image_range(const struct bsk_image *image, uint64_t *out_start, uint64_
 
 /* Bytes of the file itself; returns how many could be read, 0 at the end. */
 size_t bsk_image_file_bytes(struct bsk_image *image, uint64_t offset, void *dst, size_t size);
+
+/* BSK_OK where the file could be opened. Else (cores alone) the image is made of what memory has of
+ * it, which is rarely symbols and never sections: why, as BSK_E_IO. */
+int bsk_image_has_file(const struct bsk_image *image, struct bsk_error *err);
 
 /* --- threads --------------------------------------------------------------------------------- */
 
@@ -197,6 +223,20 @@ uint64_t bsk_process_program(pid_t pid);
 bool bsk_process_share_memory(pid_t pid, pid_t other);
 /* A descriptor that can be polled: readable once the process has ended; -1 where there is none. */
 int bsk_process_watch(pid_t pid);
+
+/* The same of a process that is held: of one that lives what /proc says, of a core what that says,
+ * as far as it does: a core's working directory is the one that it was started in; it has no facts
+ * (BSK_E_GONE) and no clock (false). */
+void bsk_process_tell_exe(const struct bsk_process *process, char *out, size_t size);
+void bsk_process_tell_command(const struct bsk_process *process, char *out, size_t size);
+void bsk_process_tell_cwd(const struct bsk_process *process, char *out, size_t size);
+void bsk_process_tell_first_cwd(const struct bsk_process *process, char *out, size_t size);
+int bsk_process_tell_facts(const struct bsk_process *process, struct bsk_process_facts *out_facts,
+                           struct bsk_error *err);
+int bsk_process_tell_bits(const struct bsk_process *process, bool *out_same_processor);
+bool bsk_process_tell_cpu_ns(const struct bsk_process *process, uint64_t *out_ns);
+/* Where on this machine to look for what is `path` to the process; cut where it does not fit. */
+void bsk_process_place(const struct bsk_process *process, const char *path, char *out, size_t size);
 
 /* All PIDs that /proc shows, rising. The caller frees `*out_pids`. */
 int bsk_process_all(pid_t **out_pids, size_t *out_count, struct bsk_error *err);

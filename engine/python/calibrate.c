@@ -72,10 +72,9 @@ static bool may_be_starting(struct bsk_process *process, uint64_t cpu_ns_at_firs
     enum { PATIENCE_NS = 1000000000 };
     struct bsk_process_facts facts = { 0 };
     uint64_t cpu_ns;
-    pid_t pid = bsk_process_pid(process);
-    if (!bsk_process_cpu_ns(pid, &cpu_ns) || cpu_ns - cpu_ns_at_first >= PATIENCE_NS)
+    if (!bsk_process_tell_cpu_ns(process, &cpu_ns) || cpu_ns - cpu_ns_at_first >= PATIENCE_NS)
         return false;
-    return bsk_process_facts(pid, &facts, NULL) != BSK_OK || facts.state != 'S';
+    return bsk_process_tell_facts(process, &facts, NULL) != BSK_OK || facts.state != 'S';
 }
 
 struct found {
@@ -101,7 +100,7 @@ static int look_often(struct bsk_fits *fits, struct found *found, const char *ve
     enum { DEADLINE_NS = 2000000000, PROOFS = 8 };
     struct bsk_process *process = fits->look.process;
     uint64_t start = bsk_now_ns(), waited = 0, cpu_ns = 0;
-    bsk_process_cpu_ns(bsk_process_pid(process), &cpu_ns);
+    bsk_process_tell_cpu_ns(process, &cpu_ns);
     size_t proofs = 0, last = FIELD_COUNT;
     for (; waited < DEADLINE_NS; waited = bsk_now_ns() - start) {
         bsk_fits_look(fits);

@@ -29,7 +29,7 @@ struct bsk_codes *bsk_codes_new(struct bsk_process *process, const struct bsk_la
         free(codes);
         return NULL;
     }
-    bsk_process_cwd(bsk_process_pid(process), codes->cwd, sizeof(codes->cwd));
+    bsk_process_tell_cwd(process, codes->cwd, sizeof(codes->cwd));
     return codes;
 }
 
@@ -141,18 +141,23 @@ static char *read_text(struct bsk_codes *codes, uint64_t address, size_t max_byt
     return text;
 }
 
+static bool has_file(const struct bsk_codes *codes, const char *folder, const char *tail)
+{
+    char path[2 * PATH_MAX_BYTES], here[2 * PATH_MAX_BYTES + 64];
+    snprintf(path, sizeof(path), "%s/%s", folder, tail);
+    bsk_process_place(codes->process, path, here, sizeof(here));
+    return access(here, F_OK) == 0;
+}
+
 /* The folder that a relative file name is of: the working directory, unless the file is not there
  * but where the program was started, as is so after a chdir(). */
 static const char *folder_of(struct bsk_codes *codes, const char *tail)
 {
-    char first[PATH_MAX_BYTES], path[2 * PATH_MAX_BYTES + 64];
-    int pid = (int)bsk_process_pid(codes->process);
-    snprintf(path, sizeof(path), "/proc/%d/root%s/%s", pid, codes->cwd, tail);
-    if (access(path, F_OK) == 0)
+    char first[PATH_MAX_BYTES];
+    if (has_file(codes, codes->cwd, tail))
         return codes->cwd;
-    bsk_process_first_cwd(pid, first, sizeof(first));
-    snprintf(path, sizeof(path), "/proc/%d/root%s/%s", pid, first, tail);
-    if (first[0] == '\0' || access(path, F_OK) != 0)
+    bsk_process_tell_first_cwd(codes->process, first, sizeof(first));
+    if (first[0] == '\0' || !has_file(codes, first, tail))
         return codes->cwd;
     snprintf(codes->first_cwd, sizeof(codes->first_cwd), "%s", first);
     return codes->first_cwd;

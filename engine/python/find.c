@@ -13,12 +13,18 @@ enum {
     PYPY_MAX_BYTES = 256 << 20, /* of PyPy's library that is searched for its version */
 };
 
-int bsk_not_python(pid_t pid, struct bsk_error *err)
+int bsk_not_python(const struct bsk_process *process, struct bsk_error *err)
 {
     char exe[4096];
     bool same_processor;
-    bsk_process_exe(pid, exe, sizeof(exe));
-    int bits = bsk_process_bits(pid, &same_processor);
+    pid_t pid = bsk_process_pid(process);
+    struct bsk_core_facts core;
+    bsk_process_tell_exe(process, exe, sizeof(exe));
+    if (bsk_process_core_facts(process, &core))
+        return bsk_fail(err, BSK_E_FORMAT, "choose a core file of CPython 3.8 or newer",
+                        "Not a Python process: %.200s is of %.200s", core.path,
+                        exe[0] ? exe : "a program that it does not name");
+    int bits = bsk_process_tell_bits(process, &same_processor);
     if (bits == 32 || !same_processor)
         return bsk_fail(err, BSK_E_UNSUPPORTED, "run it with a Python of this machine's own kind",
                         "Not a Python process that we can read: %d runs %.200s, a program %s",
@@ -123,9 +129,38 @@ static void set_version(struct bsk_found *found, uint32_t hex)
                  found->micro);
 }
 
-/* BSK_OK: this file is a CPython (found); BSK_E_FORMAT: it is not. */
+/* _PyRuntime of 3.13 and later begins with a mark, so that it is found without its name: for a core
+ * whose mapped files are gone. 0: it is not there. */
+static uint64_t find_cookie(struct bsk_process *process, const struct bsk_maps *maps,
+                            const struct bsk_image *image)
+{
+    enum { BLOCK = 1 << 20 };
+    uint64_t start, end, hit = 0;
+    char *block = malloc(BLOCK);
+    bsk_image_range(image, &start, &end);
+    for (size_t i = 0; block && i < maps->count && hit == 0; i++) {
+        const struct bsk_mapping *mapping = &maps->items[i];
+        if (!mapping->writable || mapping->end <= start || mapping->start >= end)
+            continue;
+        uint64_t size = mapping->end - mapping->start;
+        size = size < BSS_MAX_BYTES ? size : BSS_MAX_BYTES;
+        for (uint64_t at = 0; at < size && hit == 0; at += BLOCK) {
+            size_t part = size - at < BLOCK ? (size_t)(size - at) : BLOCK;
+            if (bsk_process_read(process, mapping->start + at, block, part, NULL) < 0)
+                break;
+            for (size_t k = 0; k + 16 <= part && hit == 0; k += 8)
+                if (memcmp(block + k, "xdebugpy", 8) == 0 && block[k + 11] == 3)
+                    hit = mapping->start + at + k;
+        }
+    }
+    free(block);
+    return hit;
+}
+
+/* BSK_OK: this file is a CPython (found); BSK_E_FORMAT: it is not. `missing`: why it cannot be told
+ * for want of the file. */
 static int look_into(struct bsk_process *process, const struct bsk_maps *maps, size_t index,
-                     struct bsk_found *found, struct bsk_error *err)
+                     struct bsk_found *found, struct bsk_error *missing, struct bsk_error *err)
 {
     struct bsk_symbol symbols[] = { { .name = "_PyRuntime" },
                                     { .name = "Py_Version" },
@@ -137,8 +172,9 @@ static int look_into(struct bsk_process *process, const struct bsk_maps *maps, s
         char cookie[8];
         uint64_t version;
     } head = { 0 };
-    if (bsk_image_open(process, maps, index, &image, NULL) < 0)
+    if (bsk_image_open(process, maps, index, &image, missing) < 0)
         return BSK_E_FORMAT;
+    bool has_file = bsk_image_has_file(image, missing) == BSK_OK;
     bool pypy = bsk_name_is_pypy(maps->items[index].path);
     if (pypy) { /* the version is in its library, which is larger than the program */
         char version[24];
@@ -156,7 +192,7 @@ static int look_into(struct bsk_process *process, const struct bsk_maps *maps, s
     (void)bsk_image_symbols(image, symbols, sizeof(symbols) / sizeof(symbols[0]));
     found->runtime = symbols[0].address;
     if (found->runtime == 0 && !bsk_image_section(image, ".PyRuntime", &found->runtime, &size))
-        found->runtime = 0;
+        found->runtime = has_file ? 0 : find_cookie(process, maps, image);
     if (found->runtime != 0 &&
         bsk_process_read(process, found->runtime, &head, sizeof(head), NULL) == BSK_OK &&
         memcmp(head.cookie, "xdebugpy", 8) == 0)
@@ -194,29 +230,29 @@ static int rank(const struct bsk_mapping *mapping, const char *exe)
 
 /* After an exec, before the dynamic linker has brought the library: few mappings, and not asleep.
  */
-static bool is_starting(pid_t pid, const char *exe, size_t mappings)
+static bool is_starting(const struct bsk_process *process, const char *exe, size_t mappings)
 {
     enum { FEW_MAPPINGS = 20 };
     struct bsk_process_facts facts = { 0 };
     return bsk_name_is_python(exe) && mappings < FEW_MAPPINGS &&
-           bsk_process_facts(pid, &facts, NULL) == BSK_OK &&
+           bsk_process_tell_facts(process, &facts, NULL) == BSK_OK &&
            (facts.state == 'R' || facts.state == 'D');
 }
 
 int bsk_find_python(struct bsk_process *process, struct bsk_found *out_found, struct bsk_error *err)
 {
     struct bsk_maps maps = { 0 };
+    struct bsk_error missing = { 0 };
     char exe[4096];
-    pid_t pid = bsk_process_pid(process);
     int rc = bsk_maps_read(process, &maps, err);
     if (rc < 0) {
         struct bsk_process_facts facts = { 0 }; /* a thread of the kernel has no memory */
-        if (rc == BSK_E_GONE && bsk_process_facts(pid, &facts, NULL) == BSK_OK &&
+        if (rc == BSK_E_GONE && bsk_process_tell_facts(process, &facts, NULL) == BSK_OK &&
             facts.state != 'Z' && facts.state != 'X')
-            return bsk_not_python(pid, err);
+            return bsk_not_python(process, err);
         return rc;
     }
-    bsk_process_exe(pid, exe, sizeof(exe));
+    bsk_process_tell_exe(process, exe, sizeof(exe));
     rc = BSK_E_FORMAT;
     size_t looked = 0;
     for (int wanted = 0; wanted <= 2 && rc == BSK_E_FORMAT; wanted++) {
@@ -227,14 +263,21 @@ int bsk_find_python(struct bsk_process *process, struct bsk_found *out_found, st
             struct bsk_found found = { .micro = -1 };
             before = maps.items[i].path;
             looked++;
-            rc = look_into(process, &maps, i, &found, err);
+            bool counts = wanted < 2 && missing.code != BSK_E_IO; /* the first of the likely ones */
+            rc = look_into(process, &maps, i, &found, counts ? &missing : NULL, err);
+            found.missing = missing;
             if (rc == BSK_OK)
                 *out_found = found;
         }
     }
-    bool starts = rc == BSK_E_FORMAT && is_starting(pid, exe, maps.count);
+    bool starts = rc == BSK_E_FORMAT && is_starting(process, exe, maps.count);
     bsk_maps_free(&maps);
     if (starts)
         return bsk_fail(err, BSK_E_TORN, "try again in a moment", "Python is starting");
-    return rc == BSK_E_FORMAT ? bsk_not_python(pid, err) : rc;
+    if (rc == BSK_E_FORMAT && missing.code == BSK_E_IO && bsk_process_core_facts(process, NULL)) {
+        if (err)
+            *err = missing;
+        return missing.code;
+    }
+    return rc == BSK_E_FORMAT ? bsk_not_python(process, err) : rc;
 }

@@ -2,7 +2,7 @@
 #ifndef BSK_PYTHON_NAMES_H
 #define BSK_PYTHON_NAMES_H
 
-#include "engine/base/error.h"
+#include "engine/process/process.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -15,6 +15,6 @@ bool bsk_name_is_python(const char *path);    /* "/usr/bin/python3.11", not "pyt
 bool bsk_name_version(const char *path, int *out_major, int *out_minor);
 
 /* "Not a Python process", with what it runs (find.c). */
-int bsk_not_python(pid_t pid, struct bsk_error *err);
+int bsk_not_python(const struct bsk_process *process, struct bsk_error *err);
 
 #endif

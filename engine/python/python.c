@@ -39,11 +39,16 @@ int bsk_python_open(struct bsk_process *process, struct bsk_python **out_python,
     python->info.minor = found.minor;
     python->info.micro = found.micro;
     memcpy(python->info.version, found.version, sizeof(python->info.version));
-    bsk_process_exe(python->info.pid, python->info.executable, sizeof(python->info.executable));
+    bsk_process_tell_exe(process, python->info.executable, sizeof(python->info.executable));
     rc = bsk_layout_choose(process, &found, &python->layout, err);
     if (rc == BSK_OK)
         rc = bsk_calibrate(process, &python->layout, python->runtime, python->info.version,
                            &python->calibrated, err);
+    if (rc < 0 && found.missing.code == BSK_E_IO && bsk_process_core_facts(process, NULL)) {
+        rc = found.missing.code; /* what does not fit is what could not be read */
+        if (err)
+            *err = found.missing;
+    }
     if (rc < 0)
         goto out;
     python->info.free_threaded = python->layout.free_threaded;

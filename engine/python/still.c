@@ -12,7 +12,8 @@ static void begin(struct bsk_stack_memory *memory)
     memory->reading++; /* so that nothing is compared with the reading before */
     memory->path_same = memory->again_have = 0;
     memory->twice = memory->moved = memory->unproven = false;
-    memory->piece_ahead = memory->piece_ahead_again = memory->piece_chunk_again = SIZE_MAX;
+    memory->piece_thread = memory->piece_ahead = memory->piece_ahead_again =
+        memory->piece_chunk_again = SIZE_MAX;
     bsk_chunks_turn(memory);
 }
 
@@ -28,6 +29,8 @@ static bool read_chunks(struct bsk_python *python, const struct bsk_python_threa
     if (bsk_process_read(python->process, thread->address, memory->thread, bytes, NULL) < 0 ||
         bsk_u64(memory->thread, layout->thread.interp) != thread->interpreter)
         return false;
+    /* Read with the states once more, which are told together. */
+    memory->piece_thread = bsk_add_piece(python, thread->address, memory->thread, bytes);
     memory->top = bsk_u64(memory->thread, layout->thread.frame);
     if (layout->frame_form == BSK_FRAME_CFRAME && memory->top != 0) {
         memory->cframe = memory->top;

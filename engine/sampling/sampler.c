@@ -24,6 +24,7 @@ struct bsk_sampler {
     struct bsk_python *python;
     struct bsk_threads os_threads;
     bool idle_stacks, fresh_states;
+    bool still;     /* it is a core */
     bool count_all; /* in this sample */
     bool looked;    /* at some thread's counter, in this sample */
     bool begun;     /* there was a sample before this one */
@@ -80,6 +81,25 @@ int bsk_sampler_open(pid_t pid, const struct bsk_sampler_options *options,
     return rc;
 }
 
+int bsk_sampler_open_core(const char *path, const char *root, struct bsk_sampler **out_sampler,
+                          struct bsk_core_facts *out_core, struct bsk_error *err)
+{
+    struct bsk_sampler *sampler = calloc(1, sizeof(*sampler));
+    if (!sampler)
+        return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
+    sampler->idle_stacks = sampler->fresh_states = sampler->still = sampler->stale = true;
+    int rc = bsk_process_open_core(path, root, &sampler->process, err);
+    if (rc == BSK_OK && bsk_process_core_facts(sampler->process, out_core))
+        out_core->path = path;
+    if (rc == BSK_OK)
+        rc = bsk_python_open(sampler->process, &sampler->python, err);
+    if (rc == BSK_OK)
+        *out_sampler = sampler;
+    else
+        bsk_sampler_close(sampler);
+    return rc;
+}
+
 void bsk_sampler_close(struct bsk_sampler *sampler)
 {
     if (!sampler)
@@ -103,6 +123,11 @@ const struct bsk_python_info *bsk_sampler_info(const struct bsk_sampler *sampler
 struct bsk_python *bsk_sampler_python(struct bsk_sampler *sampler)
 {
     return sampler->python;
+}
+
+struct bsk_process *bsk_sampler_process(struct bsk_sampler *sampler)
+{
+    return sampler->process;
 }
 
 int bsk_sampler_read(struct bsk_sampler *sampler, uint64_t address, void *dst, size_t size,
@@ -363,7 +388,9 @@ static int read_all(struct bsk_sampler *sampler, bool *out_again, struct bsk_err
         sampler->index[i] = count++;
     }
     int rc;
-    if (sampler->pause) {
+    if (sampler->still) {
+        rc = bsk_python_read_still(sampler->python, sampler->wanted, wanted, out_again, err);
+    } else if (sampler->pause) {
         rc = read_stopped(sampler, running, wanted, out_again, err);
     } else {
         rc = bsk_python_read_stacks(sampler->python, sampler->wanted, wanted, out_again, err);

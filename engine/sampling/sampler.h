@@ -89,10 +89,18 @@ int bsk_sampler_open(pid_t pid, const struct bsk_sampler_options *options,
                      struct bsk_sampler **out_sampler, struct bsk_error *err);
 void bsk_sampler_close(struct bsk_sampler *sampler);
 
+/* The same for a core file, which is a process that stands still: each sample is the one that it
+ * has. `root` and failures are bsk_process_open_core()'s; BSK_E_TORN where Python was starting or
+ * ending, or the file is cut short: no later try works. `*out_core` is filled in as soon as the
+ * file is known to be a core, also where Python is not found; its path lives as long as `path`. */
+int bsk_sampler_open_core(const char *path, const char *root, struct bsk_sampler **out_sampler,
+                          struct bsk_core_facts *out_core, struct bsk_error *err);
+
 const struct bsk_python_info *bsk_sampler_info(const struct bsk_sampler *sampler);
 
 /* What it reads, for what a sample does not tell (locals.h); belongs to the sampler. */
 struct bsk_python *bsk_sampler_python(struct bsk_sampler *sampler);
+struct bsk_process *bsk_sampler_process(struct bsk_sampler *sampler);
 
 /* One sample of all threads. A thread whose stack cannot be read costs that thread, not the sample.
  * Fails with BSK_E_GONE when the target has ended, BSK_E_TORN when nothing could be read this time.

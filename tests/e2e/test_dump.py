@@ -90,7 +90,7 @@ def test_what_we_take_for_py_spys_options_is_what_its_help_says():
 @pytest.mark.parametrize("arguments, code, words", [
     ([], 2, "--pid"), (["-p", "x"], 2, "process id"), (["-p", "0"], 2, "process id"), (["4711"], 2, "4711"),
     (["-p", "1", "--every"], 2, "--every"), (["-p", str(os.getpid()), "-n"], 1, "native"),
-    (["-p", "1", "--blocking", "--nonblocking"], 2, "opposites"), (["--core", "x"], 1, "--core"), (["-p", "999999999"], 1, "Process not found"),
+    (["-p", "1", "--blocking", "--nonblocking"], 2, "opposites"), (["--core", "/nowhere"], 1, "/nowhere"), (["-p", "999999999"], 1, "Process not found"),
 ])
 def test_bad_input_is_answered_in_one_sentence(arguments, code, words):
     done = dump(*arguments)
@@ -448,3 +448,42 @@ def test_a_process_in_another_namespace(background):
     assert "            number: 0" in done.out
     outer.stdin.close()
     outer.wait()
+
+
+KNOWN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "engine", "fixtures", "known.py")
+CASES = ["nested", "init", "property", "generators", "genexpr", "comprehension", "asyncio", "through_c", "handler", "exec",
+         "deep", "threads"]
+
+
+def told_by_itself(process):
+    """{tid: ["name:line", ...]}, innermost first, as known.py says of its threads."""
+    threads, frames = {}, None
+    for line in process.stdout:
+        fields = line.decode().rstrip("\n").split("\t")
+        if fields == [""]:
+            return threads
+        if len(fields) == 1:
+            frames = threads.setdefault(int(fields[0].split()[1]), [])
+        else:
+            frames.append("%s:%s" % (fields[1], fields[3]))
+    raise AssertionError("known.py ended")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_first_look_at_who_sleeps_is_right(background, pythons, case):
+    for version, (python, _) in pythons.items():
+        if not python:
+            continue
+        process = background.start([python, KNOWN, case], stdin=subprocess.PIPE)
+        expected = told_by_itself(process)
+        dap.wait_until(lambda: set(states(process.pid)) == {"S"}, what="all threads asleep")
+        done = dump("-p", process.pid, "-j")
+        assert done.code == 0, done.err
+        threads = {thread["os_thread_id"]: thread for thread in json.loads(done.out)}
+        for tid, frames in expected.items():
+            found = ["%s:%s" % (frame["name"], frame["line"]) for frame in threads[tid]["frames"]]
+            # park() has gone on by a statement or two since it told
+            assert found[1:] == frames[1:] and found[0].split(":")[0] == frames[0].split(":")[0], (version, case)
+            assert threads[tid]["complete"], (version, case)
+        process.stdin.close()
+        process.wait(10)

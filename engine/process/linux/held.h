@@ -6,8 +6,11 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+struct bsk_core;
+
 struct bsk_process {
-    pid_t pid;
+    pid_t pid;                  /* as the core has it: then never looked for in /proc */
+    struct bsk_core *core;      /* core.h; NULL: it lives, and what follows is its own */
     int pid_fd;                 /* -1 where the kernel has none: then only `mem_fd` tells the end */
     int mem_fd;                 /* /proc/PID/mem */
     struct iovec *pieces_local; /* room for one call of bsk_process_read_pieces(), made at need */

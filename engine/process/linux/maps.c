@@ -1,3 +1,4 @@
+#include "engine/process/linux/core.h"
 #include "engine/process/linux/held.h"
 #include "engine/process/process.h"
 
@@ -78,6 +79,8 @@ int bsk_maps_read(struct bsk_process *process, struct bsk_maps *out_maps, struct
 {
     char path[64];
     struct bsk_maps maps = { 0 };
+    if (process->core)
+        return bsk_core_maps(process->core, out_maps, err);
     snprintf(path, sizeof(path), "/proc/%d/maps", (int)process->pid);
     ssize_t size = bsk_proc_text(path, MAPS_MAX_BYTES, &maps.text);
     if (size < 0) {

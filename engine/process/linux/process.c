@@ -1,5 +1,6 @@
 #include "engine/process/process.h"
 
+#include "engine/process/linux/core.h"
 #include "engine/process/linux/held.h"
 
 #include <errno.h>
@@ -90,6 +91,7 @@ void bsk_process_close(struct bsk_process *process)
         close(process->pid_fd);
     if (process->mem_fd >= 0)
         close(process->mem_fd);
+    bsk_core_close(process->core);
     free(process->pieces_local);
     free(process);
 }
@@ -105,11 +107,25 @@ static int unreadable(const struct bsk_process *process, uint64_t address, struc
                     (int)process->pid);
 }
 
+static int not_in_core(const struct bsk_process *process, uint64_t address, struct bsk_error *err)
+{
+    return bsk_fail(err, BSK_E_TORN,
+                    process->core->claimed_bytes > process->core->bytes
+                        ? "it is cut short: take it again with `ulimit -c unlimited` and enough "
+                          "room on the disk"
+                        : NULL,
+                    "0x%" PRIx64 " is not in %.300s", address, process->core->path);
+}
+
 int bsk_process_read(struct bsk_process *process, uint64_t address, void *dst, size_t size,
                      struct bsk_error *err)
 {
     if (size > BSK_READ_MAX_BYTES)
         return bsk_fail(err, BSK_E_LIMIT, NULL, "refused %zu bytes at 0x%" PRIx64, size, address);
+    if (process->core)
+        return bsk_core_read(process->core, address, dst, size)
+                   ? BSK_OK
+                   : not_in_core(process, address, err);
     if (address > INT64_MAX - size) /* the kernel's half: /proc/PID/mem takes a signed offset */
         return unreadable(process, address, err);
     ssize_t got = pread(process->mem_fd, dst, size, (off_t)address);
@@ -126,6 +142,8 @@ int bsk_process_same(struct bsk_process *process, uint64_t address, struct bsk_e
 {
     char byte;
     struct pollfd end = { .fd = process->pid_fd, .events = POLLIN };
+    if (process->core)
+        return BSK_OK;
     if (pread(process->mem_fd, &byte, 1, (off_t)address) == 1)
         return BSK_OK;
     if (process->pid_fd >= 0 && poll(&end, 1, 0) == 0)
@@ -157,6 +175,11 @@ static ssize_t read_run(struct bsk_process *process, struct bsk_piece *pieces, s
 int bsk_process_read_pieces(struct bsk_process *process, struct bsk_piece *pieces, size_t count,
                             struct bsk_error *err)
 {
+    for (size_t i = 0; process->core && i < count; i++)
+        pieces[i].ok = pieces[i].size > 0 && bsk_core_read(process->core, pieces[i].address,
+                                                           pieces[i].dst, pieces[i].size);
+    if (process->core)
+        return BSK_OK;
     if (!process->pieces_local) {
         process->pieces_local = calloc(2 * (size_t)PIECES_PER_CALL, sizeof(struct iovec));
         if (!process->pieces_local)

@@ -1,4 +1,5 @@
 #include "engine/base/room.h"
+#include "engine/process/linux/core.h"
 #include "engine/process/linux/held.h"
 #include "engine/process/process.h"
 
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { THREADS_MAX = 65536 };
@@ -91,10 +93,31 @@ static bool add(struct bsk_process *process, struct bsk_threads *threads, pid_t 
     return true;
 }
 
+/* Those of a core are always the same ones. Their numbers are as they saw them themselves. */
+static int take_those_of_core(const struct bsk_process *process, struct bsk_threads *threads,
+                              struct bsk_error *err)
+{
+    const struct bsk_core *core = process->core;
+    if (threads->count > 0)
+        return BSK_OK;
+    for (size_t i = 0; i < core->thread_count; i++) {
+        if (!bsk_room_for_one(&threads->items, threads->count, &threads->capacity,
+                              sizeof(*threads->items)))
+            return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
+        threads->items[threads->count++] = (struct bsk_thread){ .tid = core->threads[i].tid,
+                                                                .tid_inside = core->threads[i].tid,
+                                                                .schedstat_fd = -1,
+                                                                .stat_fd = -1 };
+    }
+    return BSK_OK;
+}
+
 int bsk_threads_refresh(struct bsk_process *process, struct bsk_threads *threads,
                         struct bsk_error *err)
 {
     char path[64];
+    if (process->core)
+        return take_those_of_core(process, threads, err);
     snprintf(path, sizeof(path), "/proc/%d/task", (int)process->pid);
     DIR *folder = opendir(path);
     if (!folder)
@@ -145,6 +168,12 @@ int bsk_thread_cpu_ns(struct bsk_process *process, struct bsk_thread *thread, ui
                       uint64_t *out_turns)
 {
     char line[96], *at = line;
+    if (process->core) {
+        const struct bsk_core_thread *known = bsk_core_thread(process->core, thread->tid);
+        *out_ns = known ? known->cpu_ns : 0;
+        *out_turns = 0;
+        return known ? BSK_OK : BSK_E_GONE;
+    }
     if (look(process, thread->tid, "schedstat", thread->schedstat_fd, line, sizeof(line)) <= 0)
         return BSK_E_GONE;
     *out_ns = strtoull(at, &at, 10);
@@ -156,6 +185,11 @@ int bsk_thread_cpu_ns(struct bsk_process *process, struct bsk_thread *thread, ui
 int bsk_thread_state(struct bsk_process *process, struct bsk_thread *thread, char *out_state)
 {
     char line[512];
+    if (process->core) {
+        const struct bsk_core_thread *known = bsk_core_thread(process->core, thread->tid);
+        *out_state = known ? known->state : '?';
+        return known ? BSK_OK : BSK_E_GONE;
+    }
     if (look(process, thread->tid, "stat", thread->stat_fd, line, sizeof(line)) <= 0)
         return BSK_E_GONE;
     const char *name_end = strrchr(line, ')'); /* a thread's name may hold anything, ')' too */
@@ -170,6 +204,11 @@ int32_t bsk_thread_call(struct bsk_process *process, const struct bsk_thread *th
 {
     char line[256], *at = line;
     *out_argument = 0;
+    if (process->core) {
+        const struct bsk_core_thread *known = bsk_core_thread(process->core, thread->tid);
+        *out_argument = known && known->call == SYS_futex ? known->argument : 0;
+        return known ? known->call : BSK_CALL_UNKNOWN;
+    }
     if (look(process, thread->tid, "syscall", -1, line, sizeof(line)) <= 0)
         return BSK_CALL_UNKNOWN;
     if (strncmp(line, "-1 ", 3) == 0)
