@@ -94,7 +94,7 @@ static bool can_be(struct bsk_python *python, const struct bsk_stack_memory *mem
         return true;
     enum bsk_instruction instruction =
         bsk_instruction_at(python, chain->count > 0 ? &chain->raw[0] : shore);
-    return instruction == BSK_INSTRUCTION_CALLS || instruction == BSK_INSTRUCTION_UNKNOWN;
+    return bsk_instruction_may_call(instruction);
 }
 
 /* The path up to `step`, and a call from there, were seen to stand still, and not by accident:

@@ -10,26 +10,58 @@ struct opcodes {
     uint8_t returns[2], resumes[7]; /* 0: no more */
     uint8_t executor;               /* stands for what was compiled; 0: there is none */
     uint8_t instrumented;           /* the first of those that tools are called from */
+    uint8_t calls[10][2];           /* from, to; 0: no more */
     uint8_t pushes[16];             /* 3.14 and later; 0: no more */
 };
 
 enum { FIRST_MINOR = 11 };
 
 static const struct opcodes versions[] = {
-    /* RETURN_GENERATOR; COPY_FREE_VARS, MAKE_CELL; RETURN_VALUE, RETURN_CONST;
-     * FOR_ITER, SEND, their forms that know what they iterate over; CALL, CALL_KW,
-     * CALL_FUNCTION_EX, BINARY_OP_SUBSCR_GETITEM, LOAD_ATTR_PROPERTY,
+    /* In this order: RETURN_GENERATOR; COPY_FREE_VARS, MAKE_CELL; RETURN_VALUE, RETURN_CONST;
+     * FOR_ITER, SEND, their forms that know what they iterate over; all kinds of CALL; of those
+     * that push: CALL, CALL_KW, CALL_FUNCTION_EX, BINARY_OP_SUBSCR_GETITEM, LOAD_ATTR_PROPERTY,
      * LOAD_ATTR_GETATTRIBUTE_OVERRIDDEN, and the forms of the first three that know it is Python
      * that they call */
-    { 75, { 149, 135 }, { 83 }, { 93, 123 }, 0, 255, { 0 } },
-    { 75, { 149, 135 }, { 83, 121 }, { 93, 123, 65, 168 }, 230, 237, { 0 } },
-    { 35, { 62, 94 }, { 36, 103 }, { 72, 104, 187, 208 }, 70, 236, { 0 } },
+    { 75,
+      { 149, 135 },
+      { 83 },
+      { 93, 123 },
+      0,
+      255,
+      { { 22, 24 },
+        { 64, 67 },
+        { 72, 73 },
+        { 76, 81 },
+        { 113, 113 },
+        { 121, 121 },
+        { 127, 127 },
+        { 141, 143 },
+        { 166, 166 },
+        { 171, 171 } },
+      { 0 } },
+    { 75,
+      { 149, 135 },
+      { 83, 121 },
+      { 93, 123, 65, 168 },
+      230,
+      237,
+      { { 23, 24 }, { 28, 29 }, { 34, 34 }, { 38, 48 }, { 56, 56 }, { 142, 142 }, { 171, 171 } },
+      { 0 } },
+    { 35,
+      { 62, 94 },
+      { 36, 103 },
+      { 72, 104, 187, 208 },
+      70,
+      236,
+      { { 53, 54 }, { 57, 57 }, { 162, 181 } },
+      { 0 } },
     { 34,
       { 60, 97 },
       { 35 },
       { 70, 106, 171, 197 },
       0,
       234,
+      { { 4, 4 }, { 52, 52 }, { 55, 55 }, { 143, 165 } },
       { 52, 55, 4, 136, 187, 179, 161, 162, 144, 145, 153, 151, 143 } },
     { 32,
       { 58, 96 },
@@ -37,6 +69,7 @@ static const struct opcodes versions[] = {
       { 68, 105, 174, 178, 202, 203, 204 },
       0,
       233,
+      { { 4, 4 }, { 50, 50 }, { 53, 53 }, { 144, 168 } },
       { 50, 53, 4, 136, 193, 185, 164, 165, 145, 146, 156, 154, 152, 144 } },
 };
 
@@ -62,7 +95,10 @@ enum bsk_instruction bsk_instruction_of(int minor, uint8_t opcode)
         return BSK_INSTRUCTION_RESUMES;
     if (opcode == 0 || opcode == version->executor || opcode >= version->instrumented)
         return BSK_INSTRUCTION_UNKNOWN;
-    return BSK_INSTRUCTION_CALLS;
+    for (size_t i = 0; i < sizeof(version->calls) / sizeof(version->calls[0]); i++)
+        if (opcode >= version->calls[i][0] && opcode <= version->calls[i][1])
+            return BSK_INSTRUCTION_CALLS;
+    return BSK_INSTRUCTION_RUNS;
 }
 
 enum bsk_pushes bsk_instruction_pushes(int minor, uint8_t opcode)

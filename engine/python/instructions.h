@@ -14,16 +14,24 @@
 
 #include "engine/base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum bsk_instruction {
     BSK_INSTRUCTION_UNKNOWN, /* nothing can be said: not read, or it stands for others */
-    BSK_INSTRUCTION_CALLS,   /* it may call, or run C code that does */
+    BSK_INSTRUCTION_CALLS,   /* it is a call, of whatever */
+    BSK_INSTRUCTION_RUNS,    /* any other that may run C code, and Python by it, or a property */
     BSK_INSTRUCTION_RESUMES, /* it calls a generator or a coroutine directly, else C code */
     BSK_INSTRUCTION_RETURNS, /* it takes its own frame off the stack */
     BSK_INSTRUCTION_MAKES,   /* the same, and a generator of it */
 };
+
+static inline bool bsk_instruction_may_call(enum bsk_instruction instruction)
+{
+    return instruction == BSK_INSTRUCTION_UNKNOWN || instruction == BSK_INSTRUCTION_CALLS ||
+           instruction == BSK_INSTRUCTION_RUNS;
+}
 
 /* Of an opcode; `minor` is 11 to 15, UNKNOWN for others. */
 enum bsk_instruction bsk_instruction_of(int minor, uint8_t opcode);

@@ -135,6 +135,7 @@ bool bsk_path_can_call(struct bsk_python *python, const struct bsk_stack_memory 
         return !bsk_chunks_find(memory, callee->address);
     case BSK_INSTRUCTION_UNKNOWN:
     case BSK_INSTRUCTION_CALLS:
+    case BSK_INSTRUCTION_RUNS:
         break;
     }
     return true;

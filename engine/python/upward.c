@@ -185,8 +185,7 @@ static struct sight look_above(const struct climb *climb, const struct step *ste
     struct bsk_known *known = code ? bsk_codes_peek(climb->python->codes, code) : NULL;
     sight.raw.known = known;
     sight.direct = above && previous == step->raw.address && !entry &&
-                   (sight.instruction == BSK_INSTRUCTION_CALLS ||
-                    sight.instruction == BSK_INSTRUCTION_UNKNOWN);
+                   bsk_instruction_may_call(sight.instruction);
     sight.shim = above && (entry ? previous == step->raw.address : layout->shim_owners && outside);
     sight.proven = known && bsk_proof_holds(proof, bsk_path_next_hash(step, known->code.id));
     /* 3.14 and later take the code out of a frame that is popped. */
@@ -245,22 +244,26 @@ static void note_tops(const struct climb *climb, const struct step *step, uint64
                       bool leads_here)
 {
     const struct bsk_stack_memory *memory = climb->memory;
-    const uint64_t tops[] = { memory->top, memory->top_near };
+    struct bsk_proof *proof = &climb->python->proof;
+    enum bsk_instruction instruction = bsk_instruction_at(climb->python, &step->raw);
+    uint32_t id = step->raw.known->code.id;
+    /* Of a call it takes the first top alone: what it calls may be over before the next. */
+    bool is_call = instruction == BSK_INSTRUCTION_CALLS;
+    const uint64_t tops[] = { memory->top, is_call ? memory->top : memory->top_near };
     bool here = false, outside = true;
     for (size_t i = 0; i < 2; i++) {
         here = here || tops[i] == step->raw.address;
         outside = outside && tops[i] != 0 && tops[i] != below && !bsk_chunks_find(memory, tops[i]);
     }
-    enum bsk_instruction instruction = bsk_instruction_at(climb->python, &step->raw);
     if ((here && step->raw.calls) || here == outside || instruction == BSK_INSTRUCTION_RETURNS ||
         instruction == BSK_INSTRUCTION_MAKES)
         return;
-    bool directly = instruction == BSK_INSTRUCTION_RESUMES;
-    uint32_t id = step->raw.known->code.id;
-    if (bsk_proof_note_top(&climb->python->proof, id, step->raw.place, outside) && outside &&
-        leads_here)
-        bsk_proof_mark_site(&climb->python->proof, id, step->raw.place,
-                            directly ? BSK_SITE_HEAP : BSK_SITE_HEAP | BSK_SITE_HEAP_BY_C);
+    bool usual = bsk_proof_note_top(proof, id, step->raw.place, outside);
+    if (usual && outside && (leads_here || is_call))
+        bsk_proof_mark_site(proof, id, step->raw.place,
+                            instruction == BSK_INSTRUCTION_RESUMES
+                                ? BSK_SITE_HEAP
+                                : BSK_SITE_HEAP | BSK_SITE_HEAP_BY_C);
 }
 
 /* What is above is told to be the innermost frame, though its words may say that it has ended. */

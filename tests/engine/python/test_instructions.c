@@ -46,7 +46,8 @@ static enum bsk_instruction expected(const char *name)
         return BSK_INSTRUCTION_RESUMES;
     if (is_one_of(name, unknown) || strncmp(name, "INSTRUMENTED_", 13) == 0)
         return BSK_INSTRUCTION_UNKNOWN;
-    return BSK_INSTRUCTION_CALLS;
+    return strstr(name, "CALL") && !strstr(name, "INTRINSIC") ? BSK_INSTRUCTION_CALLS
+                                                              : BSK_INSTRUCTION_RUNS;
 }
 
 static enum bsk_pushes expected_pushes(int minor, const char *name)
