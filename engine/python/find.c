@@ -89,6 +89,17 @@ static bool version_in(const char *text, size_t size, struct bsk_found *found)
     return false;
 }
 
+/* How much of `bytes` is searched: less, in the end nothing, where a core file claims more memory
+ * than any Python has. */
+static uint64_t room_to_search(struct bsk_found *found, uint64_t bytes)
+{
+    const uint64_t left = (UINT64_C(1) << 30) - found->searched_bytes;
+    bytes = bytes < BSS_MAX_BYTES ? bytes : BSS_MAX_BYTES;
+    bytes = bytes < left ? bytes : left;
+    found->searched_bytes += bytes;
+    return bytes;
+}
+
 /* Searches the writable memory that belongs to this file, .bss included. */
 static bool find_version_text(struct bsk_process *process, const struct bsk_maps *maps,
                               const struct bsk_image *image, struct bsk_found *found)
@@ -101,8 +112,8 @@ static bool find_version_text(struct bsk_process *process, const struct bsk_maps
         if (!mapping->writable || mapping->end <= start || mapping->start >= end)
             continue;
         uint64_t size = mapping->end - mapping->start;
-        size = size < BSS_MAX_BYTES ? size : BSS_MAX_BYTES;
-        char *copy = malloc((size_t)size);
+        size = room_to_search(found, size);
+        char *copy = size > 0 ? malloc((size_t)size) : NULL;
         for (uint64_t at = 0; copy && at < size; at += BSK_READ_MAX_BYTES) {
             uint64_t part = size - at < BSK_READ_MAX_BYTES ? size - at : BSK_READ_MAX_BYTES;
             if (bsk_process_read(process, mapping->start + at, copy + at, (size_t)part, NULL) < 0)
@@ -132,7 +143,7 @@ static void set_version(struct bsk_found *found, uint32_t hex)
 /* _PyRuntime of 3.13 and later begins with a mark, so that it is found without its name: for a core
  * whose mapped files are gone. 0: it is not there. */
 static uint64_t find_cookie(struct bsk_process *process, const struct bsk_maps *maps,
-                            const struct bsk_image *image)
+                            const struct bsk_image *image, struct bsk_found *found)
 {
     enum { BLOCK = 1 << 20 };
     uint64_t start, end, hit = 0;
@@ -143,7 +154,7 @@ static uint64_t find_cookie(struct bsk_process *process, const struct bsk_maps *
         if (!mapping->writable || mapping->end <= start || mapping->start >= end)
             continue;
         uint64_t size = mapping->end - mapping->start;
-        size = size < BSS_MAX_BYTES ? size : BSS_MAX_BYTES;
+        size = room_to_search(found, size);
         for (uint64_t at = 0; at < size && hit == 0; at += BLOCK) {
             size_t part = size - at < BLOCK ? (size_t)(size - at) : BLOCK;
             if (bsk_process_read(process, mapping->start + at, block, part, NULL) < 0)
@@ -192,7 +203,7 @@ static int look_into(struct bsk_process *process, const struct bsk_maps *maps, s
     (void)bsk_image_symbols(image, symbols, sizeof(symbols) / sizeof(symbols[0]));
     found->runtime = symbols[0].address;
     if (found->runtime == 0 && !bsk_image_section(image, ".PyRuntime", &found->runtime, &size))
-        found->runtime = has_file ? 0 : find_cookie(process, maps, image);
+        found->runtime = has_file ? 0 : find_cookie(process, maps, image, found);
     if (found->runtime != 0 &&
         bsk_process_read(process, found->runtime, &head, sizeof(head), NULL) == BSK_OK &&
         memcmp(head.cookie, "xdebugpy", 8) == 0)
@@ -255,17 +266,19 @@ int bsk_find_python(struct bsk_process *process, struct bsk_found *out_found, st
     bsk_process_tell_exe(process, exe, sizeof(exe));
     rc = BSK_E_FORMAT;
     size_t looked = 0;
+    uint64_t searched_bytes = 0;
     for (int wanted = 0; wanted <= 2 && rc == BSK_E_FORMAT; wanted++) {
         const char *before = "";
         for (size_t i = 0; i < maps.count && rc == BSK_E_FORMAT && looked < IMAGES_MAX; i++) {
             if (rank(&maps.items[i], exe) != wanted || strcmp(maps.items[i].path, before) == 0)
                 continue;
-            struct bsk_found found = { .micro = -1 };
+            struct bsk_found found = { .micro = -1, .searched_bytes = searched_bytes };
             before = maps.items[i].path;
             looked++;
             bool counts = wanted < 2 && missing.code != BSK_E_IO; /* the first of the likely ones */
             rc = look_into(process, &maps, i, &found, counts ? &missing : NULL, err);
             found.missing = missing;
+            searched_bytes = found.searched_bytes;
             if (rc == BSK_OK)
                 *out_found = found;
         }

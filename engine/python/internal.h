@@ -75,6 +75,7 @@ struct bsk_found {
     int major, minor, micro; /* 0, 0, -1 as far as unknown */
     char version[32];
     struct bsk_error missing; /* of a core: why a file that it needs is not there; code 0: it is */
+    uint64_t searched_bytes;  /* of memory, so far */
 };
 
 /* Finds the CPython of a process; failures as bsk_python_open() has them. */

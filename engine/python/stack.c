@@ -428,20 +428,20 @@ static enum outcome judge_still(struct bsk_python *python, struct bsk_python_thr
 /* Who sleeps stands still: its stack is the walk from the top, once all of it was read twice and
  * was the same, the top too. What is met for the first time was read once: so it is read again. */
 static enum outcome judge_asleep(struct bsk_python *python, struct bsk_python_thread *thread,
-                                 uint64_t datastack_top)
+                                 uint64_t *datastack_top)
 {
     enum { READINGS = 3 };
     struct bsk_stack_memory *memory = thread->memory;
     for (int i = 0; i < READINGS && memory->twice && !memory->moved && memory->top != 0; i++) {
         memory->path_reading = 0; /* it is no path that was found from below */
-        if (!bsk_stack_walk(python, memory, memory->top, datastack_top, &thread->truncated))
+        if (!bsk_stack_walk(python, memory, memory->top, *datastack_top, &thread->truncated))
             break;
         bsk_stack_remember_met(memory, bsk_frame_bytes(&python->layout));
         if (!memory->moved && !memory->unproven)
             return bsk_path_from_raw(python, memory) && bsk_path_resolve(python, thread) ? READ
                                                                                          : GARBAGE;
-        if (memory->moved || !read_again(python, thread, &datastack_top))
-            break;
+        if (!memory->moved && !read_again(python, thread, datastack_top))
+            memory->moved = true; /* what it left is of two readings */
     }
     return MOVED;
 }
@@ -457,7 +457,8 @@ static enum outcome judge_chunks(struct bsk_python *python, struct bsk_python_th
         thread->depth = 0;
         return bsk_chunks_first_frame(memory, datastack_top) == 0 ? READ : GARBAGE;
     }
-    if (thread->sleeps && judge_asleep(python, thread, datastack_top) == READ)
+    if (thread->sleeps && !thread->holds_gil && /* it may have woken up since that was known */
+        judge_asleep(python, thread, &datastack_top) == READ)
         return READ;
     if (memory->heap_left > 0)
         memory->heap_left--;
@@ -575,10 +576,12 @@ static enum outcome judge(struct bsk_python *python, struct bsk_python_thread *t
 int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread **wanted,
                            size_t count, bool *out_threads_changed, struct bsk_error *err)
 {
+    enum { GAP_NS = 50000000 };
     python->piece_count = 0;
     bsk_states_plan(python);
-    if (!python->moved)
-        bsk_codes_stood(python->codes, python->before_ns, python->now_ns);
+    uint64_t before_ns = python->before_ns;
+    if (python->now_ns - before_ns > GAP_NS) /* nobody saw what it did for so long */
+        bsk_codes_stood(python->codes, before_ns + GAP_NS, python->now_ns);
     python->moved = false;
     python->before_ns = python->now_ns;
     for (size_t i = 0; i < count; i++) {
@@ -617,6 +620,7 @@ int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread *
         end_single(python);
         if (rc < 0)
             return rc;
+        python->moved = python->moved || outcome != READ;
         thread->has_stack = outcome == READ && thread->depth > 0;
         thread->torn = outcome != READ;
         thread->answers += thread->has_stack;
@@ -625,5 +629,7 @@ int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread *
             thread->filled = thread->unread = false;
         }
     }
+    if (!python->moved && python->before_ns - before_ns <= GAP_NS)
+        bsk_codes_stood(python->codes, before_ns, python->before_ns);
     return BSK_OK;
 }

@@ -166,13 +166,15 @@ static int prove_stack(struct bsk_target *target, const struct bsk_identity *ide
     struct bsk_python *python = bsk_sampler_python(target->sampler);
     const char *outermost = NULL;
     const struct bsk_sample *sample;
+    if (identity->frame_count == 0)
+        return BSK_OK;
     (void)bsk_sampler_take(target->sampler, &sample, NULL); /* it finds the threads */
-    for (size_t i = 0; i < bsk_python_thread_count(python) && identity->frame_count > 0; i++) {
+    for (size_t i = 0; i < bsk_python_thread_count(python); i++) {
         struct bsk_python_thread *thread = bsk_python_thread(python, i);
         bool changed;
         for (int try = 0; try < TRIES && thread->ident == identity->ident; try++) {
             if (bsk_python_read_stacks(python, &thread, 1, &changed, NULL) != BSK_OK ||
-                !thread->has_stack)
+                !thread->has_stack || thread->truncated)
                 continue;
             if (begins_as_said(thread, identity))
                 return BSK_OK;

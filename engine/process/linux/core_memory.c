@@ -1,6 +1,7 @@
 /* The memory of a core file's process, its mappings, and the files that these are of. */
 #include "engine/process/linux/core.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -62,10 +63,14 @@ static const struct bsk_core_mapping *mapping_at(const struct bsk_core *core, ui
 }
 
 /* Whether a file is the one that was mapped: as long as it has to be, and with the beginning that
- * the core has kept of it (the kernel keeps that page of each ELF file for its build ID). */
+ * the core has kept of it (the kernel keeps that page of each ELF file for its build ID). An ELF
+ * file of which nothing was kept cannot be told from a newer one. */
 static bool is_same(const struct bsk_core *core, const struct bsk_core_file *file, uint64_t bytes,
                     int fd)
 {
+    char magic[SELFMAG] = "";
+    bool told =
+        !bsk_read_exactly(fd, 0, magic, sizeof(magic)) || memcmp(magic, ELFMAG, sizeof(magic)) != 0;
     for (size_t i = file->first; i < file->first + file->count; i++) {
         const struct bsk_core_mapping *mapping = &core->mappings[i];
         char kept[SAME_BYTES], now[SAME_BYTES];
@@ -81,8 +86,9 @@ static bool is_same(const struct bsk_core *core, const struct bsk_core_file *fil
         if (!bsk_read_exactly(core->fd, segment->offset, kept, size) ||
             !bsk_read_exactly(fd, 0, now, size) || memcmp(kept, now, size) != 0)
             return false;
+        told = told || size > 0;
     }
-    return true;
+    return told;
 }
 
 static void try_file(const struct bsk_core *core, struct bsk_core_file *file)
@@ -99,6 +105,8 @@ static void try_file(const struct bsk_core *core, struct bsk_core_file *file)
     }
     if (snprintf(path, sizeof(path), "%s%s", core->root, file->path) >= (int)sizeof(path))
         errno = ENAMETOOLONG;
+    else if (strstr(path, "/../") || (stat(path, &about) == 0 && !S_ISREG(about.st_mode)))
+        errno = EINVAL; /* no mapped file has such a path; to open a device may do something */
     else
         file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (file->fd < 0) {

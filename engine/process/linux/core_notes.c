@@ -10,7 +10,8 @@
 #include <sys/procfs.h>
 
 enum {
-    FILE_NOTE_MAX = 256 << 20, /* bytes of the list of mapped files */
+    FILE_NOTE_MAX = 16 << 20, /* bytes of the list of mapped files */
+    FILES_MAX = 1 << 16,      /* the kernel lets a process have 65,530 mappings, as it comes */
     AUXV_MAX_BYTES = 1 << 12,
     THREADS_MAX = 65536,
 };
@@ -151,12 +152,13 @@ static int take_files(struct bsk_core *core, uint64_t offset, uint64_t size, str
     uint64_t page = head[1], count = (size - sizeof(head)) / sizeof(entry);
     count = head[0] < count ? head[0] : count;
     core->mapping_text = text;
-    core->mappings = calloc((size_t)count + 1, sizeof(core->mappings[0]));
-    core->files = calloc((size_t)count + 1, sizeof(core->files[0]));
+    size_t most = count < FILES_MAX ? (size_t)count : FILES_MAX;
+    core->mappings = calloc(most + 1, sizeof(core->mappings[0]));
+    core->files = calloc(most + 1, sizeof(core->files[0]));
     if (!core->mappings || !core->files)
         return bsk_fail(err, BSK_E_MEMORY, NULL, "out of memory");
     char *name = text + sizeof(head) + count * sizeof(entry), *end = text + size;
-    for (uint64_t i = 0; i < count && name < end; i++) {
+    for (size_t i = 0; i < most && name < end; i++) {
         struct bsk_core_mapping *mapping = &core->mappings[core->mapping_count];
         size_t length = strlen(name);
         memcpy(entry, text + sizeof(head) + i * sizeof(entry), sizeof(entry));

@@ -7,6 +7,7 @@
 #include "engine/process/process.h"
 
 #include <elf.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -97,6 +98,9 @@ static bool open_of_core(struct bsk_image *image, struct bsk_core *core,
     int fd = bsk_core_mapped_file(core, mapping->start, &image->missing);
     image->core = core;
     image->fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1; /* the first one is the core's */
+    if (fd >= 0 && image->fd < 0)
+        bsk_fail(&image->missing, BSK_E_IO, NULL, "cannot open %.300s again: %s", mapping->path,
+                 strerror(errno));
     for (size_t i = 0; image->fd < 0 && i < maps->count; i++) {
         if (maps->items[i].offset != 0 || strcmp(maps->items[i].path, mapping->path) != 0)
             continue;
