@@ -280,10 +280,11 @@ static void stacks_ten_thousand_deep(void **state)
 /* `slack`: what a call itself costs, and that other tests beside it take the caches from some of
  * the work (4.7 sigma was seen once); starting threads costs more. The bench is for exact figures.
  */
-static void expect_shares(const struct seen *seen, const double *shares, size_t count, double slack,
-                          const char *what)
+static bool has_shares(const struct seen *seen, const double *shares, size_t count, double slack,
+                       const char *what)
 {
     uint64_t sum = 0;
+    bool right = true;
     for (size_t i = 0; i < count; i++)
         sum += seen->leaves[i];
     for (size_t i = 0; i < count; i++) {
@@ -292,24 +293,33 @@ static void expect_shares(const struct seen *seen, const double *shares, size_t 
         print_message("  %s: %s %.2f %% of %llu, %.1f sigma from %.2f %%\n", what, seen->names[i],
                       100 * found, (unsigned long long)sum, (found - shares[i]) / sigma,
                       100 * shares[i]);
-        assert_true(fabs(found - shares[i]) < 3.5 * sigma + slack);
+        right = right && fabs(found - shares[i]) < 3.5 * sigma + slack;
     }
+    return right;
 }
 
 static void shares_of_counted_work(void **state)
 {
     (void)state;
+    enum { PROCESSES = 2 };
     const double shares[] = { 0.60, 0.25, 0.10, 0.05 };
     for (const char *const *python = all_pythons(); *python; python++) {
-        struct bench_child child;
-        struct seen seen = { .names = { "heavy", "medium", "light", "faint" } };
-        assert_true(bench_start(bench_program_named("a"), *python, -1, &child));
-        assert_true(open_ticks(&seen, child.pid, 1000));
-        assert_int_equal(read_until(&seen, ticks_wanted(2500)), BSK_OK);
-        expect_shares(&seen, shares, sizeof(shares) / sizeof(shares[0]), 0.025,
-                      bsk_sampler_info(seen.sampler)->version);
-        close_ticks(&seen);
-        bench_stop(&child);
+        /* Ticks tell time, and what is known is work. Once in some hundred processes the same
+         * bytecode took half as long again in one function as in the others (3.11.2, 68.9 % of the
+         * time for 60 % of the work), all through that process: another one is asked then. */
+        bool right = false;
+        for (int i = 0; i < PROCESSES && !right; i++) {
+            struct bench_child child;
+            struct seen seen = { .names = { "heavy", "medium", "light", "faint" } };
+            assert_true(bench_start(bench_program_named("a"), *python, -1, &child));
+            assert_true(open_ticks(&seen, child.pid, 1000));
+            assert_int_equal(read_until(&seen, ticks_wanted(2500)), BSK_OK);
+            right = has_shares(&seen, shares, sizeof(shares) / sizeof(shares[0]), 0.025,
+                               bsk_sampler_info(seen.sampler)->version);
+            close_ticks(&seen);
+            bench_stop(&child);
+        }
+        assert_true(right);
     }
 }
 
@@ -356,7 +366,7 @@ static void a_program_in_step_with_the_clock(void **state)
     read_line(&child, line, sizeof(line));
     assert_true(open_ticks(&seen, child.pid, 200));
     assert_int_equal(read_until(&seen, 800), BSK_OK);
-    expect_shares(&seen, shares, sizeof(shares) / sizeof(shares[0]), 0.025, "in rhythm");
+    assert_true(has_shares(&seen, shares, sizeof(shares) / sizeof(shares[0]), 0.025, "in rhythm"));
     close_ticks(&seen);
     stop_child(&child);
 }
@@ -377,7 +387,8 @@ static void threads_too_short_for_a_clock(void **state)
                       (unsigned long long)seen.leaves[0] + seen.leaves[1],
                       (unsigned long long)seen.count);
         assert_true(seen.leaves[0] + seen.leaves[1] > seen.count / 5);
-        expect_shares(&seen, shares, sizeof(shares) / sizeof(shares[0]), 0.04, "short threads");
+        assert_true(
+            has_shares(&seen, shares, sizeof(shares) / sizeof(shares[0]), 0.04, "short threads"));
         close_ticks(&seen);
         stop_child(&child);
     }
