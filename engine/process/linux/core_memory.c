@@ -103,22 +103,25 @@ static void try_file(const struct bsk_core *core, struct bsk_core_file *file)
         bsk_fail(&file->missing, BSK_E_IO, NULL, "%.300s was no file", file->path);
         return;
     }
-    if (snprintf(path, sizeof(path), "%s%s", core->root, file->path) >= (int)sizeof(path))
+    bool fits = snprintf(path, sizeof(path), "%s%s", core->root, file->path) < (int)sizeof(path);
+    /* No mapped file has such a path; and to open a device may do something. */
+    bool odd =
+        fits && (strstr(path, "/../") || (stat(path, &about) == 0 && !S_ISREG(about.st_mode)));
+    if (!fits)
         errno = ENAMETOOLONG;
-    else if (strstr(path, "/../") || (stat(path, &about) == 0 && !S_ISREG(about.st_mode)))
-        errno = EINVAL; /* no mapped file has such a path; to open a device may do something */
-    else
+    else if (!odd)
         file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (file->fd < 0) {
+    if (file->fd < 0 && !odd) {
         bsk_fail(&file->missing, BSK_E_IO, hint,
                  "cannot open %.300s, which the process of the core file had mapped: %s", path,
                  strerror(errno));
         return;
     }
-    if (fstat(file->fd, &about) == 0 && S_ISREG(about.st_mode) && about.st_size > 0 &&
-        is_same(core, file, (uint64_t)about.st_size, file->fd))
+    if (file->fd >= 0 && fstat(file->fd, &about) == 0 && S_ISREG(about.st_mode) &&
+        about.st_size > 0 && is_same(core, file, (uint64_t)about.st_size, file->fd))
         return;
-    close(file->fd);
+    if (file->fd >= 0)
+        close(file->fd);
     file->fd = -1;
     bsk_fail(&file->missing, BSK_E_IO, hint,
              "%.300s is not the file that the process of the core file had mapped", path);
