@@ -283,7 +283,7 @@ static int load(struct bsk_codes *codes, uint64_t address, struct bsk_known **ou
         memcmp(identity, known->identity, sizeof(identity)) != 0)
         goto torn;
     known->fresh = true;
-    codes->last_met_ns = bsk_now_ns();
+    bsk_codes_met(codes, known);
     known->code.id = codes->next_id;
     if (!remember(codes, known)) {
         free_known(known);
@@ -358,7 +358,7 @@ void bsk_codes_disown(struct bsk_codes *codes, struct bsk_known *known)
 {
     size_t at = slot_of(codes, known->address);
     known->gone = true;
-    codes->last_lost_ns = bsk_now_ns();
+    bsk_codes_lost(codes);
     if (codes->slots[at] != known)
         return;
     codes->slots[at] = NULL;

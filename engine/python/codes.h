@@ -29,6 +29,8 @@ struct bsk_known {
     bool gone;               /* something else was found at its address */
     uint64_t checked_ns;     /* CLOCK_MONOTONIC of the last look at its identity */
     uint64_t epoch;          /* of the last look; 0: none */
+    uint64_t met_ran_ns;     /* when it was met, and ... */
+    bool settled;            /* it was still there when the program had run for a second since */
     uint64_t identity[12];
     uint64_t name_hash; /* of the str: code names are interned, so it is set. For ticks.c */
     struct bsk_line_step *steps;
@@ -78,8 +80,9 @@ enum { BSK_CODES_BELIEVED_NS = 100000000 }; /* the allowed age where there is no
 /*
  * Where the interpreter counts the code objects that it frees (3.14 and later), an epoch is that
  * count, read after the stacks: while it stays the same no address has been used again. 0 where it
- * is unknown: then an identity is believed for BSK_CODES_BELIEVED_NS, and not at all for a second
- * after any code object was met or lost.
+ * is unknown: then an identity is believed for BSK_CODES_BELIEVED_NS, but not for a second after
+ * any code object was met or lost, and never before this one is a second old: what a program throws
+ * away is young. Seconds in which it was seen to run.
  *
  * Looks at the identities of those of `known` that need it, in one call. False when some are gone.
  */

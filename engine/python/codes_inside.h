@@ -25,8 +25,9 @@ struct bsk_codes {
     size_t all_count, all_capacity;
     size_t jit_next; /* of `all`, to be looked at next */
     char cwd[BSK_CODES_PATH_BYTES], first_cwd[BSK_CODES_PATH_BYTES];
-    struct bsk_known *reused, *unread;  /* see bsk_codes_reused(), bsk_codes_unread() */
-    uint64_t last_met_ns, last_lost_ns; /* CLOCK_MONOTONIC */
+    struct bsk_known *reused, *unread; /* see bsk_codes_reused(), bsk_codes_unread() */
+    uint64_t stood_ns;                 /* for so long in all; what follows leaves it out */
+    uint64_t met_ran_ns, lost_ran_ns;  /* the last; CLOCK_MONOTONIC less what it stood */
 };
 
 static inline uint64_t bsk_word_at(const uint8_t *bytes, size_t offset)
@@ -41,6 +42,8 @@ static inline uint64_t bsk_word_at(const uint8_t *bytes, size_t offset)
 void bsk_codes_disown(struct bsk_codes *codes, struct bsk_known *known);
 
 /* codes_identity.c */
+void bsk_codes_met(struct bsk_codes *codes, struct bsk_known *known);
+void bsk_codes_lost(struct bsk_codes *codes);
 uint32_t bsk_codes_header_bytes(const struct bsk_layout *layout); /* at most HEADER_MAX_BYTES */
 void bsk_codes_identify(const struct bsk_layout *layout, const uint8_t *header,
                         uint64_t identity[IDENTITY_HEADER]);

@@ -256,14 +256,17 @@ int bsk_find_python(struct bsk_process *process, struct bsk_found *out_found, st
     struct bsk_error missing = { 0 };
     char exe[4096];
     int rc = bsk_maps_read(process, &maps, err);
-    if (rc < 0) {
-        struct bsk_process_facts facts = { 0 }; /* a thread of the kernel has no memory */
-        if (rc == BSK_E_GONE && bsk_process_tell_facts(process, &facts, NULL) == BSK_OK &&
-            facts.state != 'Z' && facts.state != 'X')
-            return bsk_not_python(process, err);
-        return rc;
-    }
     bsk_process_tell_exe(process, exe, sizeof(exe));
+    if (rc < 0) { /* a thread of the kernel has no memory, and who execs has none for a moment */
+        struct bsk_process_facts facts = { 0 };
+        if (rc != BSK_E_GONE || bsk_process_tell_facts(process, &facts, NULL) != BSK_OK ||
+            facts.state == 'Z' || facts.state == 'X')
+            return rc;
+        return exe[0] == '\0' ? bsk_not_python(process, err)
+                              : bsk_fail(err, BSK_E_TORN, "try again in a moment",
+                                         "Process %d is becoming another program",
+                                         (int)bsk_process_pid(process));
+    }
     rc = BSK_E_FORMAT;
     size_t looked = 0;
     uint64_t searched_bytes = 0;

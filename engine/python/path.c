@@ -324,10 +324,14 @@ static enum codes look_at_codes(struct bsk_python *python, struct bsk_stack_memo
     bool same = true;
     uint64_t now = python->now_ns;
     bool new_ones = bsk_codes_count(python->codes) != memory->codes_count;
+    bool churn = bsk_codes_churn(python->codes, now);
     python->moved = python->moved || memory->path_same < memory->path_count;
-    if (memory->path_same == memory->path_count && !new_ones &&
+    /* That of a reading which gave no answer was not looked at. */
+    bool answered =
+        memory->path_same == memory->path_count && memory->frames_valid >= memory->path_count;
+    if (answered && !new_ones &&
         (python->epoch ? python->epoch == memory->codes_epoch
-                       : now < memory->codes_due_ns && !bsk_codes_churn(python->codes, now)))
+                       : now < memory->codes_due_ns && !churn))
         return SAME;
     bool bound = bind_fresh(python, memory);
     memory->codes_due_ns = now + BSK_CODES_BELIEVED_NS;
@@ -345,7 +349,7 @@ static enum codes look_at_codes(struct bsk_python *python, struct bsk_stack_memo
     if (same && bound)
         return SAME;
     /* In a program that throws no code away, what is new is as old as the stack that named it. */
-    return bsk_codes_churn(python->codes, now) ? SOME_GONE : LOOK_AGAIN;
+    return churn ? SOME_GONE : LOOK_AGAIN;
 }
 
 /* What cannot be told any more keeps its place in the stack, without a name. */

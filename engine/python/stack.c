@@ -9,6 +9,7 @@
  * open is told by what was proven before ("filled"), else the stack ends in what could not be told
  * ("unread"). See upward.c, path.c and proof.h.
  */
+#include "engine/base/clock.h"
 #include "engine/python/memory.h"
 
 #include <stdlib.h>
@@ -222,7 +223,9 @@ static void begin_single(struct bsk_python *python)
         swap_pieces(python);
     python->single = true;
     python->piece_count = 0;
-    python->epoch = 0; /* it was asked before what is read now */
+    /* Code that was looked at before what is read now is to be looked at again. */
+    python->now_ns = bsk_now_ns();
+    python->epoch = 0;
 }
 
 static void end_single(struct bsk_python *python)

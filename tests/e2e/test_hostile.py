@@ -48,7 +48,7 @@ def test_a_program_that_execs_all_the_time_is_never_gone(minor, tmp_path):
         """))
     with Target([PYTHONS[minor], "-S", str(tmp_path / "again.py")]) as target:
         try:
-            for _ in range(15):
+            for _ in range(100):
                 done = dump(target.pid, "--json")
                 assert done.returncode == 0, done.stderr
                 assert all(frame["filename"] for thread in json.loads(done.stdout) for frame in thread["frames"])
