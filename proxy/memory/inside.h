@@ -19,6 +19,7 @@ struct member { /* a session of the group */
     bool must_release;  /* its adapter is held back until the last snapshot is there */
     struct op *waiting; /* a start that waits for the debuggee */
     struct undo *undo;  /* all is taken back, or will be; NULL: no */
+    bool taken_back;    /* ... at the session's end: nothing may begin behind it */
 };
 
 enum { LIKELY_LEAKS = 8, KEPT_GRAPHS = 4, HOLDS_MAX = 4096, VISITS_MAX = 1024 };

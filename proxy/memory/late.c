@@ -97,6 +97,7 @@ static void say(struct undo *undo)
     struct bsk_script_how how = { .stopped = dap_session_debuggee(member->session)->stopped };
     bsk_script_undo(&text, &bsk_script_stop, how);
     undo->said = !text.failed;
+    member->taken_back = member->must_release;
     if (text.failed)
         end(undo);
     else

@@ -255,6 +255,11 @@ void dap_op_script(struct op *op, const struct bsk_script *script,
                                       .max_dump_bytes = DUMP_MAX_BYTES,
                                       .stopped = op_is_stopped(op),
                                       .later = member && member->is_remote };
+    if (member && member->taken_back) {
+        bsk_buffer_free(&options->text);
+        dap_op_fail(op, BSK_E_GONE, NULL, "the debug session has ended");
+        return;
+    }
     if (member && !member->channel && op->tracking->state != TRACKING_ENDED) {
         bsk_buffer_free(&options->text);
         dap_op_fail(op, BSK_E_GONE, NULL, "The program ended before its memory could be tracked");
