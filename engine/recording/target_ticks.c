@@ -152,10 +152,10 @@ static void pay(struct bsk_target_ticks *ticks, struct ticking *thread, uint64_t
         if (ticks->context->clock == BSK_CLOCK_GIL && !tick->holds_gil)
             continue;
         bsk_profile_add(profile, tick->node, tick->start_ns, tick->wall_ns, share_ns, 1);
+        ticks->context->samples++;
         if (tick->holds_gil)
             bsk_profile_add_states(profile, tick->node, share_ns, 0, 0);
     }
-    ticks->context->samples += thread->tick_count;
     thread->tick_count = 0;
     thread->other_ns = 0;
 }

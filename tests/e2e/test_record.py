@@ -395,6 +395,16 @@ def test_gil_counts_one_thread_at_a_time(background, tmp_path):
     assert 0 < document["gilSeconds"] <= document["seconds"] * 1.05
 
 
+@pytest.mark.parametrize("how", [[], ["--no-ticks"]], ids=["ticks", "read"])
+def test_samples_without_the_gil_are_not_counted_with_it(how, background, tmp_path):
+    text = ("import hashlib, time\ndata = b'x' * (1 << 22)\nprint('ready', flush=True)\nend = time.monotonic() + 60\n"
+            "while time.monotonic() < end:\n    hashlib.sha256(data).digest()\n    sum(range(100000))\n")
+    target = background.start([*PYTHON_C, text])
+    done = record("-p", target.pid, "-d", "1", "-r", "500", "-g", "-f", "raw", "-o", "out", *how, cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert 0 < done.summary["samples"] < 450 and sum(raw(str(tmp_path / "out")).values()) == done.summary["samples"], done.err
+
+
 # ---- where it goes
 
 def test_a_link_stays_a_link_and_what_is_no_file_is_written_as_it_is(busy, tmp_path):
