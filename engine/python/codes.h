@@ -29,8 +29,8 @@ struct bsk_known {
     bool gone;               /* something else was found at its address */
     uint64_t checked_ns;     /* CLOCK_MONOTONIC of the last look at its identity */
     uint64_t epoch;          /* of the last look; 0: none */
-    uint64_t met_ran_ns;     /* when it was met, and ... */
-    bool settled;            /* it was still there when the program had run for a second since */
+    uint64_t met_ran_ns;     /* how long the program had run when it was met */
+    bool settled;            /* a second of running later it was still there */
     uint64_t identity[12];
     uint64_t name_hash; /* of the str: code names are interned, so it is set. For ticks.c */
     struct bsk_line_step *steps;
@@ -82,7 +82,7 @@ enum { BSK_CODES_BELIEVED_NS = 100000000 }; /* the allowed age where there is no
  * count, read after the stacks: while it stays the same no address has been used again. 0 where it
  * is unknown: then an identity is believed for BSK_CODES_BELIEVED_NS, but not for a second after
  * any code object was met or lost, and never before this one is a second old: what a program throws
- * away is young. Seconds in which it was seen to run.
+ * away is young. Seconds by bsk_codes_ran().
  *
  * Looks at the identities of those of `known` that need it, in one call. False when some are gone.
  */
@@ -92,12 +92,13 @@ bool bsk_codes_check(struct bsk_codes *codes, struct bsk_known *const *known, si
 /* The same for all of them, whatever is believed; the fresh ones too. */
 bool bsk_codes_look(struct bsk_codes *codes, struct bsk_known *const *known, size_t count);
 
-/* The program stood still all the time between: that shows nothing of what comes and goes when it
- * runs. */
-void bsk_codes_stood(struct bsk_codes *codes, uint64_t from_ns, uint64_t until_ns);
+/* The program was seen to go on for so long. Time in which it stands, as when it waits for a CPU,
+ * shows nothing of what comes and goes when it runs: the seconds after which code is believed are
+ * counted here. */
+void bsk_codes_ran(struct bsk_codes *codes, uint64_t ns);
 
 /* True when code objects have come and gone in the last second that it ran. */
-bool bsk_codes_churn(const struct bsk_codes *codes, uint64_t now_ns);
+bool bsk_codes_churn(const struct bsk_codes *codes);
 
 /* Where a frame of this code stands; of one that stands on no line of its own, the line before it
  * and no columns. The last answer is kept: to ask again for the same frame costs nothing. `lasti`

@@ -10,7 +10,7 @@ enum {
     CHECK_BATCH = 256,
     TEXT_HEADER_MAX = 64, /* of a str, from its length to its characters */
     TEXT_COMPARED = 128,
-    WATCHED_NS = 1000000000, /* for so long after code came or went, while the program runs */
+    WATCHED_NS = 1000000000, /* for so long after code came or went; see bsk_codes_ran() */
 };
 
 uint32_t bsk_codes_header_bytes(const struct bsk_layout *layout)
@@ -77,36 +77,25 @@ bool bsk_codes_identify_texts(struct bsk_codes *codes, uint64_t identity[IDENTIT
     return true;
 }
 
-/* How long the program was seen to run until then. */
-static uint64_t ran(const struct bsk_codes *codes, uint64_t at_ns)
+void bsk_codes_ran(struct bsk_codes *codes, uint64_t ns)
 {
-    return at_ns - codes->stood_ns;
-}
-
-/* What happened while a sample was read is later than the sample's own instant. */
-static uint64_t age(uint64_t at_ns, uint64_t when_ns)
-{
-    return at_ns > when_ns ? at_ns - when_ns : 0;
-}
-
-void bsk_codes_stood(struct bsk_codes *codes, uint64_t from_ns, uint64_t until_ns)
-{
-    codes->stood_ns += until_ns - from_ns;
+    codes->ran_ns += ns;
 }
 
 void bsk_codes_met(struct bsk_codes *codes, struct bsk_known *known)
 {
-    known->met_ran_ns = codes->met_ran_ns = ran(codes, bsk_now_ns());
+    known->met_ran_ns = codes->met_ran_ns = codes->ran_ns;
 }
 
 void bsk_codes_lost(struct bsk_codes *codes)
 {
-    codes->lost_ran_ns = ran(codes, bsk_now_ns());
+    codes->lost = true;
+    codes->lost_ran_ns = codes->ran_ns;
 }
 
-bool bsk_codes_churn(const struct bsk_codes *codes, uint64_t at_ns)
+bool bsk_codes_churn(const struct bsk_codes *codes)
 {
-    return codes->lost_ran_ns != 0 && age(ran(codes, at_ns), codes->lost_ran_ns) < WATCHED_NS;
+    return codes->lost && codes->ran_ns - codes->lost_ran_ns < WATCHED_NS;
 }
 
 static bool check_batch(struct bsk_codes *codes, struct bsk_known *const *known, size_t count)
@@ -167,16 +156,15 @@ bool bsk_codes_check(struct bsk_codes *codes, struct bsk_known *const *known, si
     struct bsk_known *due[CHECK_BATCH];
     size_t due_count = 0;
     bool same = true;
-    uint64_t now_ran_ns = ran(codes, at_ns);
-    bool watched = age(now_ran_ns, codes->met_ran_ns) < WATCHED_NS || bsk_codes_churn(codes, at_ns);
+    bool watched = codes->ran_ns - codes->met_ran_ns < WATCHED_NS || bsk_codes_churn(codes);
     for (size_t i = 0; i < count; i++) {
-        bool lately = known[i]->settled && !watched &&
-                      age(at_ns, known[i]->checked_ns) < BSK_CODES_BELIEVED_NS;
+        bool lately =
+            known[i]->settled && !watched && at_ns - known[i]->checked_ns < BSK_CODES_BELIEVED_NS;
         bool believed =
             epoch != 0 ? known[i]->epoch == epoch : lately || known[i]->checked_ns == at_ns;
         if (believed || known[i]->gone || known[i]->address == 1)
             continue;
-        known[i]->settled = age(now_ran_ns, known[i]->met_ran_ns) >= WATCHED_NS;
+        known[i]->settled = codes->ran_ns - known[i]->met_ran_ns >= WATCHED_NS;
         known[i]->checked_ns = at_ns; /* once, however often it is on the stack */
         known[i]->epoch = epoch;
         due[due_count++] = known[i];

@@ -26,8 +26,9 @@ struct bsk_codes {
     size_t jit_next; /* of `all`, to be looked at next */
     char cwd[BSK_CODES_PATH_BYTES], first_cwd[BSK_CODES_PATH_BYTES];
     struct bsk_known *reused, *unread; /* see bsk_codes_reused(), bsk_codes_unread() */
-    uint64_t stood_ns;                 /* for so long in all; what follows leaves it out */
-    uint64_t met_ran_ns, lost_ran_ns;  /* the last; CLOCK_MONOTONIC less what it stood */
+    uint64_t ran_ns;                   /* see bsk_codes_ran() */
+    uint64_t met_ran_ns, lost_ran_ns;  /* what it was when code was met and lost last */
+    bool lost;                         /* any */
 };
 
 static inline uint64_t bsk_word_at(const uint8_t *bytes, size_t offset)

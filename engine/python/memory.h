@@ -2,7 +2,8 @@
  * What reading one thread's stack remembers, from sample to sample and within one: for the files
  * of this folder that take part in it.
  *
- *   stack.c   plans one reading, judges what came of it
+ *   stack.c   plans one reading, and collects what came of it
+ *   judge.c, judge_objects.c  what of it is believed
  *   chunks.c  the data stack's chunks, and their copies
  *   walk.c    follows a stack from the top: needs the top and the frames to be of one instant
  *   upward.c  follows it from below: the data stack alone is of one instant
@@ -265,6 +266,31 @@ void bsk_states_of(const struct bsk_python *python, struct bsk_python_thread *th
 
 /* stack.c: one more piece of the reading that is planned; SIZE_MAX when out of memory. */
 size_t bsk_add_piece(struct bsk_python *python, uint64_t address, void *dst, uint32_t size);
+/* Brings the pieces of one reading into the thread's memory; `*out_datastack_top` is 0 where there
+ * is no data stack. False: they do not fit each other. */
+bool bsk_stack_collect(struct bsk_python *python, const struct bsk_python_thread *thread,
+                       uint64_t *out_datastack_top);
+/* One more reading of one thread, everything twice, and what bsk_stack_collect() says of it. */
+bool bsk_stack_read_again(struct bsk_python *python, const struct bsk_python_thread *thread,
+                          uint64_t *out_datastack_top);
+
+/* After all stacks of a reading: the time since the one before it, which began at `*before_ns`, is
+ * time in which the program ran, if a stack has moved since. */
+void bsk_stack_note_time(struct bsk_python *python, uint64_t begun_ns, uint64_t *before_ns);
+
+/* judge.c, judge_objects.c: from a reading to the thread's answer. */
+enum bsk_stack_outcome {
+    BSK_STACK_READ,
+    BSK_STACK_MOVED,   /* and nothing of it is proven */
+    BSK_STACK_GARBAGE, /* to be read again */
+};
+enum bsk_stack_outcome bsk_judge_chunks(struct bsk_python *python,
+                                        struct bsk_python_thread *thread);
+enum bsk_stack_outcome bsk_judge_objects(struct bsk_python *python,
+                                         struct bsk_python_thread *thread);
+/* What is not proven yet is read once more: steps that are still there, called from the same
+ * places, are real. The first reading stays the sample. */
+void bsk_stack_prove(struct bsk_python *python, const struct bsk_python_thread *thread);
 
 /* path.c */
 void bsk_path_begin(struct bsk_stack_memory *memory, size_t keep); /* keeps the first so many */

@@ -324,7 +324,7 @@ static enum codes look_at_codes(struct bsk_python *python, struct bsk_stack_memo
     bool same = true;
     uint64_t now = python->now_ns;
     bool new_ones = bsk_codes_count(python->codes) != memory->codes_count;
-    bool churn = bsk_codes_churn(python->codes, now);
+    bool churn = bsk_codes_churn(python->codes);
     python->moved = python->moved || memory->path_same < memory->path_count;
     /* That of a reading which gave no answer was not looked at. */
     bool answered =

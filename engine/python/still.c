@@ -1,7 +1,7 @@
 /*
  * Stacks of threads that stand still, because the caller has stopped them: what is read of them is
  * of one instant, however many reads it takes. So the walk from the top is the stack, and there is
- * nothing to prove (stack.c) and nothing to fill in.
+ * nothing to prove (judge.c) and nothing to fill in.
  */
 #include "engine/python/memory.h"
 
@@ -84,6 +84,8 @@ int bsk_python_read_still(struct bsk_python *python, struct bsk_python_thread **
 {
     python->piece_count = 0;
     bsk_states_plan(python);
+    uint64_t begun_ns = python->now_ns;
+    python->moved = false;
     for (size_t i = 0; i < count; i++) {
         struct bsk_python_thread *thread = wanted[i];
         if (!thread->memory)
@@ -110,5 +112,6 @@ int bsk_python_read_still(struct bsk_python *python, struct bsk_python_thread **
         if (!thread->has_stack)
             thread->memory->frames_valid = thread->memory->path_valid = 0;
     }
+    bsk_stack_note_time(python, begun_ns, &python->still_ns);
     return BSK_OK;
 }
