@@ -97,6 +97,9 @@ bool bsk_codes_look(struct bsk_codes *codes, struct bsk_known *const *known, siz
  * counted here. */
 void bsk_codes_ran(struct bsk_codes *codes, uint64_t ns);
 
+/* True when one was met in the last second, running or not. */
+bool bsk_codes_met_lately(const struct bsk_codes *codes, uint64_t now_ns);
+
 /* True when code objects have come and gone in the last second that it ran. */
 bool bsk_codes_churn(const struct bsk_codes *codes);
 

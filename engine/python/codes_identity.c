@@ -85,6 +85,12 @@ void bsk_codes_ran(struct bsk_codes *codes, uint64_t ns)
 void bsk_codes_met(struct bsk_codes *codes, struct bsk_known *known)
 {
     known->met_ran_ns = codes->met_ran_ns = codes->ran_ns;
+    codes->met_ns = bsk_now_ns();
+}
+
+bool bsk_codes_met_lately(const struct bsk_codes *codes, uint64_t now_ns)
+{
+    return now_ns < codes->met_ns + WATCHED_NS; /* it may be later than the sample's own instant */
 }
 
 void bsk_codes_lost(struct bsk_codes *codes)

@@ -28,6 +28,7 @@ struct bsk_codes {
     struct bsk_known *reused, *unread; /* see bsk_codes_reused(), bsk_codes_unread() */
     uint64_t ran_ns;                   /* see bsk_codes_ran() */
     uint64_t met_ran_ns, lost_ran_ns;  /* what it was when code was met and lost last */
+    uint64_t met_ns;                   /* CLOCK_MONOTONIC of the last */
     bool lost;                         /* any */
 };
 

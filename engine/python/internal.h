@@ -55,6 +55,7 @@ struct bsk_python {
     struct bsk_codes *codes;
     bool moved;                 /* a stack of this reading differs from the one before */
     uint64_t read_ns, still_ns; /* when the readings before were begun, by stack.c and still.c */
+    uint64_t counted_ns;        /* and the last of them for which time was counted */
     uint64_t epoch; /* of code objects, after the stacks were read; 0: unknown; see codes.h */
     uint64_t epoch_words[8];
     size_t epoch_piece;

@@ -221,10 +221,14 @@ enum bsk_stack_outcome bsk_judge_chunks(struct bsk_python *python, struct bsk_py
     if (thread->sleeps && !thread->holds_gil && /* it may have woken up since that was known */
         judge_asleep(python, thread, &datastack_top) == BSK_STACK_READ)
         return BSK_STACK_READ;
+    if (memory->refused_reading == memory->reading)
+        return BSK_STACK_GARBAGE;
     if (memory->heap_left > 0)
         memory->heap_left--;
     if (memory->twice && judge_still(python, thread, datastack_top) == BSK_STACK_READ)
         return BSK_STACK_READ;
+    if (memory->refused_reading == memory->reading)
+        return BSK_STACK_GARBAGE;
     enum bsk_upward found = bsk_stack_upward(python, memory);
     if (found == BSK_UPWARD_WHOLE && !memory->bridged) {
         bsk_path_note(python, memory);

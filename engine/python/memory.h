@@ -133,6 +133,8 @@ struct bsk_stack_memory {
     size_t path_valid;        /* so many of its first steps may be compared with */
     size_t path_same;         /* so many of them are those of the sample before */
     bool had_shims;           /* frames and steps do not go side by side */
+    size_t codes_seen;        /* so many of the path's first steps were held against their codes */
+    uint64_t refused_reading; /* whose codes were met too late to be believed */
     uint64_t codes_due_ns;    /* when the identities of codes are looked at again, at the latest */
     uint64_t codes_epoch;     /* of the last look */
     size_t codes_count;       /* how many codes were known then */
@@ -261,6 +263,7 @@ const uint8_t *bsk_hot_find(const struct bsk_python *python, const struct bsk_st
  * changed; told of one thread. */
 void bsk_states_plan(struct bsk_python *python);
 void bsk_states_plan_epoch(struct bsk_python *python); /* after the stacks */
+void bsk_states_note_epoch(struct bsk_python *python); /* from that; bsk_states_take() does it */
 bool bsk_states_take(struct bsk_python *python);
 void bsk_states_of(const struct bsk_python *python, struct bsk_python_thread *thread);
 

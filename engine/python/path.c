@@ -48,6 +48,8 @@ bool bsk_path_push(struct bsk_python *python, struct bsk_stack_memory *memory,
     memory->path_valid = at; /* what was above is of another stack */
     if (memory->frames_valid > at)
         memory->frames_valid = at;
+    if (memory->codes_seen > at)
+        memory->codes_seen = at;
     if (raw->known)
         known = raw->known;
     else if (at > 0 && memory->path[at - 1].raw.code == raw->code)
@@ -259,6 +261,8 @@ bool bsk_path_fill(struct bsk_python *python, struct bsk_stack_memory *memory)
     memory->path_valid = memory->path_count++; /* it is never taken for one that was read */
     if (memory->frames_valid > memory->path_valid)
         memory->frames_valid = memory->path_valid;
+    if (memory->codes_seen > memory->path_valid)
+        memory->codes_seen = memory->path_valid;
     return true;
 }
 
@@ -318,20 +322,31 @@ static bool bind_fresh(struct bsk_python *python, struct bsk_stack_memory *memor
 
 enum codes { SAME, SOME_GONE, LOOK_AGAIN };
 
-static enum codes look_at_codes(struct bsk_python *python, struct bsk_stack_memory *memory)
+/* Whether the path can be told without another look at its codes: it is as it was when they were
+ * looked at last, and what is the same was most likely there all the time. Who sleeps holds them.
+ */
+static bool was_seen(const struct bsk_python *python, const struct bsk_python_thread *thread)
+{
+    const struct bsk_stack_memory *memory = thread->memory;
+    if (memory->path_same < memory->path_count || memory->codes_seen < memory->path_count ||
+        bsk_codes_count(python->codes) != memory->codes_count)
+        return false;
+    if (python->epoch)
+        return python->epoch == memory->codes_epoch;
+    return python->now_ns < memory->codes_due_ns && !bsk_codes_churn(python->codes) &&
+           ((thread->sleeps && !thread->holds_gil) ||
+            !bsk_codes_met_lately(python->codes, python->now_ns));
+}
+
+static enum codes look_at_codes(struct bsk_python *python, const struct bsk_python_thread *thread)
 {
     enum { SLICE = 256 };
+    struct bsk_stack_memory *memory = thread->memory;
     bool same = true;
     uint64_t now = python->now_ns;
-    bool new_ones = bsk_codes_count(python->codes) != memory->codes_count;
     bool churn = bsk_codes_churn(python->codes);
     python->moved = python->moved || memory->path_same < memory->path_count;
-    /* That of a reading which gave no answer was not looked at. */
-    bool answered =
-        memory->path_same == memory->path_count && memory->frames_valid >= memory->path_count;
-    if (answered && !new_ones &&
-        (python->epoch ? python->epoch == memory->codes_epoch
-                       : now < memory->codes_due_ns && !churn))
+    if (was_seen(python, thread))
         return SAME;
     bool bound = bind_fresh(python, memory);
     memory->codes_due_ns = now + BSK_CODES_BELIEVED_NS;
@@ -346,6 +361,7 @@ static enum codes look_at_codes(struct bsk_python *python, struct bsk_stack_memo
     for (size_t i = 0; same && i < memory->path_count; i++)
         same = !memory->path[i].raw.known->gone;
     memory->codes_count = bsk_codes_count(python->codes);
+    memory->codes_seen = same && bound ? memory->path_count : 0;
     if (same && bound)
         return SAME;
     /* In a program that throws no code away, what is new is as old as the stack that named it. */
@@ -388,11 +404,12 @@ static bool frame_room(struct bsk_stack_memory *memory)
 bool bsk_path_resolve(struct bsk_python *python, struct bsk_python_thread *thread)
 {
     struct bsk_stack_memory *memory = thread->memory;
-    enum codes codes = look_at_codes(python, memory);
+    enum codes codes = look_at_codes(python, thread);
     if (codes == LOOK_AGAIN) {
         for (size_t i = 0; i < memory->path_count; i++)
             memory->path[i].raw.known->fresh = false;
         memory->path_valid = memory->path_same = memory->frames_valid = 0;
+        memory->refused_reading = memory->reading;
         return false;
     }
     if (codes == SOME_GONE)

@@ -9,7 +9,6 @@
  * open is told by what was proven before ("filled"), else the stack ends in what could not be told
  * ("unread"). See judge.c, upward.c, path.c and proof.h.
  */
-#include "engine/base/clock.h"
 #include "engine/python/memory.h"
 
 #include <stdlib.h>
@@ -234,13 +233,22 @@ static void end_single(struct bsk_python *python)
     python->single = false;
 }
 
-bool bsk_stack_read_again(struct bsk_python *python, const struct bsk_python_thread *thread,
-                          uint64_t *out_datastack_top)
+static int read_single(struct bsk_python *python, const struct bsk_python_thread *thread,
+                       struct bsk_error *err)
 {
     begin_single(python);
     plan(python, thread, true);
-    return bsk_process_read_pieces(python->process, python->pieces, python->piece_count, NULL) ==
-               BSK_OK &&
+    bsk_states_plan_epoch(python);
+    int rc = bsk_process_read_pieces(python->process, python->pieces, python->piece_count, err);
+    if (rc == BSK_OK)
+        bsk_states_note_epoch(python);
+    return rc;
+}
+
+bool bsk_stack_read_again(struct bsk_python *python, const struct bsk_python_thread *thread,
+                          uint64_t *out_datastack_top)
+{
+    return read_single(python, thread, NULL) == BSK_OK &&
            bsk_stack_collect(python, thread, out_datastack_top);
 }
 
@@ -258,9 +266,12 @@ static enum bsk_stack_outcome judge(struct bsk_python *python, struct bsk_python
 void bsk_stack_note_time(struct bsk_python *python, uint64_t begun_ns, uint64_t *before_ns)
 {
     enum { GAP_NS = 50000000 }; /* what it did in more nobody saw */
-    uint64_t gap_ns = begun_ns - *before_ns;
-    if (python->moved)
+    uint64_t from_ns = *before_ns > python->counted_ns ? *before_ns : python->counted_ns;
+    uint64_t gap_ns = begun_ns - from_ns;
+    if (python->moved) {
         bsk_codes_ran(python->codes, gap_ns < GAP_NS ? gap_ns : GAP_NS);
+        python->counted_ns = begun_ns;
+    }
     *before_ns = begun_ns;
 }
 
@@ -295,10 +306,7 @@ int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread *
             /* Garbage is read again; what merely moved is not, as that would prefer stacks that
              * stand still. */
             if (try > 0) {
-                begin_single(python);
-                plan(python, thread, true);
-                rc = bsk_process_read_pieces(python->process, python->pieces, python->piece_count,
-                                             err);
+                rc = read_single(python, thread, err);
                 if (rc < 0)
                     break;
             }
@@ -312,7 +320,7 @@ int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread *
         thread->torn = outcome != BSK_STACK_READ;
         thread->answers += thread->has_stack;
         if (!thread->has_stack) {
-            thread->memory->frames_valid = 0;
+            thread->memory->frames_valid = thread->memory->codes_seen = 0;
             thread->filled = thread->unread = false;
         }
     }

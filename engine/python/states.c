@@ -92,7 +92,7 @@ void bsk_states_plan_epoch(struct bsk_python *python)
     }
 }
 
-static void note_epoch(struct bsk_python *python)
+void bsk_states_note_epoch(struct bsk_python *python)
 {
     python->epoch = python->epoch_piece == SIZE_MAX ? 0 : 1;
     for (size_t i = 0; python->epoch != 0 && i < python->interpreter_count; i++) {
@@ -145,7 +145,7 @@ static bool is_strange(struct bsk_python *python, uint64_t holder)
 
 bool bsk_states_take(struct bsk_python *python)
 {
-    note_epoch(python);
+    bsk_states_note_epoch(python);
     if (!python->states_read)
         return false;
     bool changed = heads_changed(python);

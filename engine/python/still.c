@@ -110,7 +110,8 @@ int bsk_python_read_still(struct bsk_python *python, struct bsk_python_thread **
         thread->has_stack = !thread->torn && thread->depth > 0;
         thread->answers += thread->has_stack;
         if (!thread->has_stack)
-            thread->memory->frames_valid = thread->memory->path_valid = 0;
+            thread->memory->frames_valid = thread->memory->path_valid = thread->memory->codes_seen =
+                0;
     }
     bsk_stack_note_time(python, begun_ns, &python->still_ns);
     return BSK_OK;

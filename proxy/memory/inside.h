@@ -19,7 +19,7 @@ struct member { /* a session of the group */
     bool must_release;  /* its adapter is held back until the last snapshot is there */
     struct op *waiting; /* a start that waits for the debuggee */
     struct undo *undo;  /* all is taken back, or will be; NULL: no */
-    bool taken_back;    /* ... at the session's end: nothing may begin behind it */
+    bool taken_back;    /* at the session's end: nothing may begin any more */
 };
 
 enum { LIKELY_LEAKS = 8, KEPT_GRAPHS = 4, HOLDS_MAX = 4096, VISITS_MAX = 1024 };
@@ -230,10 +230,12 @@ void dap_begin_diff(struct op *op);
 void dap_holds_free(struct tracking *tracking);
 
 /* late.c */
-/* After so long, sooner where the editor is gone, takes back all that was begun, or is begun later,
- * and then lets the session end that waits for it (`must_release`). Does nothing while that is
- * under way already. */
-void dap_undo_start(struct dap_memory *memory, struct member *member, uint32_t within_ms);
+/* Takes back all that was begun, or is begun later by what was said before. Does nothing while that
+ * is under way already. */
+void dap_undo_start(struct dap_memory *memory, struct member *member);
+/* The same at the session's end, after so long, sooner where the editor is gone: nothing begins
+ * behind it, and then the session ends that waits for it (`must_release`). */
+void dap_undo_at_end(struct dap_memory *memory, struct member *member, uint32_t within_ms);
 void dap_undo_cancel(struct member *member); /* unless it was said already */
 void dap_undo_leave(struct undo *undo); /* before the member's channel is closed; accepts NULL */
 

@@ -20,6 +20,7 @@ struct undo {
     uv_timer_t timer;
     uint32_t left_ms; /* until it is said */
     bool said;        /* and not answered yet */
+    bool at_end;      /* of the session: nothing may begin behind it */
     unsigned tries;
 };
 
@@ -97,7 +98,8 @@ static void say(struct undo *undo)
     struct bsk_script_how how = { .stopped = dap_session_debuggee(member->session)->stopped };
     bsk_script_undo(&text, &bsk_script_stop, how);
     undo->said = !text.failed;
-    member->taken_back = member->must_release;
+    if (undo->at_end)
+        member->taken_back = true;
     if (text.failed)
         end(undo);
     else
@@ -106,7 +108,8 @@ static void say(struct undo *undo)
     bsk_buffer_free(&text);
 }
 
-void dap_undo_start(struct dap_memory *memory, struct member *member, uint32_t within_ms)
+static void undo_start(struct dap_memory *memory, struct member *member, uint32_t within_ms,
+                       bool at_end)
 {
     if (!member || !member->channel || member->undo)
         return;
@@ -118,8 +121,19 @@ void dap_undo_start(struct dap_memory *memory, struct member *member, uint32_t w
     undo->timer.data = undo;
     undo->member = member;
     undo->left_ms = within_ms;
+    undo->at_end = at_end;
     member->undo = undo;
     wait_or_say(undo);
+}
+
+void dap_undo_start(struct dap_memory *memory, struct member *member)
+{
+    undo_start(memory, member, 0, false);
+}
+
+void dap_undo_at_end(struct dap_memory *memory, struct member *member, uint32_t within_ms)
+{
+    undo_start(memory, member, within_ms, true);
 }
 
 void dap_undo_cancel(struct member *member)

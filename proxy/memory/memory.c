@@ -350,7 +350,7 @@ static void after_last_snapshot(struct op *op)
         !dap_session_debuggee(member->session)->ended) {
         /* It may go on, and has not been stopped: now, and the session waits for that. */
         dap_undo_cancel(member);
-        dap_undo_start(tracking->memory, member, 0);
+        dap_undo_at_end(tracking->memory, member, 0);
         if (member->undo) {
             dap_tracking_ended(tracking);
             return;
@@ -396,7 +396,7 @@ bool dap_memory_on_ending(struct dap_memory *memory, struct dap_session *session
      * the editor lets go must not be left with it. */
     if (tracking->state == TRACKING_STARTING) {
         if (!member->is_remote) /* else it is withdrawn, and its job is still at work */
-            dap_undo_start(memory, member, 0);
+            dap_undo_at_end(memory, member, 0);
         member->must_release = member->undo != NULL;
         return member->must_release;
     }
@@ -409,7 +409,7 @@ bool dap_memory_on_ending(struct dap_memory *memory, struct dap_session *session
     member->must_release = tracking->state != TRACKING_ENDED; /* else it is over already */
     /* What is under way before it may take longer than the session can wait. */
     if (member->must_release && !member->is_remote && !dap_session_debuggee(session)->ended)
-        dap_undo_start(memory, member, LAST_MS);
+        dap_undo_at_end(memory, member, LAST_MS);
     return member->must_release;
 }
 

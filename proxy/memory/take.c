@@ -39,7 +39,7 @@ void dap_after_start(struct op *op)
     if (tracking->member && tracking->program_waits)
         dap_session_let_run(tracking->member->session);
     if (op->rc == BSK_E_IO) /* no answer in time: it may begin yet */
-        dap_undo_start(tracking->memory, tracking->member, 0);
+        dap_undo_start(tracking->memory, tracking->member);
     if (op->rc != BSK_OK)
         dap_tracking_forget(op->tracking);
     else if (session)
