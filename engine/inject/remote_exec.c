@@ -494,7 +494,7 @@ int bsk_remote_open(pid_t pid, const volatile sig_atomic_t *stop, struct bsk_rem
         rc = make_folder(remote, err);
     if (rc < 0) {
         bsk_remote_close(remote);
-        return rc;
+        return rc == BSK_E_GONE ? bsk_python_tell_gone(pid, err) : rc;
     }
     *out_remote = remote;
     return BSK_OK;

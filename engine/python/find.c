@@ -33,6 +33,20 @@ int bsk_not_python(const struct bsk_process *process, struct bsk_error *err)
                     "Not a Python process: %d runs %.200s", (int)pid, exe[0] ? exe : "no program");
 }
 
+int bsk_python_tell_gone(pid_t pid, struct bsk_error *err)
+{
+    struct bsk_process_facts facts = { 0 };
+    char exe[8];
+    if (bsk_process_facts(pid, &facts, NULL) != BSK_OK || facts.state == 'Z' || facts.state == 'X')
+        return BSK_E_GONE;
+    bsk_process_exe(pid, exe, sizeof(exe));
+    if (exe[0] == '\0')
+        return bsk_fail(err, BSK_E_FORMAT, "choose a process that runs CPython 3.8 or newer",
+                        "Not a Python process: %d runs no program", (int)pid);
+    return bsk_fail(err, BSK_E_TORN, "try again in a moment",
+                    "Process %d is becoming another program", (int)pid);
+}
+
 static int unsupported(struct bsk_error *err, const char *what, const char *version)
 {
     return bsk_fail(err, BSK_E_UNSUPPORTED, "run the program with CPython 3.8 or newer",
@@ -257,16 +271,8 @@ int bsk_find_python(struct bsk_process *process, struct bsk_found *out_found, st
     char exe[4096];
     int rc = bsk_maps_read(process, &maps, err);
     bsk_process_tell_exe(process, exe, sizeof(exe));
-    if (rc < 0) { /* a thread of the kernel has no memory, and who execs has none for a moment */
-        struct bsk_process_facts facts = { 0 };
-        if (rc != BSK_E_GONE || bsk_process_tell_facts(process, &facts, NULL) != BSK_OK ||
-            facts.state == 'Z' || facts.state == 'X')
-            return rc;
-        return exe[0] == '\0' ? bsk_not_python(process, err)
-                              : bsk_fail(err, BSK_E_TORN, "try again in a moment",
-                                         "Process %d is becoming another program",
-                                         (int)bsk_process_pid(process));
-    }
+    if (rc < 0)
+        return rc;
     rc = BSK_E_FORMAT;
     size_t looked = 0;
     uint64_t searched_bytes = 0;

@@ -53,10 +53,9 @@ struct bsk_python {
     struct bsk_variables *variables; /* locals.c: names of the variables of codes */
     size_t variables_count;
     struct bsk_codes *codes;
-    bool moved;                 /* a stack of this reading differs from the one before */
-    uint64_t read_ns, still_ns; /* when the readings before were begun, by stack.c and still.c */
-    uint64_t counted_ns;        /* and the last of them for which time was counted */
-    uint64_t epoch; /* of code objects, after the stacks were read; 0: unknown; see codes.h */
+    bool moved;          /* a stack differs from what it was at the sample before */
+    uint64_t sampled_ns; /* when the sample before was begun; 0: none was */
+    uint64_t epoch;      /* of code objects, after the stacks were read; 0: unknown; see codes.h */
     uint64_t epoch_words[8];
     size_t epoch_piece;
     struct bsk_proof proof;

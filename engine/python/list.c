@@ -101,7 +101,7 @@ static int try_pid(pid_t pid, struct bsk_error *err)
     if (rc == BSK_OK)
         rc = bsk_find_python(process, &found, err);
     bsk_process_close(process);
-    return rc;
+    return rc == BSK_E_GONE ? bsk_python_tell_gone(pid, err) : rc;
 }
 
 int bsk_python_find_below(pid_t pid, pid_t *out_pid, struct bsk_error *err)

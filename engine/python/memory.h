@@ -277,10 +277,6 @@ bool bsk_stack_collect(struct bsk_python *python, const struct bsk_python_thread
 bool bsk_stack_read_again(struct bsk_python *python, const struct bsk_python_thread *thread,
                           uint64_t *out_datastack_top);
 
-/* After all stacks of a reading: the time since the one before it, which began at `*before_ns`, is
- * time in which the program ran, if a stack has moved since. */
-void bsk_stack_note_time(struct bsk_python *python, uint64_t begun_ns, uint64_t *before_ns);
-
 /* judge.c, judge_objects.c: from a reading to the thread's answer. */
 enum bsk_stack_outcome {
     BSK_STACK_READ,

@@ -54,6 +54,11 @@ struct bsk_python;
 int bsk_python_open(struct bsk_process *process, struct bsk_python **out_python,
                     struct bsk_error *err);
 void bsk_python_close(struct bsk_python *python);
+
+/* Something failed with BSK_E_GONE: what has become of the process? It has ended (BSK_E_GONE, `err`
+ * stays as it is), it is a thread of the kernel (BSK_E_FORMAT), or it execs and has no memory for a
+ * moment (BSK_E_TORN). */
+int bsk_python_tell_gone(pid_t pid, struct bsk_error *err);
 const struct bsk_python_info *bsk_python_info(const struct bsk_python *python);
 
 /* An address that stays readable for as long as this Python lives: for bsk_process_same(). */
@@ -108,6 +113,10 @@ struct bsk_python_thread *bsk_python_thread(struct bsk_python *python, size_t in
  * read costs that thread. Fails only when nothing can be read: BSK_E_GONE, BSK_E_PERMISSION. */
 int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread **wanted,
                            size_t count, bool *out_threads_changed, struct bsk_error *err);
+
+/* A sample, of as many readings as it took, was begun at `time_ns` and is whole: if a stack has moved
+ * since the one before, the program ran in the time between, and its code is older by that. */
+void bsk_python_sampled(struct bsk_python *python, uint64_t time_ns);
 
 /* How many functions are found to have been compiled by CPython's JIT, and were not before. A line
  * told of such a function can be one that ran before the one that ran. One system call; ask now and

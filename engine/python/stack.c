@@ -263,16 +263,14 @@ static enum bsk_stack_outcome judge(struct bsk_python *python, struct bsk_python
 /* --- all stacks of one sample ------------------------------------------------------------------
  */
 
-void bsk_stack_note_time(struct bsk_python *python, uint64_t begun_ns, uint64_t *before_ns)
+void bsk_python_sampled(struct bsk_python *python, uint64_t time_ns)
 {
     enum { GAP_NS = 50000000 }; /* what it did in more nobody saw */
-    uint64_t from_ns = *before_ns > python->counted_ns ? *before_ns : python->counted_ns;
-    uint64_t gap_ns = begun_ns - from_ns;
-    if (python->moved) {
+    uint64_t gap_ns = time_ns - python->sampled_ns;
+    if (python->moved && python->sampled_ns != 0)
         bsk_codes_ran(python->codes, gap_ns < GAP_NS ? gap_ns : GAP_NS);
-        python->counted_ns = begun_ns;
-    }
-    *before_ns = begun_ns;
+    python->sampled_ns = time_ns;
+    python->moved = false;
 }
 
 int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread **wanted,
@@ -280,8 +278,6 @@ int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread *
 {
     python->piece_count = 0;
     bsk_states_plan(python);
-    uint64_t begun_ns = python->now_ns;
-    python->moved = false;
     for (size_t i = 0; i < count; i++) {
         if (!wanted[i]->memory)
             wanted[i]->memory = calloc(1, sizeof(*wanted[i]->memory));
@@ -324,6 +320,5 @@ int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread *
             thread->filled = thread->unread = false;
         }
     }
-    bsk_stack_note_time(python, begun_ns, &python->read_ns);
     return BSK_OK;
 }

@@ -84,8 +84,6 @@ int bsk_python_read_still(struct bsk_python *python, struct bsk_python_thread **
 {
     python->piece_count = 0;
     bsk_states_plan(python);
-    uint64_t begun_ns = python->now_ns;
-    python->moved = false;
     for (size_t i = 0; i < count; i++) {
         struct bsk_python_thread *thread = wanted[i];
         if (!thread->memory)
@@ -113,6 +111,5 @@ int bsk_python_read_still(struct bsk_python *python, struct bsk_python_thread **
             thread->memory->frames_valid = thread->memory->path_valid = thread->memory->codes_seen =
                 0;
     }
-    bsk_stack_note_time(python, begun_ns, &python->still_ns);
     return BSK_OK;
 }

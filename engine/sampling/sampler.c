@@ -40,21 +40,6 @@ struct bsk_sampler {
     size_t capacity;
 };
 
-/* It has no memory, but may be there: a thread of the kernel, or a process that execs just now. */
-static int tell_gone(pid_t pid, struct bsk_error *err)
-{
-    struct bsk_process_facts facts = { 0 };
-    char exe[8];
-    if (bsk_process_facts(pid, &facts, NULL) != BSK_OK || facts.state == 'Z' || facts.state == 'X')
-        return BSK_E_GONE;
-    bsk_process_exe(pid, exe, sizeof(exe));
-    if (exe[0] == '\0')
-        return bsk_fail(err, BSK_E_FORMAT, "choose a process that runs CPython 3.8 or newer",
-                        "Not a Python process: %d runs no program", (int)pid);
-    return bsk_fail(err, BSK_E_TORN, "try again in a moment",
-                    "Process %d is becoming another program", (int)pid);
-}
-
 int bsk_sampler_open(pid_t pid, const struct bsk_sampler_options *options,
                      struct bsk_sampler **out_sampler, struct bsk_error *err)
 {
@@ -73,7 +58,7 @@ int bsk_sampler_open(pid_t pid, const struct bsk_sampler_options *options,
             rc = bsk_pause_open(pid, &sampler->pause, err);
     }
     if (rc == BSK_E_GONE)
-        rc = tell_gone(pid, err);
+        rc = bsk_python_tell_gone(pid, err);
     if (rc == BSK_OK)
         *out_sampler = sampler;
     else
@@ -433,6 +418,7 @@ int bsk_sampler_take(struct bsk_sampler *sampler, const struct bsk_sample **out_
     if (sampler->looked || rc < 0)
         same = bsk_process_same(sampler->process, bsk_python_anchor(sampler->python),
                                 rc < 0 ? NULL : err);
+    bsk_python_sampled(sampler->python, now);
     if (sampler->count_all || rc < 0)
         sampler->counted_ns = now;
     if (rc == BSK_OK || rc == BSK_E_TORN)
