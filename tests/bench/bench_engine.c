@@ -8,7 +8,7 @@
  *                                       and a whole recording with its file
  *                                       (--idle: sleepers too; --samples N: the sampler alone, so
  *                                       many times)
- *   bench_engine pace --rate 1000       CPU a sample at a rate, beside a loop that only sleeps
+ *   bench_engine sleep --rate 1000      CPU of a loop that only sleeps
  *   bench_engine first                  from nothing to the first stack, in this process, and again
  *   bench_engine hold --rate HZ         least and most samples of each second, resident memory;
  *                                       until --samples N where that is given
@@ -85,7 +85,7 @@ static const struct {
     bool needs_program;
 } commands[] = {
     { "impossible", impossible, true }, { "rate", bench_rate, true },
-    { "pace", bench_pace, true },       { "first", bench_first, true },
+    { "sleep", bench_sleep, false },    { "first", bench_first, true },
     { "hold", bench_hold, true },       { "programs", list_programs, false },
 };
 

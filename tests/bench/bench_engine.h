@@ -17,7 +17,7 @@ struct bench_options {
 
 /* Each prints its lines and returns an exit code. */
 int bench_rate(const struct bench_options *options);  /* as fast as can be */
-int bench_pace(const struct bench_options *options);  /* at a rate, beside a loop that sleeps */
+int bench_sleep(const struct bench_options *options); /* at a rate, and nothing else */
 int bench_first(const struct bench_options *options); /* from nothing to the first stack */
 int bench_hold(const struct bench_options *options);  /* the rate by the second; memory */
 

@@ -172,6 +172,26 @@ class Tool:
                 100 * long.errors / max(1, long.samples + long.errors))
 
 
+    def settled_cost(self, pid, hz, seconds):
+        """CPU microseconds a sample that was asked for, from its second second on."""
+        def used():
+            total = 0
+            for tid in os.listdir("/proc/%d/task" % process.pid):
+                with open("/proc/%d/task/%s/schedstat" % (process.pid, tid)) as file:
+                    total += int(file.read().split()[0])
+            return total
+
+        with tempfile.TemporaryDirectory() as folder:
+            process = self.start(pid, hz, 60, folder + "/out")
+            time.sleep(1.5)
+            before, begun = used(), time.monotonic()
+            time.sleep(seconds)
+            cost = (used() - before) / 1e3 / ((time.monotonic() - begun) * hz)
+            process.send_signal(signal.SIGINT)
+            process.communicate()
+            return cost
+
+
 class PySpy(Tool):
     name = "py-spy"
     own_end = False
@@ -307,6 +327,8 @@ class Tachyon(Tool):
 
 class Basilisk(Tool):
     name = "Basilisk"
+    how = "as it chooses"
+    options = []
 
     def __init__(self, binary):
         self.path = binary
@@ -315,7 +337,8 @@ class Basilisk(Tool):
             raise OSError("`basilisk record` is not there yet")
 
     def command(self, pid, hz, seconds, out):
-        return [self.path, "record", "-p", str(pid), "-r", str(hz), "-d", str(int(seconds)), "-f", "raw", "-o", out]
+        return [self.path, "record", "-p", str(pid), "-r", str(hz), "-d", str(int(seconds)), "-f", "raw", "-o", out,
+                *self.options]
 
     def figures(self, text, hz, seconds, threads):
         found = re.search(r"samples: (\d+) +errors: (\d+) +torn: (\d+) +rate: ([\d.]+)", text)
@@ -332,6 +355,46 @@ class Basilisk(Tool):
                 leaf = stack.rpartition(";")[2].split(" (")[0]
                 result[leaf] = result.get(leaf, 0) + int(number)
         return result
+
+
+class BasiliskReading(Basilisk):
+    how = "reading"
+    options = ["--no-ticks"]
+
+
+def ways(basilisk):
+    """How it can get its samples here: by the kernel's clock ticks, where it would choose that, and by reading."""
+    tools = [basilisk, BasiliskReading(basilisk.path)]
+    with Program("deep.py", "22", python=next(iter(pythons().values()))) as program:
+        if "clock tick" not in basilisk.run(program.pid, 100, 1).text:
+            return tools[1:]
+    basilisk.how = "by ticks (eBPF)"
+    return tools
+
+
+class ClockEvent:
+    """The kernel's own event on each thread's CPU clock, and nothing that looks at it: what a tick costs by itself."""
+    name = "the bare clock event"
+
+    class Events:
+        def __init__(self, pid, hz):
+            software, cpu_clock, size, perf_event_open = 1, 0, 128, 298 if os.uname().machine == "x86_64" else 241
+            self.fds = []
+            for tid in os.listdir("/proc/%d/task" % pid):
+                attributes = struct.pack("IIQQ", software, size, cpu_clock, 1000000000 // hz).ljust(size, b"\0")
+                fd = _libc.syscall(perf_event_open, attributes, int(tid), -1, -1, 8)
+                if fd >= 0:
+                    self.fds.append(fd)
+
+        def send_signal(self, _):
+            for fd in self.fds:
+                os.close(fd)
+
+        def communicate(self):
+            pass
+
+    def start(self, pid, hz, seconds, out, core=1):
+        return self.Events(pid, hz)
 
 
 def install(folder):

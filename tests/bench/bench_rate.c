@@ -80,6 +80,8 @@ static struct {
     unsigned long count;
     size_t bytes;
     struct iovec remote[KEPT_PIECES_MAX];
+    bool timed;
+    double seconds; /* in all calls, while they are timed */
 } kept;
 
 ssize_t process_vm_readv(pid_t pid, const struct iovec *local, unsigned long local_count,
@@ -91,7 +93,11 @@ ssize_t process_vm_readv(pid_t pid, const struct iovec *local, unsigned long loc
         kept.count = remote_count;
         memcpy(kept.remote, remote, remote_count * sizeof(*remote));
     }
-    return syscall(SYS_process_vm_readv, pid, local, local_count, remote, remote_count, flags);
+    double begun = kept.timed ? now() : 0;
+    ssize_t got =
+        syscall(SYS_process_vm_readv, pid, local, local_count, remote, remote_count, flags);
+    kept.seconds += kept.timed ? now() - begun : 0;
+    return got;
 }
 
 /* CPU time in microseconds of the last call, made alone. */
@@ -190,6 +196,7 @@ static void file(struct filing *filing, pid_t pid, const struct bsk_thread_sampl
 
 static int sampler_at_most(const struct bench_options *options, double seconds)
 {
+    enum { TIMED_TAKES = 100000 };
     struct bench_child child;
     struct bsk_sampler *sampler = NULL;
     struct bsk_error err = { 0 };
@@ -219,12 +226,17 @@ static int sampler_at_most(const struct bench_options *options, double seconds)
     }
     seconds = now() - begun;
     used = cpu() - used;
+    kept.timed = true;
+    for (int i = 0; i < TIMED_TAKES; i++)
+        (void)bsk_sampler_take(sampler, &(const struct bsk_sample *){ NULL }, NULL);
+    kept.timed = false;
     double bare = bare_call_us();
     printf("sampler     program %s  python %s  samples %llu  cpu_us %.3f  hz %.0f  stacks %llu  "
-           "torn %llu  bare_us %.3f  pieces %lu  bytes %zu\n",
+           "torn %llu  calls_us %.3f  bare_us %.3f  pieces %lu  bytes %zu\n",
            options->program->letter, bsk_sampler_info(sampler)->version, (unsigned long long)takes,
            used * 1e6 / (double)takes, (double)takes / seconds, (unsigned long long)stacks,
-           (unsigned long long)torn, bare, kept.count, kept.bytes);
+           (unsigned long long)torn, kept.seconds * 1e6 / TIMED_TAKES, bare, kept.count,
+           kept.bytes);
     bsk_profile_free(filing->profile);
     free(filing->functions);
     free(filing->frames);
@@ -304,55 +316,27 @@ int bench_rate(const struct bench_options *options)
     return rc != 0 || options->samples ? rc : recording_at_most(options, seconds);
 }
 
-/* ---- At a rate, beside a loop that only sleeps -------------------------------------------------
+/* ---- A loop that only sleeps -------------------------------------------------------------------
  */
 
-static double sleeping_cpu_us(uint32_t rate_hz, double seconds)
+int bench_sleep(const struct bench_options *options)
 {
+    uint32_t rate_hz = options->rate_hz ? options->rate_hz : 1000;
+    uint64_t wakes = (uint64_t)((options->seconds > 0 ? options->seconds : 5) * rate_hz);
+    if (options->sampler_core >= 0)
+        bench_keep_to(options->sampler_core);
+    prctl(PR_SET_TIMERSLACK, 1);
     double begun = now(), used = cpu();
-    uint64_t wakes = (uint64_t)(seconds * rate_hz);
     for (uint64_t i = 1; i <= wakes; i++)
         sleep_until(begun + (double)i / rate_hz);
-    return (cpu() - used) * 1e6 / (double)wakes;
+    printf("sleep       rate %u  cpu_us %.3f\n", rate_hz, (cpu() - used) * 1e6 / (double)wakes);
+    return 0;
 }
 
 static int compare_doubles(const void *left, const void *right)
 {
     double l = *(const double *)left, r = *(const double *)right;
     return (l > r) - (l < r);
-}
-
-int bench_pace(const struct bench_options *options)
-{
-    enum { WINDOWS = 5 };
-    double seconds = (options->seconds > 0 ? options->seconds : 15) / (2 * WINDOWS + 1);
-    uint32_t rate_hz = options->rate_hz ? options->rate_hz : 1000;
-    double asleep[WINDOWS], at_work[WINDOWS], more[WINDOWS];
-    struct bench_child child;
-    struct recorded r = { 0 };
-    struct bsk_error err = { 0 };
-    if (!begin(options, &child))
-        return 1;
-    prctl(PR_SET_TIMERSLACK, 1);
-    for (int i = -1; i < WINDOWS; i++) { /* the first is for what is done once */
-        double slept = i < 0 ? 0 : sleeping_cpu_us(rate_hz, seconds);
-        if (!record(child.pid, rate_hz, seconds, &r, &err))
-            return complain(&err, &child);
-        if (i < 0)
-            continue;
-        asleep[i] = slept;
-        at_work[i] = r.cpu * 1e6 / (double)r.sweeps;
-        more[i] = at_work[i] - asleep[i];
-    }
-    bench_stop(&child);
-    qsort(asleep, WINDOWS, sizeof(double), compare_doubles);
-    qsort(at_work, WINDOWS, sizeof(double), compare_doubles);
-    qsort(more, WINDOWS, sizeof(double), compare_doubles);
-    printf("pace        program %s  python %s  rate %u  cpu_us %.3f  sleeping_us %.3f  more_us "
-           "%.3f\n",
-           options->program->letter, r.version, rate_hz, at_work[WINDOWS / 2], asleep[WINDOWS / 2],
-           more[WINDOWS / 2]);
-    return 0;
 }
 
 /* ---- Start to first stack ----------------------------------------------------------------------
