@@ -235,6 +235,18 @@ static bool prepare(struct bsk_sampler *sampler, struct bsk_python_thread *threa
     return true;
 }
 
+/* It held the GIL at the last sample, so the kernel was not asked, and it has let go of it since: to
+ * work on without it, or to sleep. */
+static void look_at_release(struct bsk_sampler *sampler, const struct bsk_python_thread *thread,
+                            struct bsk_thread *os_thread, struct bsk_thread_sample *sample)
+{
+    bool moved, read = thread->has_stack || thread->torn;
+    if (thread->holds_gil || sample->counted || !read || !look(sampler, os_thread, &moved))
+        return;
+    sample->cpu_ns = os_thread->cpu_ns;
+    sample->counted = true;
+}
+
 static void fill(struct bsk_python *python, struct bsk_thread_sample *sample,
                  struct bsk_python_thread *thread, const struct bsk_thread *os_thread)
 {
@@ -243,7 +255,7 @@ static void fill(struct bsk_python *python, struct bsk_thread_sample *sample,
     sample->call = BSK_CALL_UNKNOWN;
     if (thread->holds_gil || (os_thread->state == 'R' && sample->counted)) {
         sample->state = BSK_THREAD_RUNNING;
-    } else { /* it sleeps, or has let go of the GIL since it was looked at */
+    } else {
         sample->state = sleep_of(os_thread);
         if (sample->state != BSK_THREAD_GIL_WAIT)
             sample->call = os_thread->call;
@@ -388,8 +400,9 @@ static int read_all(struct bsk_sampler *sampler, bool *out_again, struct bsk_err
         struct bsk_python_thread *thread = bsk_python_thread(sampler->python, i);
         if (sampler->index[i] == SIZE_MAX)
             continue;
-        fill(sampler->python, &samples[sampler->index[i]], thread,
-             bsk_threads_find(&sampler->os_threads, thread->tid));
+        struct bsk_thread *os_thread = bsk_threads_find(&sampler->os_threads, thread->tid);
+        look_at_release(sampler, thread, os_thread, &samples[sampler->index[i]]);
+        fill(sampler->python, &samples[sampler->index[i]], thread, os_thread);
     }
     sampler->sample.threads = samples;
     sampler->sample.thread_count = count;
