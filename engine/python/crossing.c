@@ -8,17 +8,10 @@
  * its caller, as far as that can be read before it moves. What is missing is filled in from chains
  * that were seen whole (bridges.h), or said to be missing, by one frame "(unread)".
  */
-#include "engine/python/memory.h"
+#include "engine/python/chain.h"
 
 /* --- one chain ---------------------------------------------------------------------------------
  */
-
-struct chain {
-    struct raw raw[CHAIN_MAX]; /* innermost first */
-    size_t count;
-    bool whole;      /* it reaches the frame below, and each of its frames was on the stack */
-    bool after_shim; /* C code stands between it and what it called */
-};
 
 /* A frame outside with STATE_BYTES before it: as it was read with the rest, or by a read of its own
  * into `scratch`, at most CHAIN_READS_MAX of them; NULL: no. */
@@ -36,54 +29,60 @@ static const uint8_t *read_outside(struct bsk_python *python, struct bsk_stack_m
     return scratch;
 }
 
+bool bsk_chain_add(struct bsk_python *python, const uint8_t *bytes, uint64_t address,
+                   struct chain *chain, uint64_t *out_next)
+{
+    const struct bsk_layout *layout = &python->layout;
+    const uint8_t *frame = bytes + STATE_BYTES;
+    unsigned owner = frame[layout->frame.owner];
+    if (owner > 31 || chain->hop_count == CHAIN_MAX)
+        return false;
+    bool shim = layout->shim_owners & 1u << owner;
+    chain->hops[chain->hop_count++] = (struct hop){ address, shim };
+    *out_next = bsk_u64(frame, layout->frame.previous);
+    if (shim) {
+        if (chain->count == 0)
+            chain->after_shim = true;
+        else
+            chain->raw[chain->count - 1].after_shim = true;
+        return true;
+    }
+    struct raw *raw = &chain->raw[chain->count];
+    bsk_frame_raw(layout, frame, address, raw);
+    raw->known = raw->code ? bsk_codes_peek(python->codes, raw->code) : NULL;
+    if (!raw->known || raw->tlbc_index != 0)
+        return false;
+    chain->count++;
+    return true;
+}
+
 /* Follows the frames from `address` down to `shore`. One that was suspended, or is over, since it
  * was named is still who it was, mostly, but it has no caller any more. */
 static void follow(struct bsk_python *python, struct bsk_stack_memory *memory, uint64_t address,
                    uint64_t shore, struct chain *out)
 {
-    const struct bsk_layout *layout = &python->layout;
     uint8_t scratch[STATE_BYTES + FRAME_MAX_BYTES];
-    bool after_shim = false, on_stack = true;
+    bool on_stack = true;
     int reads = 0;
-    out->count = 0;
+    out->count = out->hop_count = 0;
     out->whole = out->after_shim = false;
-    for (int hops = 0; hops < CHAIN_MAX && on_stack; hops++) {
-        bool *after = out->count > 0 ? &out->raw[out->count - 1].after_shim : &out->after_shim;
+    while (on_stack) {
         if (address == shore) {
             out->whole = true;
-            *after = *after || after_shim;
             return;
         }
         if (address == 0 || address % 8 != 0 || bsk_chunks_find(memory, address))
             return;
+        size_t before = out->count;
         const uint8_t *bytes = read_outside(python, memory, address, &reads, scratch);
-        if (!bytes)
+        if (!bytes || !bsk_chain_add(python, bytes, address, out, &address))
             return;
-        const uint8_t *frame = bytes + STATE_BYTES;
-        unsigned owner = frame[layout->frame.owner];
-        if (owner > 31)
-            return;
-        if (layout->shim_owners & 1u << owner) {
-            after_shim = true;
-        } else {
-            struct raw *raw = &out->raw[out->count];
-            bsk_frame_raw(layout, frame, address, raw);
-            raw->known = raw->code ? bsk_codes_peek(python->codes, raw->code) : NULL;
-            if (!raw->known || raw->tlbc_index != 0)
-                return;
-            on_stack = bsk_frame_on_stack(layout, bytes);
-            *after = *after || after_shim;
-            after_shim = false;
-            out->count++;
-        }
-        address = bsk_u64(frame, layout->frame.previous);
+        on_stack = out->count == before || bsk_frame_on_stack(&python->layout, bytes);
     }
 }
 
-/* A chain that was read while it moved may be a mixture of two: one that cannot be is known by what
- * its frames are about to do. */
-static bool can_be(struct bsk_python *python, const struct bsk_stack_memory *memory,
-                   const struct chain *chain, const struct raw *shore, bool has_callee)
+bool bsk_chain_can_be(struct bsk_python *python, const struct bsk_stack_memory *memory,
+                      const struct chain *chain, const struct raw *shore, bool has_callee)
 {
     for (size_t i = 0; i < chain->count; i++) {
         const struct raw *caller = i + 1 < chain->count ? &chain->raw[i + 1] : shore;
@@ -294,13 +293,15 @@ enum bsk_cross bsk_cross(struct bsk_python *python, struct bsk_stack_memory *mem
 
     struct chain chain;
     follow(python, memory, inside, at_shore.address, &chain);
-    chain.whole = chain.whole && can_be(python, memory, &chain, &at_shore, called);
+    chain.whole = chain.whole && bsk_chain_can_be(python, memory, &chain, &at_shore, called);
     *out_shim = called && chain.after_shim;
     const struct raw *innermost = chain.count > 0 ? &chain.raw[0] : NULL;
     if (!called && innermost)
         bsk_bridges_note_end(&python->bridges, from, innermost->known->code.id);
-    if (push_whole(python, memory, &chain, callee) ||
-        (innermost && push_seen(python, memory, &chain, callee ? callee->code.id : BSK_BRIDGE_END)))
+    if (push_whole(python, memory, &chain, callee))
+        return called ? BSK_CROSS_CALLEE : BSK_CROSS_LEAF;
+    bsk_lesson_open(python, memory, above, &chain);
+    if ((innermost && push_seen(python, memory, &chain, callee ? callee->code.id : BSK_BRIDGE_END)))
         return called ? BSK_CROSS_CALLEE : BSK_CROSS_LEAF;
 
     uint64_t runs = innermost ? ran_above(&at_shore, innermost->known->code.id) : 0;
@@ -324,7 +325,7 @@ bool bsk_cross_learn(struct bsk_python *python, struct bsk_stack_memory *memory)
             follow(python, memory, tops[i], shore->address, &chain);
     if (!chain.whole || chain.count == 0)
         return false;
-    if (!can_be(python, memory, &chain, shore, false))
+    if (!bsk_chain_can_be(python, memory, &chain, shore, false))
         return true;
     memory->heap_left = HEAP_LASTS;
     const struct raw *callee = &chain.raw[chain.count - 1];

@@ -8,19 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A loop that takes as long as a reading looks as if it stood still. But frames tell by themselves
- * whether they are dead, and whether they called. */
-static bool is_plausible(struct bsk_python *python, const struct bsk_stack_memory *memory,
-                         size_t step)
-{
-    const struct raw *raw = &memory->path[step].raw;
-    const struct raw *caller = step > 0 ? &memory->path[step - 1].raw : NULL;
-    if (raw->emptied && raw->known->local_words > 0)
-        return false;
-    return !caller || caller->known->is_shim ||
-           ((caller->calls || raw->after_shim) && bsk_path_can_call(python, memory, caller, raw));
-}
-
 /* A frame that was on the stack before and after all the rest was read. */
 static bool is_below_tops(const struct bsk_stack_memory *memory, uint64_t address)
 {
@@ -50,7 +37,8 @@ void bsk_stack_prove(struct bsk_python *python, const struct bsk_python_thread *
         if (!now->stood || now->address != then->address || now->code != then->code ||
             !is_below_tops(memory, now->address))
             break;
-        if (python->layout.frame_form != BSK_FRAME_OBJECTS && !is_plausible(python, memory, i))
+        if (python->layout.frame_form != BSK_FRAME_OBJECTS &&
+            !bsk_path_is_plausible(python, memory, i))
             break;
         then->stood = true;
         called_alike = now->lasti == then->lasti;
@@ -87,7 +75,7 @@ static bool learn_still(struct bsk_python *python, struct bsk_stack_memory *memo
         return false;
     size_t still = 0;
     for (; still < memory->path_count && (whole || memory->path[still].raw.stood) &&
-           is_plausible(python, memory, still);
+           bsk_path_is_plausible(python, memory, still);
          still++)
         outside = outside || !bsk_chunks_find(memory, memory->path[still].raw.address);
     whole = whole && still == memory->path_count;
@@ -107,14 +95,21 @@ static void study(struct bsk_python *python, const struct bsk_python_thread *thr
     enum { LESSONS_FIRST = 64, LESSONS = 8, LESSONS_ENOUGH = 1 << 16 };
     struct bsk_stack_memory *memory = thread->memory;
     size_t count = memory->path_count;
-    if (python->now_ns < memory->study_due_ns)
+    bool due = python->now_ns >= memory->study_due_ns;
+    bool chain_due = memory->open.hop_count > 0 && python->now_ns >= memory->lesson_due_ns;
+    if (!due && !chain_due)
         return;
-    int lessons = memory->lessons < LESSONS_ENOUGH ? LESSONS_FIRST : LESSONS;
-    memory->study_due_ns = python->now_ns + STUDY_EVERY_NS;
+    int lessons = !due ? 0 : memory->lessons < LESSONS_ENOUGH ? LESSONS_FIRST : LESSONS;
     struct step *path = malloc(count * sizeof(*path));
     if (!path)
         return;
     memcpy(path, memory->path, count * sizeof(*path));
+    if (chain_due) {
+        memory->lesson_due_ns = python->now_ns + LESSON_EVERY_NS;
+        bsk_lesson_take(python, memory);
+    }
+    if (due)
+        memory->study_due_ns = python->now_ns + STUDY_EVERY_NS;
     for (int i = 0; i < lessons; i++) {
         uint64_t datastack_top;
         bool truncated;

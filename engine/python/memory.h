@@ -8,6 +8,7 @@
  *   walk.c    follows a stack from the top: needs the top and the frames to be of one instant
  *   upward.c  follows it from below: the data stack alone is of one instant
  *   crossing.c  where it leaves the data stack: generators, coroutines
+ *   lesson.c  learns what lies there from readings of that alone
  *   hot.c     reads their frames ahead
  *   instructions.c  what a frame at its place can have called
  *   path.c    gives the frames their names, and says what of them is proven
@@ -36,6 +37,7 @@ enum {
     STATES_BELIEVED_NS = 50000, /* the GIL is looked at this often: at faster rates not each time */
     HEADS_BELIEVED_NS = 1000000, /* the lists of threads are looked at this often */
     STUDY_EVERY_NS = 5000000,    /* how often a new path is studied, at most */
+    LESSON_EVERY_NS = 1000000,   /* and a chain outside of the data stack */
     LEARN_FIRST = 1000,    /* samples of a thread that are read twice at once, to learn from */
     LEARN_EVERY = 16,      /* and then one in so many */
     LEARN_SETTLED = 20000, /* from then on */
@@ -103,6 +105,20 @@ struct top_count {
     int32_t missing;
 };
 
+/* Frames outside of the data stack that a sample met and that are not known. */
+struct hop {
+    uint64_t address;
+    bool shim; /* an entry frame of the interpreter's own */
+};
+enum { BSK_LESSON_HOPS_MAX = 8 };
+struct bsk_open_chain {
+    size_t shore;  /* the step of the path that they are called from */
+    uint64_t base; /* of the newest chunk, which holds all steps up to there */
+    uint64_t slot; /* where a frame above it would begin, in the newest chunk */
+    struct hop hops[BSK_LESSON_HOPS_MAX]; /* innermost first */
+    size_t hop_count;                     /* 0: there is no such chain */
+};
+
 struct bsk_stack_memory {
     uint8_t thread[THREAD_MAX_BYTES];
     uint64_t cframe; /* 3.11, 3.12: where the sample before found it */
@@ -153,15 +169,18 @@ struct bsk_stack_memory {
     uint64_t base_code;                      /* 3.10 and older: see reaches_base() */
     size_t base_depth;
     uint32_t base_misses, base_looks;
-    uint32_t moves;        /* of MOVES_ALL: how many readings moved lately */
-    uint32_t readings;     /* how many so far */
-    uint32_t lessons;      /* readings that only taught */
-    uint64_t study_due_ns; /* when new paths may be studied again */
-    uint32_t heap_left;    /* so many samples are still read as if frames were on the heap */
-    bool twice;            /* this reading holds everything twice */
-    bool moved;            /* the two readings differ */
-    bool unproven;         /* something was read only once */
-    bool bridged;          /* steps of the path were not read, but told by bridges.h */
+    uint32_t moves;             /* of MOVES_ALL: how many readings moved lately */
+    uint32_t readings;          /* how many so far */
+    uint32_t lessons;           /* readings that only taught */
+    uint32_t chain_lessons;     /* and those of lesson.c */
+    uint64_t study_due_ns;      /* when new paths may be studied again */
+    uint64_t lesson_due_ns;     /* when lesson.c may read again */
+    struct bsk_open_chain open; /* of this sample */
+    uint32_t heap_left;         /* so many samples are still read as if frames were on the heap */
+    bool twice;                 /* this reading holds everything twice */
+    bool moved;                 /* the two readings differ */
+    bool unproven;              /* something was read only once */
+    bool bridged;               /* steps of the path were not read, but told by bridges.h */
 };
 
 static inline bool bsk_piece_ok(const struct bsk_python *python, size_t index)
@@ -252,6 +271,14 @@ bool bsk_cross_learn(struct bsk_python *python, struct bsk_stack_memory *memory)
 /* Notes the chains of a path that was proven. */
 void bsk_bridges_note(struct bsk_python *python, const struct bsk_stack_memory *memory);
 
+/* lesson.c. The chain from the last step of the path is not known: it becomes memory->open, where
+ * it can be read in few pieces. Reads that some times, only to learn; the path is lost above
+ * open.shore. */
+struct chain;
+void bsk_lesson_open(struct bsk_python *python, struct bsk_stack_memory *memory,
+                     const struct bsk_above *above, const struct chain *chain);
+void bsk_lesson_take(struct bsk_python *python, struct bsk_stack_memory *memory);
+
 /* hot.c. Notes a frame outside that was met; plans to read those that were met twice; one that was
  * read, from STATE_BYTES before it on, or NULL. */
 void bsk_hot_note(struct bsk_stack_memory *memory, uint64_t address);
@@ -301,6 +328,10 @@ bool bsk_path_from_raw(struct bsk_python *python, struct bsk_stack_memory *memor
  * it can. */
 bool bsk_path_can_call(struct bsk_python *python, const struct bsk_stack_memory *memory,
                        const struct raw *caller, const struct raw *callee);
+/* A loop that takes as long as a reading looks as if it stood still. But frames tell by themselves
+ * whether they are dead, and whether they called: what those of this step and of its caller say. */
+bool bsk_path_is_plausible(struct bsk_python *python, const struct bsk_stack_memory *memory,
+                           size_t step);
 /* How many of the first steps are proven: by what was learnt, or because they stood still. */
 size_t bsk_path_proven(const struct bsk_python *python, const struct bsk_stack_memory *memory);
 void bsk_path_learn(struct bsk_python *python, const struct bsk_stack_memory *memory);

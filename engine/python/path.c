@@ -143,6 +143,17 @@ bool bsk_path_can_call(struct bsk_python *python, const struct bsk_stack_memory 
     return true;
 }
 
+bool bsk_path_is_plausible(struct bsk_python *python, const struct bsk_stack_memory *memory,
+                           size_t step)
+{
+    const struct raw *raw = &memory->path[step].raw;
+    const struct raw *caller = step > 0 ? &memory->path[step - 1].raw : NULL;
+    if (raw->emptied && raw->known->local_words > 0)
+        return false;
+    return !caller || caller->known->is_shim ||
+           ((caller->calls || raw->after_shim) && bsk_path_can_call(python, memory, caller, raw));
+}
+
 /* Where a callee lies tells how it will be found again. */
 static uint8_t kind_of_call(const struct bsk_stack_memory *memory, const struct raw *caller,
                             const struct raw *callee)

@@ -114,8 +114,9 @@ struct bsk_python_thread *bsk_python_thread(struct bsk_python *python, size_t in
 int bsk_python_read_stacks(struct bsk_python *python, struct bsk_python_thread **wanted,
                            size_t count, bool *out_threads_changed, struct bsk_error *err);
 
-/* A sample, of as many readings as it took, was begun at `time_ns` and is whole: if a stack has moved
- * since the one before, the program ran in the time between, and its code is older by that. */
+/* A sample, of as many readings as it took, was begun at `time_ns` and is whole: if a stack has
+ * moved since the one before, the program ran in the time between, and its code is older by that.
+ */
 void bsk_python_sampled(struct bsk_python *python, uint64_t time_ns);
 
 /* How many functions are found to have been compiled by CPython's JIT, and were not before. A line

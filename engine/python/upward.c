@@ -314,6 +314,7 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
     bool told = false;
     uint64_t outside = 0; /* the frame there that called what we are climbing now */
     memory->bridged = false;
+    memory->open.hop_count = 0;
     for (;;) {
         const uint8_t *frame = frame_at(&climb, climb.chunk, address);
         struct raw raw;

@@ -111,8 +111,39 @@ static void each_thread_is_in_its_state(void **state)
         watch(*python);
 }
 
+/* Who works without the GIL is not idle, whenever it has let go of it. */
+static void works_without_the_gil(void **state)
+{
+    enum { TAKES = 2000 };
+    (void)state;
+    for (const char *const *python = gil_pythons(); *python; python++) {
+        char line[64];
+        struct bsk_error err = { 0 };
+        struct bsk_sampler *sampler = NULL;
+        struct seen seen = { 0 };
+        struct child child = start_fixture(*python, "lets_go.py", NULL);
+        read_line(&child, line, sizeof(line));
+        assert_int_equal(bsk_sampler_open(child.pid, NULL, &sampler, &err), BSK_OK);
+        for (int i = 0; i < TAKES; i++) {
+            const struct bsk_sample *sample;
+            nanosleep(&(struct timespec){ .tv_nsec = 100000 + i % 7 * 10000 }, NULL);
+            assert_int_equal(bsk_sampler_take(sampler, &sample, &err), BSK_OK);
+            for (size_t k = 0; k < sample->thread_count; k++)
+                count(&seen, &sample->threads[k]);
+        }
+        print_message("  %s: of %d: gil %d, runs without %d, idle %d\n",
+                      bsk_sampler_info(sampler)->version, seen.samples, seen.holds,
+                      seen.runs_without, seen.idle);
+        assert_true(seen.runs_without > 0);
+        assert_true(seen.idle * 50 < seen.samples);
+        bsk_sampler_close(sampler);
+        stop_child(&child);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(each_thread_is_in_its_state) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(works_without_the_gil),
+                                        cmocka_unit_test(each_thread_is_in_its_state) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
