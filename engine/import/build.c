@@ -217,6 +217,10 @@ static void about_number(struct bsk_build *build, struct bsk_span key, double va
         meta->torn = to_count(value);
     else if (bsk_pull_is(key, "missed"))
         meta->missed = to_count(value);
+    else if (bsk_pull_is(key, "filled"))
+        meta->filled = to_count(value);
+    else if (bsk_pull_is(key, "unread"))
+        meta->unread = to_count(value);
 }
 
 void bsk_build_about(struct bsk_build *build, struct bsk_pull *pull, struct bsk_said *said)

@@ -102,6 +102,7 @@ static void know_noise(struct side *side)
     side->noise.samples = side->samples;
     side->noise.seconds = seconds;
     side->noise.busy = missed > 0.03 * (missed + (double)bsk_profile_samples(side->profile));
+    side->noise.guessed = fmin(1, (double)(meta->filled + meta->unread) / side->samples);
 }
 
 static bool sum_side(struct side *side)
@@ -460,6 +461,8 @@ static bool fill(struct bsk_diff *diff, const struct side sides[2], const struct
         out->in_after = match->in_after[i] != NONE;
         out->self = share_of(&judged[2 * i], diff->least_points);
         out->total = share_of(&judged[2 * i + 1], diff->least_points);
+        if (strcmp(function.name, BSK_FUNCTION_UNREAD) == 0) /* a shift of the profiler's own */
+            out->self.significant = out->total.significant = false;
         diff->significant += out->self.significant || out->total.significant;
         diff->count++;
     }

@@ -18,6 +18,10 @@ static const struct running {
 } quiet = { 0.01, 0.04, 0.0005 }, busy = { 0.04, 0.12, 0.003 };
 static const double machine_seconds = 2;
 
+/* What a share is off by, of the part of the samples that was not wholly read: which chains and
+ * calls a recording comes to know, and when, is another thing each time. */
+static const double guess = 0.1;
+
 /* An inflation below this is within what 64 blocks of independent samples show. */
 static const double told_apart = 1.35;
 
@@ -146,7 +150,8 @@ static double variance_of(const struct bsk_noise *noise, double share)
     double spread = share * (1 - share);
     double stretches = noise->seconds > machine_seconds ? noise->seconds / machine_seconds : 1;
     return spread * noise->inflation / noise->samples + square(running->code * spread) +
-           square(running->machine) * noise->phases * spread / stretches + square(running->reading);
+           square(running->machine) * noise->phases * spread / stretches +
+           square(running->reading) + square(guess * noise->guessed);
 }
 
 static double error_of(const struct bsk_judged *item)

@@ -23,6 +23,7 @@ struct bsk_noise {
     double seconds;   /* that they cover */
     double inflation; /* the variance, of that of independent samples; at least 1 */
     double phases;    /* 0: the share is the same all along; 1: it is now all, now nothing */
+    double guessed;   /* of its samples, what is filled in or unread: from 0 to 1 */
     bool busy;        /* the machine had other work */
 };
 

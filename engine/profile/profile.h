@@ -57,6 +57,9 @@ struct bsk_track { /* one thread of one process */
 #define BSK_THREAD_UNREADABLE "(unreadable)"
 bool bsk_track_is_other(struct bsk_track track);
 
+/* Stands, as a function, for what ran and could not be read. */
+#define BSK_FUNCTION_UNREAD "(unread)"
+
 struct bsk_profile_frame {
     uint32_t function; /* from bsk_profile_function() */
     uint32_t line;

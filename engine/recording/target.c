@@ -56,7 +56,7 @@ int bsk_target_open(struct bsk_target_context *context, pid_t pid, const char *n
     target->collector_function =
         bsk_profile_function(context->profile, "(garbage collector)", "", 0, BSK_FUNCTION_SPECIAL);
     target->unread_function =
-        bsk_profile_function(context->profile, "(unread)", "", 0, BSK_FUNCTION_SPECIAL);
+        bsk_profile_function(context->profile, BSK_FUNCTION_UNREAD, "", 0, BSK_FUNCTION_SPECIAL);
     if (name)
         snprintf(target->name, sizeof(target->name), "%s", name);
     else

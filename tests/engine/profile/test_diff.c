@@ -276,6 +276,46 @@ static void two_points_are_found_in_ten_thousand_samples(void **state)
     }
 }
 
+/* 500 of 10,000 samples more: beyond all doubt where all was read. */
+static struct bsk_diff *shifted_by_five_points(const char *name, uint64_t guessed)
+{
+    struct bsk_profile *profiles[2];
+    for (size_t i = 0; i < 2; i++) {
+        profiles[i] = bsk_profile_new(0);
+        uint32_t track = bsk_profile_track(profiles[i], 1, 1, "app.py", "MainThread");
+        const struct bsk_profile_frame rest = { bsk_profile_function(profiles[i], "rest", "/a.py",
+                                                                     1, BSK_FUNCTION_PYTHON),
+                                                1 },
+                                       moved = { bsk_profile_function(profiles[i], name, "", 0,
+                                                                      BSK_FUNCTION_SPECIAL),
+                                                 0 };
+        int count = i == 0 ? 1000 : 1500;
+        bsk_profile_add(profiles[i], bsk_profile_stack(profiles[i], track, &rest, 1), 0, MS,
+                        (uint64_t)(10000 - count) * MS, (uint32_t)(10000 - count));
+        bsk_profile_add(profiles[i], bsk_profile_stack(profiles[i], track, &moved, 1), MS, MS,
+                        (uint64_t)count * MS, (uint32_t)count);
+        bsk_profile_meta(profiles[i])->filled = guessed;
+    }
+    struct bsk_diff *diff = bsk_diff_new(profiles[0], false, profiles[1], false, 1);
+    bsk_profile_free(profiles[0]);
+    bsk_profile_free(profiles[1]);
+    return diff;
+}
+
+static void what_was_not_read_is_no_shift_of_the_program(void **state)
+{
+    (void)state;
+    struct bsk_diff *diff = shifted_by_five_points("moved", 0);
+    assert_true(named(diff, "moved")->self.significant);
+    bsk_diff_free(diff);
+    diff = shifted_by_five_points("moved", 4000); /* 40 percent were told by what is usual */
+    assert_false(named(diff, "moved")->self.significant);
+    bsk_diff_free(diff);
+    diff = shifted_by_five_points(BSK_FUNCTION_UNREAD, 0);
+    assert_false(named(diff, BSK_FUNCTION_UNREAD)->self.significant);
+    bsk_diff_free(diff);
+}
+
 /* ---- sums ---- */
 
 static void shares_are_of_the_whole_and_recursion_counts_once(void **state)
@@ -309,6 +349,7 @@ int main(void)
         cmocka_unit_test(shares_are_of_the_whole_and_recursion_counts_once),
         cmocka_unit_test(equal_runs_show_nothing),
         cmocka_unit_test(two_points_are_found_in_ten_thousand_samples),
+        cmocka_unit_test(what_was_not_read_is_no_shift_of_the_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
