@@ -268,9 +268,13 @@ static int load(struct bsk_codes *codes, uint64_t address, struct bsk_known **ou
                                : known->code.name;
     if (!known->code.name || !known->code.path || !known->code.qualname)
         goto torn;
-    /* "_Py_InitCleanup": named __init__, in a file of that name, one and the same str. */
-    known->is_shim = layout->minor >= 12 && known->identity[1] == known->identity[2] &&
-                     strcmp(known->code.name, "__init__") == 0;
+    /* "_Py_InitCleanup": named __init__, in a file of that name, one and the same str. The other is
+     * that of 3.12's entry frames. */
+    known->is_shim =
+        layout->minor >= 12 &&
+        ((known->identity[1] == known->identity[2] && strcmp(known->code.name, "__init__") == 0) ||
+         (strcmp(known->code.name, "<interpreter trampoline>") == 0 &&
+          strcmp(known->code.path, "<shim>") == 0));
     (void)read_lines(codes, known); /* without them it has no lines, but still a name */
 
     bsk_codes_hash_name(codes, known);

@@ -37,7 +37,11 @@ bool bsk_chain_add(struct bsk_python *python, const uint8_t *bytes, uint64_t add
     unsigned owner = frame[layout->frame.owner];
     if (owner > 31 || chain->hop_count == CHAIN_MAX)
         return false;
-    bool shim = layout->shim_owners & 1u << owner;
+    struct raw raw;
+    bsk_frame_raw(layout, frame, address, &raw);
+    raw.known = raw.code ? bsk_codes_peek(python->codes, raw.code) : NULL;
+    /* One that is being made says by its code what it is, its owner is that of what lay there. */
+    bool shim = layout->shim_owners & 1u << owner || (raw.known && raw.known->is_shim);
     chain->hops[chain->hop_count++] = (struct hop){ address, shim };
     *out_next = bsk_u64(frame, layout->frame.previous);
     if (shim) {
@@ -47,11 +51,9 @@ bool bsk_chain_add(struct bsk_python *python, const uint8_t *bytes, uint64_t add
             chain->raw[chain->count - 1].after_shim = true;
         return true;
     }
-    struct raw *raw = &chain->raw[chain->count];
-    bsk_frame_raw(layout, frame, address, raw);
-    raw->known = raw->code ? bsk_codes_peek(python->codes, raw->code) : NULL;
-    if (!raw->known || raw->tlbc_index != 0)
+    if (!raw.known || raw.tlbc_index != 0)
         return false;
+    chain->raw[chain->count] = raw;
     chain->count++;
     return true;
 }
