@@ -405,6 +405,27 @@ static void tell_others(const struct bsk_profile *profile)
     fprintf(stderr, "%s\n", others > count ? ", ..." : "");
 }
 
+/* What is missing is no fair part of the program, and what is filled in is fair only on average. */
+static void tell_gaps(const struct bsk_profile_meta *meta)
+{
+    enum { PART_TORN = 10, PART_GUESSED = 4 };
+    double all = (double)(meta->samples + meta->torn);
+    double guessed = (double)(meta->filled + meta->unread);
+    if ((double)meta->torn * PART_TORN > all)
+        fprintf(stderr,
+                "basilisk: warning: %.0f %% of the stacks changed while they were read and are "
+                "missing, those of short calls most of all: the shares are wrong; run it as root, "
+                "to have them read by eBPF, or with --blocking\n",
+                100 * (double)meta->torn / all);
+    else if (guessed * PART_GUESSED > all)
+        fprintf(
+            stderr,
+            "basilisk: warning: %.0f %% of the stacks are told in part by what is usual, or not "
+            "to their end (filled in, unread): short calls and generators are off by some "
+            "points; run it as root, to have them read by eBPF, or with --blocking\n",
+            100 * guessed / all);
+}
+
 static int write_final(struct record *record)
 {
     struct bsk_error err = { 0 };
@@ -441,6 +462,7 @@ static int write_final(struct record *record)
             rate_held(record->final), cli_output_path(record->output));
     fprintf(stderr, "%s; %s\n", bsk_method_phrase(meta->method),
             cli_output_how_to_look(record->output));
+    tell_gaps(meta);
     bsk_jit_phrase(meta, jit, sizeof(jit));
     if (jit[0])
         fprintf(stderr, "%s\n", jit);

@@ -235,8 +235,8 @@ static bool prepare(struct bsk_sampler *sampler, struct bsk_python_thread *threa
     return true;
 }
 
-/* It held the GIL at the last sample, so the kernel was not asked, and it has let go of it since: to
- * work on without it, or to sleep. */
+/* It held the GIL at the last sample, so the kernel was not asked, and it has let go of it since:
+ * to work on without it, or to sleep. */
 static void look_at_release(struct bsk_sampler *sampler, const struct bsk_python_thread *thread,
                             struct bsk_thread *os_thread, struct bsk_thread_sample *sample)
 {
