@@ -408,15 +408,18 @@ static void tell_others(const struct bsk_profile *profile)
 /* What is missing is no fair part of the program, and what is filled in is fair only on average. */
 static void tell_gaps(const struct bsk_profile_meta *meta)
 {
-    enum { PART_TORN = 10, PART_GUESSED = 4 };
+    enum { PART_TORN = 10, PART_GUESSED = 4, LEAST = 100 };
     double all = (double)(meta->samples + meta->torn);
     double guessed = (double)(meta->filled + meta->unread);
+    if (meta->method != BSK_METHOD_READ || meta->clock == BSK_CLOCK_GIL || all < LEAST)
+        return;
     if ((double)meta->torn * PART_TORN > all)
-        fprintf(stderr,
-                "basilisk: warning: %.0f %% of the stacks changed while they were read and are "
-                "missing, those of short calls most of all: the shares are wrong; run it as root, "
-                "to have them read by eBPF, or with --blocking\n",
-                100 * (double)meta->torn / all);
+        fprintf(
+            stderr,
+            "basilisk: warning: %.0f %% of the stacks changed while they were read and are "
+            "missing, those of short calls most of all: the shares are wrong; have them read by "
+            "eBPF (as root, without --no-ticks), or use --blocking\n",
+            100 * (double)meta->torn / all);
     else if (guessed * PART_GUESSED > all)
         fprintf(
             stderr,
@@ -456,13 +459,13 @@ static int write_final(struct record *record)
         fprintf(stderr, "stops: %llu  stopped: %.3f s of %.1f s  longest stop: %.0f us\n",
                 (unsigned long long)meta->stopped, (double)meta->stopped_ns / 1e9,
                 (double)meta->duration_ns / 1e9, (double)meta->longest_stop_ns / 1e3);
+    tell_gaps(meta);
     fprintf(stderr, "samples: %llu  errors: %llu  torn: %llu  rate: %.1f Hz  wrote: %s\n",
             (unsigned long long)(meta->samples - record->loss.samples),
             (unsigned long long)meta->errors, (unsigned long long)meta->torn,
             rate_held(record->final), cli_output_path(record->output));
     fprintf(stderr, "%s; %s\n", bsk_method_phrase(meta->method),
             cli_output_how_to_look(record->output));
-    tell_gaps(meta);
     bsk_jit_phrase(meta, jit, sizeof(jit));
     if (jit[0])
         fprintf(stderr, "%s\n", jit);

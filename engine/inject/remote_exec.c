@@ -492,9 +492,11 @@ int bsk_remote_open(pid_t pid, const volatile sig_atomic_t *stop, struct bsk_rem
         rc = check_enabled(remote, err);
     if (rc == BSK_OK)
         rc = make_folder(remote, err);
+    if (remote->process && rc == BSK_E_GONE)
+        rc = bsk_python_tell_gone(pid, err);
     if (rc < 0) {
         bsk_remote_close(remote);
-        return rc == BSK_E_GONE ? bsk_python_tell_gone(pid, err) : rc;
+        return rc;
     }
     *out_remote = remote;
     return BSK_OK;

@@ -302,7 +302,7 @@ enum bsk_cross bsk_cross(struct bsk_python *python, struct bsk_stack_memory *mem
         bsk_bridges_note_end(&python->bridges, from, innermost->known->code.id);
     if (push_whole(python, memory, &chain, callee))
         return called ? BSK_CROSS_CALLEE : BSK_CROSS_LEAF;
-    bsk_lesson_open(python, memory, above, &chain);
+    bsk_lesson_open(memory, above, &chain);
     if ((innermost && push_seen(python, memory, &chain, callee ? callee->code.id : BSK_BRIDGE_END)))
         return called ? BSK_CROSS_CALLEE : BSK_CROSS_LEAF;
 

@@ -8,7 +8,9 @@
  *
  * What is learnt was on the stack at one instant: no byte below the chain has changed between the
  * two copies, neither locals nor value stacks, and each frame of the chain says that it is on the
- * stack, and was called by the next one, each time that it was read: outermost first and back.
+ * stack, and was called by the next one, each time that it was read: outermost first and back. What
+ * the innermost one has called is not learnt here: it was tried, and on 3.14 a generator that calls
+ * one function on one line and another on the next was learnt to call each from the other's line.
  */
 #include "engine/python/chain.h"
 
@@ -43,7 +45,7 @@ static bool read_lesson(struct bsk_python *python, const struct bsk_stack_memory
     const struct bsk_open_chain *open = &memory->open;
     const struct hop *hops = open->hops;
     uint32_t frame_bytes = bsk_frame_bytes(&python->layout);
-    uint32_t bytes = lesson->below_bytes + frame_bytes, each = STATE_BYTES + frame_bytes;
+    uint32_t each = STATE_BYTES + frame_bytes;
     struct plan plan = { .count = 0 };
     size_t frames = 0;
     for (size_t i = 0; i < open->hop_count; i++)
@@ -51,14 +53,14 @@ static bool read_lesson(struct bsk_python *python, const struct bsk_stack_memory
             add(&plan, hops[i].address - STATE_BYTES, lesson->out[i], each);
         else
             frames++;
-    add(&plan, open->base, lesson->below, bytes);
+    add(&plan, open->base, lesson->below, lesson->below_bytes);
     for (size_t i = open->hop_count; i-- > 0;)
         if (!hops[i].shim)
             add(&plan, hops[i].address - STATE_BYTES, lesson->out[i], each);
     for (size_t i = 0; i < open->hop_count && frames > 1; i++)
         if (!hops[i].shim)
             add(&plan, hops[i].address - STATE_BYTES, lesson->back[i], each);
-    add(&plan, open->base, lesson->again, bytes);
+    add(&plan, open->base, lesson->again, lesson->below_bytes);
     for (size_t i = 0; i < open->hop_count; i++)
         if (hops[i].shim)
             add(&plan, hops[i].address - STATE_BYTES, lesson->back[i], each);
@@ -119,45 +121,18 @@ static bool take_chain(struct bsk_python *python, const struct bsk_stack_memory 
     return out->count > 0;
 }
 
-/* What the innermost frame of the chain has called, on the data stack: the same in both copies, and
- * neither being made nor being taken off. */
-static bool take_callee(struct bsk_python *python, const struct bsk_stack_memory *memory,
-                        const struct lesson *lesson, const struct chain *chain, struct raw *out)
-{
-    const struct bsk_layout *layout = &python->layout;
-    const uint8_t *copies[] = { lesson->below + lesson->below_bytes,
-                                lesson->again + lesson->below_bytes };
-    struct raw raws[2];
-    for (size_t i = 0; i < 2; i++) {
-        bsk_frame_raw(layout, copies[i], memory->open.slot, &raws[i]);
-        struct raw *raw = &raws[i];
-        raw->known = raw->code ? bsk_codes_peek(python->codes, raw->code) : NULL;
-        if (!raw->known || raw->tlbc_index != 0 || raw->place <= layout->code.bytecode ||
-            (raw->emptied && raw->known->local_words > 0) || bsk_instruction_made(python, raw) ||
-            bsk_instruction_at(python, raw) == BSK_INSTRUCTION_RETURNS ||
-            bsk_u64(copies[i], layout->frame.previous) != chain->raw[0].address)
-            return false;
-    }
-    *out = raws[0];
-    return raws[0].code == raws[1].code && bsk_chain_can_be(python, memory, chain, out, true);
-}
-
 static void learn(struct bsk_python *python, struct bsk_stack_memory *memory,
                   const struct lesson *lesson)
 {
     struct chain chain;
-    struct raw callee;
     const struct raw *shore = &memory->path[memory->open.shore].raw;
     if (!stands_below(python, memory, lesson) || !take_chain(python, memory, lesson, &chain) ||
         !bsk_chain_can_be(python, memory, &chain, shore, false))
         return;
-    bool called = take_callee(python, memory, lesson, &chain, &callee);
     bsk_path_begin(memory, memory->open.shore + 1);
     for (size_t i = chain.count; i-- > 0;)
         if (!bsk_path_push(python, memory, &chain.raw[i]))
             return;
-    if (called && !bsk_path_push(python, memory, &callee))
-        return;
     for (size_t i = 0; i < memory->path_count; i++)
         if (!bsk_path_is_plausible(python, memory, i))
             return;
@@ -165,16 +140,15 @@ static void learn(struct bsk_python *python, struct bsk_stack_memory *memory,
     bsk_bridges_note(python, memory);
 }
 
-void bsk_lesson_open(struct bsk_python *python, struct bsk_stack_memory *memory,
-                     const struct bsk_above *above, const struct chain *chain)
+void bsk_lesson_open(struct bsk_stack_memory *memory, const struct bsk_above *above,
+                     const struct chain *chain)
 {
     struct bsk_open_chain *open = &memory->open;
-    uint32_t frame_bytes = bsk_frame_bytes(&python->layout);
     const struct chunk *chunk = &memory->chunks[0];
     uint64_t below_bytes = above->slot - chunk->base;
-    if (memory->bridged || open->hop_count > 0 || !chain->whole || above->chunk != 0 ||
-        chain->hop_count > BSK_LESSON_HOPS_MAX || below_bytes > BELOW_MAX_BYTES ||
-        below_bytes + frame_bytes > chunk->bytes)
+    if (memory->bridged || open->hop_count > 0 || !chain->whole || chain->count == 0 ||
+        above->chunk != 0 || chain->hop_count > BSK_LESSON_HOPS_MAX ||
+        below_bytes > BELOW_MAX_BYTES || below_bytes > chunk->bytes)
         return;
     for (size_t i = 0; i < memory->path_count; i++)
         if (!bsk_chunk_holds(chunk, memory->path[i].raw.address))
@@ -193,12 +167,11 @@ void bsk_lesson_take(struct bsk_python *python, struct bsk_stack_memory *memory)
     if (memory->chunk_count == 0 || memory->chunks[0].base != open->base)
         return; /* the stack has grown or shrunk by a chunk since */
     uint32_t below_bytes = (uint32_t)(open->slot - open->base);
-    size_t bytes = below_bytes + bsk_frame_bytes(&python->layout);
-    struct lesson *lesson = malloc(sizeof(*lesson) + 2 * bytes);
+    struct lesson *lesson = malloc(sizeof(*lesson) + 2 * (size_t)below_bytes);
     if (!lesson)
         return;
     lesson->below = (uint8_t *)(lesson + 1);
-    lesson->again = lesson->below + bytes;
+    lesson->again = lesson->below + below_bytes;
     lesson->below_bytes = below_bytes;
     int lessons = memory->chain_lessons < LESSONS_ENOUGH ? LESSONS_FIRST : LESSONS;
     memory->chain_lessons += (uint32_t)lessons;

@@ -100,8 +100,10 @@ static int try_pid(pid_t pid, struct bsk_error *err)
     int rc = bsk_process_open(pid, &process, err);
     if (rc == BSK_OK)
         rc = bsk_find_python(process, &found, err);
+    if (process && rc == BSK_E_GONE)
+        rc = bsk_python_tell_gone(pid, err);
     bsk_process_close(process);
-    return rc == BSK_E_GONE ? bsk_python_tell_gone(pid, err) : rc;
+    return rc;
 }
 
 int bsk_python_find_below(pid_t pid, pid_t *out_pid, struct bsk_error *err)

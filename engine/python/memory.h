@@ -275,8 +275,8 @@ void bsk_bridges_note(struct bsk_python *python, const struct bsk_stack_memory *
  * it can be read in few pieces. Reads that some times, only to learn; the path is lost above
  * open.shore. */
 struct chain;
-void bsk_lesson_open(struct bsk_python *python, struct bsk_stack_memory *memory,
-                     const struct bsk_above *above, const struct chain *chain);
+void bsk_lesson_open(struct bsk_stack_memory *memory, const struct bsk_above *above,
+                     const struct chain *chain);
 void bsk_lesson_take(struct bsk_python *python, struct bsk_stack_memory *memory);
 
 /* hot.c. Notes a frame outside that was met; plans to read those that were met twice; one that was

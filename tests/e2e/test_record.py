@@ -585,8 +585,10 @@ def test_it_says_when_too_much_is_missing(pythons, tmp_path):
     new = [pythons[minor][0] for minor in ("3.11", "3.12", "3.13") if minor in pythons and pythons[minor][0]]
     if not old or not new:
         pytest.skip("there is no CPython before and after 3.11")
-    for python, program, warned in ((old[0], ["flutter.py"], True), (new[-1], ["deep.py", "22"], False)):
+    for python, program in ((old[0], ["flutter.py"]), (new[-1], ["deep.py", "22"])):
         done = record("--no-ticks", "-r", "500", "-d", "2", "-f", "raw", "-o", "out", "--", python, "-S",
                       os.path.join(programs, program[0]), *program[1:], cwd=tmp_path)
         assert done.code == 0, done.err
-        assert ("the shares are wrong; run it as root" in done.err) == warned, done.err
+        # Who is held up stands still: on a busy machine little may be torn.
+        much = 10 * done.summary["torn"] > done.summary["samples"] + done.summary["torn"]
+        assert ("the shares are wrong" in done.err) == much, done.err
