@@ -366,7 +366,9 @@ static void a_program_in_step_with_the_clock(void **state)
     read_line(&child, line, sizeof(line));
     assert_true(open_ticks(&seen, child.pid, 200));
     assert_int_equal(read_until(&seen, 800), BSK_OK);
-    assert_true(has_shares(&seen, shares, sizeof(shares) / sizeof(shares[0]), 0.025, "in rhythm"));
+    /* In step it would be all or nothing; on a busy machine rounds are as good as random: 3 sigma.
+     */
+    assert_true(has_shares(&seen, shares, sizeof(shares) / sizeof(shares[0]), 0.05, "in rhythm"));
     close_ticks(&seen);
     stop_child(&child);
 }
