@@ -413,20 +413,19 @@ static void tell_gaps(const struct bsk_profile_meta *meta)
     double guessed = (double)(meta->filled + meta->unread);
     if (meta->method != BSK_METHOD_READ || meta->clock == BSK_CLOCK_GIL || all < LEAST)
         return;
+    static const char advice[] = "have them read by eBPF (as root, without --no-ticks), or use "
+                                 "--blocking";
     if ((double)meta->torn * PART_TORN > all)
-        fprintf(
-            stderr,
-            "basilisk: warning: %.0f %% of the stacks changed while they were read and are "
-            "missing, those of short calls most of all: the shares are wrong; have them read by "
-            "eBPF (as root, without --no-ticks), or use --blocking\n",
-            100 * (double)meta->torn / all);
+        fprintf(stderr,
+                "basilisk: warning: %.0f %% of the stacks changed while they were read and are "
+                "missing, those of short calls most of all: the shares are wrong; %s\n",
+                100 * (double)meta->torn / all, advice);
     else if (guessed * PART_GUESSED > all)
-        fprintf(
-            stderr,
-            "basilisk: warning: %.0f %% of the stacks are told in part by what is usual, or not "
-            "to their end (filled in, unread): short calls and generators are off by some "
-            "points; run it as root, to have them read by eBPF, or with --blocking\n",
-            100 * guessed / all);
+        fprintf(stderr,
+                "basilisk: warning: %.0f %% of the stacks are told in part by what is usual, or "
+                "not to their end (filled in, unread): the shares of short calls and of "
+                "generators are wrong; %s\n",
+                100 * guessed / all, advice);
 }
 
 static int write_final(struct record *record)

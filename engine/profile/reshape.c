@@ -259,7 +259,14 @@ static void carry_meta(struct reshaping *r)
         meta->stopped_ns = less(meta->stopped_ns, was->stopped_ns);
         meta->missed = less(meta->missed, was->missed);
     }
-    meta->samples = less(meta->samples, r->loss.samples);
+    uint64_t all = meta->samples;
+    meta->samples = less(all, r->loss.samples);
+    if (all == 0)
+        return;
+    /* Which of them were taken out is not known: as many as of any. */
+    double kept = (double)meta->samples / (double)all;
+    meta->filled = (uint64_t)((double)meta->filled * kept + 0.5);
+    meta->unread = (uint64_t)((double)meta->unread * kept + 0.5);
 }
 
 struct bsk_profile *bsk_profile_reshape(const struct bsk_profile *profile,

@@ -8,10 +8,17 @@
  * its caller, as far as that can be read before it moves. What is missing is filled in from chains
  * that were seen whole (bridges.h), or said to be missing, by one frame "(unread)".
  */
-#include "engine/python/chain.h"
+#include "engine/python/memory.h"
 
 /* --- one chain ---------------------------------------------------------------------------------
  */
+
+struct chain {
+    struct raw raw[CHAIN_MAX]; /* innermost first */
+    size_t count;
+    bool whole;      /* it reaches the frame below, and each of its frames was on the stack */
+    bool after_shim; /* C code stands between it and what it called */
+};
 
 /* A frame outside with STATE_BYTES before it: as it was read with the rest, or by a read of its own
  * into `scratch`, at most CHAIN_READS_MAX of them; NULL: no. */
@@ -29,20 +36,21 @@ static const uint8_t *read_outside(struct bsk_python *python, struct bsk_stack_m
     return scratch;
 }
 
-bool bsk_chain_add(struct bsk_python *python, const uint8_t *bytes, uint64_t address,
-                   struct chain *chain, uint64_t *out_next)
+/* One more frame, with STATE_BYTES before it, at `bytes`. False: it cannot be one of a chain.
+ * `*out_next` is the frame that called it. */
+static bool add(struct bsk_python *python, const uint8_t *bytes, uint64_t address,
+                struct chain *chain, uint64_t *out_next)
 {
     const struct bsk_layout *layout = &python->layout;
     const uint8_t *frame = bytes + STATE_BYTES;
     unsigned owner = frame[layout->frame.owner];
-    if (owner > 31 || chain->hop_count == CHAIN_MAX)
+    if (owner > 31 || chain->count == CHAIN_MAX)
         return false;
     struct raw raw;
     bsk_frame_raw(layout, frame, address, &raw);
     raw.known = raw.code ? bsk_codes_peek(python->codes, raw.code) : NULL;
     /* One that is being made says by its code what it is, its owner is that of what lay there. */
     bool shim = layout->shim_owners & 1u << owner || (raw.known && raw.known->is_shim);
-    chain->hops[chain->hop_count++] = (struct hop){ address, shim };
     *out_next = bsk_u64(frame, layout->frame.previous);
     if (shim) {
         if (chain->count == 0)
@@ -66,9 +74,9 @@ static void follow(struct bsk_python *python, struct bsk_stack_memory *memory, u
     uint8_t scratch[STATE_BYTES + FRAME_MAX_BYTES];
     bool on_stack = true;
     int reads = 0;
-    out->count = out->hop_count = 0;
+    out->count = 0;
     out->whole = out->after_shim = false;
-    while (on_stack) {
+    for (int hops = 0; hops < CHAIN_MAX && on_stack; hops++) {
         if (address == shore) {
             out->whole = true;
             return;
@@ -77,14 +85,16 @@ static void follow(struct bsk_python *python, struct bsk_stack_memory *memory, u
             return;
         size_t before = out->count;
         const uint8_t *bytes = read_outside(python, memory, address, &reads, scratch);
-        if (!bytes || !bsk_chain_add(python, bytes, address, out, &address))
+        if (!bytes || !add(python, bytes, address, out, &address))
             return;
         on_stack = out->count == before || bsk_frame_on_stack(&python->layout, bytes);
     }
 }
 
-bool bsk_chain_can_be(struct bsk_python *python, const struct bsk_stack_memory *memory,
-                      const struct chain *chain, const struct raw *shore, bool has_callee)
+/* A chain that was read while it moved may be a mixture of two: one that cannot be is known by what
+ * its frames are about to do. `has_callee`: it has called one above. */
+static bool can_be(struct bsk_python *python, const struct bsk_stack_memory *memory,
+                   const struct chain *chain, const struct raw *shore, bool has_callee)
 {
     for (size_t i = 0; i < chain->count; i++) {
         const struct raw *caller = i + 1 < chain->count ? &chain->raw[i + 1] : shore;
@@ -98,32 +108,51 @@ bool bsk_chain_can_be(struct bsk_python *python, const struct bsk_stack_memory *
     return bsk_instruction_may_call(instruction);
 }
 
-/* The path up to `step`, and a call from there, were seen to stand still, and not by accident:
- * where frames lie outside of the data stack two readings agree upon what never was once in 10^5 or
- * so, and a program that runs long enough has three such accidents of one kind. */
+/* That `step` calls this through C code is proven. */
 static bool is_known(const struct bsk_python *python, const struct step *step, uint32_t callee_id)
 {
-    enum { PART = 1024 };
-    uint64_t path = bsk_path_next_hash(step, callee_id);
-    return bsk_proof_holds(&python->proof, path) &&
-           bsk_proof_is_part(&python->proof, path, step->hash, PART) &&
+    return bsk_proof_holds(&python->proof, bsk_path_next_hash(step, callee_id)) &&
            bsk_path_is_no_chance(python, &step->raw, callee_id);
 }
 
-/* Puts the chain on the path where it is known to exist, with the callee on it. */
-static bool push_whole(struct bsk_python *python, struct bsk_stack_memory *memory,
-                       const struct chain *chain, const struct bsk_known *callee)
+/* Looks at those of its calls that are not known, each by itself: what was read a moment later may
+ * well be part of another chain than the one that the data stack tells. */
+static void look_at(struct bsk_python *python, struct bsk_stack_memory *memory,
+                    const struct chain *chain, const struct raw *callee)
 {
-    size_t shore = memory->path_count;
+    size_t shore = memory->path_count - 1;
+    int looks = bsk_witness_looks(python, memory);
+    for (size_t i = 0; i < chain->count && looks > 0; i++) {
+        const struct raw *caller = i + 1 < chain->count ? &chain->raw[i + 1]
+                                   : chain->whole       ? &memory->path[shore].raw
+                                                        : NULL;
+        if (caller)
+            (void)bsk_witness_call(python, memory, shore, caller, &chain->raw[i], looks);
+    }
+    if (callee && chain->count > 0 && looks > 0)
+        (void)bsk_witness_call(python, memory, shore, &chain->raw[0], callee, looks);
+}
+
+/* Puts the chain on the path where each of its calls was witnessed, that of what it has called
+ * (NULL: nothing), too. */
+static bool push_whole(struct bsk_python *python, struct bsk_stack_memory *memory,
+                       const struct chain *chain, const struct raw *callee)
+{
+    size_t count = memory->path_count, shore = count - 1;
     bool held = chain->whole;
-    for (size_t i = chain->count; held && i-- > 0;)
-        held =
-            is_known(python, &memory->path[memory->path_count - 1], chain->raw[i].known->code.id) &&
-            bsk_path_push(python, memory, &chain->raw[i]);
-    if (held && callee)
-        held = is_known(python, &memory->path[memory->path_count - 1], callee->code.id);
+    for (size_t i = chain->count; held && i-- > 0;) {
+        struct raw raw = chain->raw[i];
+        raw.told = true;
+        held = bsk_witness_call(python, memory, shore, &memory->path[memory->path_count - 1].raw,
+                                &raw, 0) &&
+               bsk_path_push(python, memory, &raw);
+    }
+    if (held && callee && chain->count > 0)
+        held = bsk_witness_call(python, memory, shore, &chain->raw[0], callee, 0);
+    else if (held && callee)
+        held = is_known(python, &memory->path[shore], callee->known->code.id);
     if (!held)
-        bsk_path_begin(memory, shore);
+        bsk_path_begin(memory, count);
     return held;
 }
 
@@ -283,7 +312,6 @@ enum bsk_cross bsk_cross(struct bsk_python *python, struct bsk_stack_memory *mem
     const struct raw at_shore = shore->raw;
     uint64_t from = bsk_path_next_hash(shore, 0);
     bool called = above->outside && !above->dead && above->begun, here = false;
-    const struct bsk_known *callee = called ? above->known : NULL;
     uint64_t inside = called ? above->outside : find_innermost(python, memory, &here);
     memory->heap_left = HEAP_LASTS;
     if (here) {
@@ -295,15 +323,19 @@ enum bsk_cross bsk_cross(struct bsk_python *python, struct bsk_stack_memory *mem
 
     struct chain chain;
     follow(python, memory, inside, at_shore.address, &chain);
-    chain.whole = chain.whole && bsk_chain_can_be(python, memory, &chain, &at_shore, called);
+    chain.whole = chain.whole && can_be(python, memory, &chain, &at_shore, called);
     *out_shim = called && chain.after_shim;
+    const struct raw callee = { .address = above->slot,
+                                .known = called ? above->known : NULL,
+                                .code = called ? above->known->address : 0,
+                                .after_shim = *out_shim };
     const struct raw *innermost = chain.count > 0 ? &chain.raw[0] : NULL;
     if (!called && innermost)
         bsk_bridges_note_end(&python->bridges, from, innermost->known->code.id);
-    if (push_whole(python, memory, &chain, callee))
-        return called ? BSK_CROSS_CALLEE : BSK_CROSS_LEAF;
-    bsk_lesson_open(memory, above, &chain);
-    if ((innermost && push_seen(python, memory, &chain, callee ? callee->code.id : BSK_BRIDGE_END)))
+    look_at(python, memory, &chain, called ? &callee : NULL);
+    if (push_whole(python, memory, &chain, called ? &callee : NULL) ||
+        (innermost &&
+         push_seen(python, memory, &chain, called ? callee.known->code.id : BSK_BRIDGE_END)))
         return called ? BSK_CROSS_CALLEE : BSK_CROSS_LEAF;
 
     uint64_t runs = innermost ? ran_above(&at_shore, innermost->known->code.id) : 0;
@@ -327,7 +359,7 @@ bool bsk_cross_learn(struct bsk_python *python, struct bsk_stack_memory *memory)
             follow(python, memory, tops[i], shore->address, &chain);
     if (!chain.whole || chain.count == 0)
         return false;
-    if (!bsk_chain_can_be(python, memory, &chain, shore, false))
+    if (!can_be(python, memory, &chain, shore, false))
         return true;
     memory->heap_left = HEAP_LASTS;
     const struct raw *callee = &chain.raw[chain.count - 1];

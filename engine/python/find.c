@@ -13,6 +13,12 @@ enum {
     PYPY_MAX_BYTES = 256 << 20, /* of PyPy's library that is searched for its version */
 };
 
+static int runs_no_python(pid_t pid, const char *exe, struct bsk_error *err)
+{
+    return bsk_fail(err, BSK_E_FORMAT, "choose a process that runs CPython 3.8 or newer",
+                    "Not a Python process: %d runs %.200s", (int)pid, exe[0] ? exe : "no program");
+}
+
 int bsk_not_python(const struct bsk_process *process, struct bsk_error *err)
 {
     char exe[4096];
@@ -29,8 +35,7 @@ int bsk_not_python(const struct bsk_process *process, struct bsk_error *err)
         return bsk_fail(err, BSK_E_UNSUPPORTED, "run it with a Python of this machine's own kind",
                         "Not a Python process that we can read: %d runs %.200s, a program %s",
                         (int)pid, exe, bits == 32 ? "of 32 bits" : "for another processor");
-    return bsk_fail(err, BSK_E_FORMAT, "choose a process that runs CPython 3.8 or newer",
-                    "Not a Python process: %d runs %.200s", (int)pid, exe[0] ? exe : "no program");
+    return runs_no_python(pid, exe, err);
 }
 
 int bsk_python_tell_gone(pid_t pid, struct bsk_error *err)
@@ -41,8 +46,7 @@ int bsk_python_tell_gone(pid_t pid, struct bsk_error *err)
         return BSK_E_GONE;
     bsk_process_exe(pid, exe, sizeof(exe));
     if (exe[0] == '\0')
-        return bsk_fail(err, BSK_E_FORMAT, "choose a process that runs CPython 3.8 or newer",
-                        "Not a Python process: %d runs no program", (int)pid);
+        return runs_no_python(pid, exe, err);
     return bsk_fail(err, BSK_E_TORN, "try again in a moment",
                     "Process %d is becoming another program", (int)pid);
 }

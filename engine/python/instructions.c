@@ -6,26 +6,28 @@
 #include <stdlib.h>
 
 struct opcodes {
-    uint8_t makes, before[2];       /* and what can stand before it */
-    uint8_t returns[2], resumes[7]; /* 0: no more */
-    uint8_t executor;               /* stands for what was compiled; 0: there is none */
-    uint8_t instrumented;           /* the first of those that tools are called from */
-    uint8_t calls[10][2];           /* from, to; 0: no more */
-    uint8_t pushes[16];             /* 3.14 and later; 0: no more */
+    uint8_t makes, before[2];                  /* and what can stand before it */
+    uint8_t returns[2], resumes[7], drops[13]; /* 0: no more */
+    uint8_t executor;                          /* stands for what was compiled; 0: there is none */
+    uint8_t instrumented;                      /* the first of those that tools are called from */
+    uint8_t calls[10][2];                      /* from, to; 0: no more */
+    uint8_t pushes[16];                        /* 3.14 and later; 0: no more */
 };
 
 enum { FIRST_MINOR = 11 };
 
 static const struct opcodes versions[] = {
     /* In this order: RETURN_GENERATOR; COPY_FREE_VARS, MAKE_CELL; RETURN_VALUE, RETURN_CONST;
-     * FOR_ITER, SEND, their forms that know what they iterate over; all kinds of CALL; of those
-     * that push: CALL, CALL_KW, CALL_FUNCTION_EX, BINARY_OP_SUBSCR_GETITEM, LOAD_ATTR_PROPERTY,
+     * FOR_ITER, SEND, their forms that know what they iterate over; POP_TOP, END_FOR, POP_ITER,
+     * STORE_ and DELETE_ of names of any kind; all kinds of CALL; of those that push: CALL,
+     * CALL_KW, CALL_FUNCTION_EX, BINARY_OP_SUBSCR_GETITEM, LOAD_ATTR_PROPERTY,
      * LOAD_ATTR_GETATTRIBUTE_OVERRIDDEN, and the forms of the first three that know it is Python
      * that they call */
     { 75,
       { 149, 135 },
       { 83 },
       { 93, 123 },
+      { 1, 125, 90, 97, 138, 126, 91, 98, 139 },
       0,
       255,
       { { 22, 24 },
@@ -43,6 +45,7 @@ static const struct opcodes versions[] = {
       { 149, 135 },
       { 83, 121 },
       { 93, 123, 65, 168 },
+      { 1, 4, 125, 90, 97, 138, 126, 91, 98, 139 },
       230,
       237,
       { { 23, 24 }, { 28, 29 }, { 34, 34 }, { 38, 48 }, { 56, 56 }, { 142, 142 }, { 171, 171 } },
@@ -51,6 +54,7 @@ static const struct opcodes versions[] = {
       { 62, 94 },
       { 36, 103 },
       { 72, 104, 187, 208 },
+      { 32, 11, 110, 111, 112, 114, 113, 109, 65, 67, 66, 64 },
       70,
       236,
       { { 53, 54 }, { 57, 57 }, { 162, 181 } },
@@ -59,6 +63,7 @@ static const struct opcodes versions[] = {
       { 60, 97 },
       { 35 },
       { 70, 106, 171, 197 },
+      { 31, 9, 30, 112, 113, 114, 116, 115, 111, 63, 65, 64, 62 },
       0,
       234,
       { { 4, 4 }, { 52, 52 }, { 55, 55 }, { 143, 165 } },
@@ -67,6 +72,7 @@ static const struct opcodes versions[] = {
       { 58, 96 },
       { 33 },
       { 68, 105, 174, 178, 202, 203, 204 },
+      { 29, 9, 28, 111, 112, 113, 115, 114, 110, 61, 63, 62, 60 },
       0,
       233,
       { { 4, 4 }, { 50, 50 }, { 53, 53 }, { 144, 168 } },
@@ -93,6 +99,8 @@ enum bsk_instruction bsk_instruction_of(int minor, uint8_t opcode)
         return BSK_INSTRUCTION_RETURNS;
     if (is_one_of(version->resumes, sizeof(version->resumes), opcode))
         return BSK_INSTRUCTION_RESUMES;
+    if (is_one_of(version->drops, sizeof(version->drops), opcode))
+        return BSK_INSTRUCTION_DROPS;
     if (opcode == 0 || opcode == version->executor || opcode >= version->instrumented)
         return BSK_INSTRUCTION_UNKNOWN;
     for (size_t i = 0; i < sizeof(version->calls) / sizeof(version->calls[0]); i++)

@@ -23,6 +23,7 @@ enum bsk_instruction {
     BSK_INSTRUCTION_CALLS,   /* it is a call, of whatever */
     BSK_INSTRUCTION_RUNS,    /* any other that may run C code, and Python by it, or a property */
     BSK_INSTRUCTION_RESUMES, /* it calls a generator or a coroutine directly, else C code */
+    BSK_INSTRUCTION_DROPS,   /* it gives up an object, which may be the last to hold a generator */
     BSK_INSTRUCTION_RETURNS, /* it takes its own frame off the stack */
     BSK_INSTRUCTION_MAKES,   /* the same, and a generator of it */
 };
@@ -30,7 +31,7 @@ enum bsk_instruction {
 static inline bool bsk_instruction_may_call(enum bsk_instruction instruction)
 {
     return instruction == BSK_INSTRUCTION_UNKNOWN || instruction == BSK_INSTRUCTION_CALLS ||
-           instruction == BSK_INSTRUCTION_RUNS;
+           instruction == BSK_INSTRUCTION_RUNS || instruction == BSK_INSTRUCTION_DROPS;
 }
 
 /* Of an opcode; `minor` is 11 to 15, UNKNOWN for others. */

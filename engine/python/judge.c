@@ -73,11 +73,19 @@ static bool learn_still(struct bsk_python *python, struct bsk_stack_memory *memo
     memory->path_reading = 0; /* it is no path that was found from below */
     if (!bsk_path_from_raw(python, memory))
         return false;
-    size_t still = 0;
+    size_t still = 0, shore = 0;
     for (; still < memory->path_count && (whole || memory->path[still].raw.stood) &&
            bsk_path_is_plausible(python, memory, still);
-         still++)
+         still++) {
         outside = outside || !bsk_chunks_find(memory, memory->path[still].raw.address);
+        if (still > 0 && !bsk_witness_call(python, memory, shore, &memory->path[still - 1].raw,
+                                           &memory->path[still].raw, 1)) {
+            bsk_path_mark(python, memory, still);
+            break;
+        }
+        if (bsk_chunks_find(memory, memory->path[still].raw.address))
+            shore = still;
+    }
     whole = whole && still == memory->path_count;
     if (outside ? !below_unchanged(memory, still) : !whole)
         return false;
@@ -95,21 +103,14 @@ static void study(struct bsk_python *python, const struct bsk_python_thread *thr
     enum { LESSONS_FIRST = 64, LESSONS = 8, LESSONS_ENOUGH = 1 << 16 };
     struct bsk_stack_memory *memory = thread->memory;
     size_t count = memory->path_count;
-    bool due = python->now_ns >= memory->study_due_ns;
-    bool chain_due = memory->open.hop_count > 0 && python->now_ns >= memory->lesson_due_ns;
-    if (!due && !chain_due)
+    if (python->now_ns < memory->study_due_ns)
         return;
-    int lessons = !due ? 0 : memory->lessons < LESSONS_ENOUGH ? LESSONS_FIRST : LESSONS;
+    int lessons = memory->lessons < LESSONS_ENOUGH ? LESSONS_FIRST : LESSONS;
+    memory->study_due_ns = python->now_ns + STUDY_EVERY_NS;
     struct step *path = malloc(count * sizeof(*path));
     if (!path)
         return;
     memcpy(path, memory->path, count * sizeof(*path));
-    if (chain_due) {
-        memory->lesson_due_ns = python->now_ns + LESSON_EVERY_NS;
-        bsk_lesson_take(python, memory);
-    }
-    if (due)
-        memory->study_due_ns = python->now_ns + STUDY_EVERY_NS;
     for (int i = 0; i < lessons; i++) {
         uint64_t datastack_top;
         bool truncated;

@@ -8,7 +8,7 @@
  *   walk.c    follows a stack from the top: needs the top and the frames to be of one instant
  *   upward.c  follows it from below: the data stack alone is of one instant
  *   crossing.c  where it leaves the data stack: generators, coroutines
- *   lesson.c  learns what lies there from readings of that alone
+ *   witness.c  what is believed of calls there
  *   hot.c     reads their frames ahead
  *   instructions.c  what a frame at its place can have called
  *   path.c    gives the frames their names, and says what of them is proven
@@ -37,7 +37,7 @@ enum {
     STATES_BELIEVED_NS = 50000, /* the GIL is looked at this often: at faster rates not each time */
     HEADS_BELIEVED_NS = 1000000, /* the lists of threads are looked at this often */
     STUDY_EVERY_NS = 5000000,    /* how often a new path is studied, at most */
-    LESSON_EVERY_NS = 1000000,   /* and a chain outside of the data stack */
+    LOOKS_EVERY_NS = 1000000,    /* and a call to or from outside of the data stack is looked at */
     LEARN_FIRST = 1000,    /* samples of a thread that are read twice at once, to learn from */
     LEARN_EVERY = 16,      /* and then one in so many */
     LEARN_SETTLED = 20000, /* from then on */
@@ -105,20 +105,6 @@ struct top_count {
     int32_t missing;
 };
 
-/* Frames outside of the data stack that a sample met and that are not known. */
-struct hop {
-    uint64_t address;
-    bool shim; /* an entry frame of the interpreter's own */
-};
-enum { BSK_LESSON_HOPS_MAX = 8 };
-struct bsk_open_chain {
-    size_t shore;  /* the step of the path that they are called from */
-    uint64_t base; /* of the newest chunk, which holds all steps up to there */
-    uint64_t slot; /* where a frame above it would begin, in the newest chunk */
-    struct hop hops[BSK_LESSON_HOPS_MAX]; /* innermost first */
-    size_t hop_count;                     /* 0: there is no such chain */
-};
-
 struct bsk_stack_memory {
     uint8_t thread[THREAD_MAX_BYTES];
     uint64_t cframe; /* 3.11, 3.12: where the sample before found it */
@@ -169,18 +155,17 @@ struct bsk_stack_memory {
     uint64_t base_code;                      /* 3.10 and older: see reaches_base() */
     size_t base_depth;
     uint32_t base_misses, base_looks;
-    uint32_t moves;             /* of MOVES_ALL: how many readings moved lately */
-    uint32_t readings;          /* how many so far */
-    uint32_t lessons;           /* readings that only taught */
-    uint32_t chain_lessons;     /* and those of lesson.c */
-    uint64_t study_due_ns;      /* when new paths may be studied again */
-    uint64_t lesson_due_ns;     /* when lesson.c may read again */
-    struct bsk_open_chain open; /* of this sample */
-    uint32_t heap_left;         /* so many samples are still read as if frames were on the heap */
-    bool twice;                 /* this reading holds everything twice */
-    bool moved;                 /* the two readings differ */
-    bool unproven;              /* something was read only once */
-    bool bridged;               /* steps of the path were not read, but told by bridges.h */
+    uint32_t moves;        /* of MOVES_ALL: how many readings moved lately */
+    uint32_t readings;     /* how many so far */
+    uint32_t lessons;      /* readings that only taught */
+    uint32_t looks;        /* and those of witness.c */
+    uint64_t study_due_ns; /* when new paths may be studied again */
+    uint64_t looks_due_ns; /* when witness.c may look often */
+    uint32_t heap_left;    /* so many samples are still read as if frames were on the heap */
+    bool twice;            /* this reading holds everything twice */
+    bool moved;            /* the two readings differ */
+    bool unproven;         /* something was read only once */
+    bool bridged;          /* steps of the path were not read, but told by bridges.h */
 };
 
 static inline bool bsk_piece_ok(const struct bsk_python *python, size_t index)
@@ -271,13 +256,13 @@ bool bsk_cross_learn(struct bsk_python *python, struct bsk_stack_memory *memory)
 /* Notes the chains of a path that was proven. */
 void bsk_bridges_note(struct bsk_python *python, const struct bsk_stack_memory *memory);
 
-/* lesson.c. The chain from the last step of the path is not known: it becomes memory->open, where
- * it can be read in few pieces. Reads that some times, only to learn; the path is lost above
- * open.shore. */
-struct chain;
-void bsk_lesson_open(struct bsk_stack_memory *memory, const struct bsk_above *above,
-                     const struct chain *chain);
-void bsk_lesson_take(struct bsk_python *python, struct bsk_stack_memory *memory);
+/* witness.c. True where `caller`, at its place, was seen to call the other, or where both lie on
+ * the data stack. Where that is not known yet it is looked at, so many times at most. `shore`: the
+ * last step of the path below, the caller's own included, that lies on the data stack. */
+bool bsk_witness_call(struct bsk_python *python, struct bsk_stack_memory *memory, size_t shore,
+                      const struct raw *caller, const struct raw *callee, int looks);
+/* How many times in this sample each call may be looked at. */
+int bsk_witness_looks(const struct bsk_python *python, struct bsk_stack_memory *memory);
 
 /* hot.c. Notes a frame outside that was met; plans to read those that were met twice; one that was
  * read, from STATE_BYTES before it on, or NULL. */
@@ -335,6 +320,8 @@ bool bsk_path_is_plausible(struct bsk_python *python, const struct bsk_stack_mem
 /* How many of the first steps are proven: by what was learnt, or because they stood still. */
 size_t bsk_path_proven(const struct bsk_python *python, const struct bsk_stack_memory *memory);
 void bsk_path_learn(struct bsk_python *python, const struct bsk_stack_memory *memory);
+/* The caller of this step can call what lies where that does, whatever it is. */
+void bsk_path_mark(struct bsk_python *python, const struct bsk_stack_memory *memory, size_t step);
 /* The place of `caller` was seen to call this often enough to be no mixture of two stacks: three
  * times and one time in eight, or twelve times and one in 32. */
 bool bsk_path_often(const struct bsk_python *python, const struct raw *caller, uint32_t callee_id);

@@ -138,6 +138,7 @@ bool bsk_path_can_call(struct bsk_python *python, const struct bsk_stack_memory 
     case BSK_INSTRUCTION_UNKNOWN:
     case BSK_INSTRUCTION_CALLS:
     case BSK_INSTRUCTION_RUNS:
+    case BSK_INSTRUCTION_DROPS:
         break;
     }
     return true;
@@ -214,6 +215,13 @@ void bsk_path_learn(struct bsk_python *python, const struct bsk_stack_memory *me
         bsk_proof_learn_site(&python->proof, caller->known->code.id, caller->place,
                              raw->known->code.id, kind_of_call(memory, caller, raw));
     }
+}
+
+void bsk_path_mark(struct bsk_python *python, const struct bsk_stack_memory *memory, size_t step)
+{
+    const struct raw *caller = &memory->path[step - 1].raw, *raw = &memory->path[step].raw;
+    bsk_proof_mark_site(&python->proof, caller->known->code.id, caller->place,
+                        kind_of_call(memory, caller, raw));
 }
 
 bool bsk_path_likely(const struct bsk_python *python, const struct bsk_stack_memory *memory)

@@ -203,6 +203,20 @@ static struct sight look_above(const struct climb *climb, const struct step *ste
     return sight;
 }
 
+/* The one outside that called what is above is the interpreter's own, called from `step`: not a
+ * generator that runs for it. */
+static bool is_entered(const struct climb *climb, const struct step *step,
+                       const struct bsk_above *above)
+{
+    const struct bsk_layout *layout = &climb->python->layout;
+    uint8_t frame[FRAME_MAX_BYTES];
+    return above->outside == 0 || (bsk_process_read(climb->python->process, above->outside, frame,
+                                                    bsk_frame_bytes(layout), NULL) == BSK_OK &&
+                                   frame[layout->frame.owner] < 32 &&
+                                   layout->shim_owners & 1u << frame[layout->frame.owner] &&
+                                   bsk_u64(frame, layout->frame.previous) == step->raw.address);
+}
+
 enum next { LEAF, CALLEE, ENDED, CALLS, HEAP }; /* ENDED: a callee that is the innermost frame */
 
 static enum next what_is_next(const struct climb *climb, const struct step *step,
@@ -212,7 +226,8 @@ static enum next what_is_next(const struct climb *climb, const struct step *step
     bool heap = sight->flags & BSK_SITE_HEAP;
     /* 3.14 and later leave the mark of a call behind: C code may run there now, and call again. */
     bool by_c = sight->shim && !sight->dead && (minor >= 14 || !step->raw.calls);
-    if (by_c && ((sight->flags & BSK_SITE_REENTERS && sight->proven) || (sight->deeper && !heap)))
+    if (by_c && ((sight->flags & BSK_SITE_REENTERS && sight->proven) ||
+                 (sight->deeper && !heap && is_entered(climb, step, above))))
         return CALLEE;
     if (!step->raw.calls)
         return heap ? HEAP : LEAF;
@@ -314,7 +329,6 @@ enum bsk_upward bsk_stack_upward(struct bsk_python *python, struct bsk_stack_mem
     bool told = false;
     uint64_t outside = 0; /* the frame there that called what we are climbing now */
     memory->bridged = false;
-    memory->open.hop_count = 0;
     for (;;) {
         const uint8_t *frame = frame_at(&climb, climb.chunk, address);
         struct raw raw;

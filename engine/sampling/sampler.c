@@ -228,6 +228,7 @@ static bool prepare(struct bsk_sampler *sampler, struct bsk_python_thread *threa
         .tid = thread->tid,
         .cpu_ns = os_thread->cpu_ns,
         .counted = counted,
+        .holds_gil = held, /* at the last sample; fill() says whether it does now */
     };
     thread->has_stack = thread->torn = false;
     thread->sleeps = os_thread->looked && !runs && !moved;
@@ -240,8 +241,8 @@ static bool prepare(struct bsk_sampler *sampler, struct bsk_python_thread *threa
 static void look_at_release(struct bsk_sampler *sampler, const struct bsk_python_thread *thread,
                             struct bsk_thread *os_thread, struct bsk_thread_sample *sample)
 {
-    bool moved, read = thread->has_stack || thread->torn;
-    if (thread->holds_gil || sample->counted || !read || !look(sampler, os_thread, &moved))
+    bool moved, released = sample->holds_gil && !thread->holds_gil;
+    if (!released || sample->counted || !look(sampler, os_thread, &moved))
         return;
     sample->cpu_ns = os_thread->cpu_ns;
     sample->counted = true;

@@ -168,6 +168,7 @@ static void reshapes_frames(void **state)
     };
     (void)state;
     struct bsk_profile *profile = known_profile();
+    bsk_profile_meta(profile)->filled = bsk_profile_meta(profile)->unread = 21;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct bsk_reshape_loss loss = { 0 };
         print_message("  %s\n", cases[i].why);
@@ -178,6 +179,9 @@ static void reshapes_frames(void **state)
         assert_int_equal(bsk_profile_samples(other) + loss.samples, bsk_profile_samples(profile));
         assert_int_equal(bsk_profile_cpu_ns(other) + loss.cpu_ns, bsk_profile_cpu_ns(profile));
         assert_int_equal(bsk_profile_meta_const(other)->samples + loss.samples, 21);
+        /* all of them were filled in and unread: all of those that are left are */
+        assert_int_equal(bsk_profile_meta_const(other)->filled + loss.samples, 21);
+        assert_int_equal(bsk_profile_meta_const(other)->unread + loss.samples, 21);
         uint64_t run_samples = 0;
         struct bsk_run run;
         for (size_t at = 0; bsk_profile_next_run(other, &at, &run);)

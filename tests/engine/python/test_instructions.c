@@ -37,6 +37,20 @@ static enum bsk_instruction expected(const char *name)
     static const char *const returns[] = { "RETURN_VALUE", "RETURN_CONST", NULL };
     static const char *const resumes[] = { "FOR_ITER", "FOR_ITER_GEN", "FOR_ITER_VIRTUAL", "SEND",
                                            "SEND_GEN", "SEND_VIRTUAL", "SEND_ASYNC_GEN",   NULL };
+    static const char *const drops[] = { "POP_TOP",
+                                         "END_FOR",
+                                         "POP_ITER",
+                                         "STORE_FAST",
+                                         "STORE_FAST_LOAD_FAST",
+                                         "STORE_NAME",
+                                         "DELETE_NAME",
+                                         "STORE_GLOBAL",
+                                         "DELETE_GLOBAL",
+                                         "STORE_FAST_STORE_FAST",
+                                         "STORE_DEREF",
+                                         "DELETE_FAST",
+                                         "DELETE_DEREF",
+                                         NULL };
     static const char *const unknown[] = { "CACHE", "ENTER_EXECUTOR", "TRACE_RECORD", NULL };
     if (strcmp(name, "RETURN_GENERATOR") == 0)
         return BSK_INSTRUCTION_MAKES;
@@ -44,6 +58,8 @@ static enum bsk_instruction expected(const char *name)
         return BSK_INSTRUCTION_RETURNS;
     if (is_one_of(name, resumes))
         return BSK_INSTRUCTION_RESUMES;
+    if (is_one_of(name, drops))
+        return BSK_INSTRUCTION_DROPS;
     if (is_one_of(name, unknown) || strncmp(name, "INSTRUMENTED_", 13) == 0)
         return BSK_INSTRUCTION_UNKNOWN;
     return strstr(name, "CALL") && !strstr(name, "INTRINSIC") ? BSK_INSTRUCTION_CALLS

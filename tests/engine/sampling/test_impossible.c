@@ -124,6 +124,13 @@ static void generators(void **state)
     expect_none_impossible("g", LEAST_MINOR_OUTSIDE, NULL);
 }
 
+/* A loop of them looked as if it stood still, and what ran on one line stood under the next. */
+static void generators_with_two_calls(void **state)
+{
+    (void)state;
+    expect_none_impossible("k", LEAST_MINOR, NULL);
+}
+
 /* A judge that lets everything pass would prove nothing. */
 static void the_judge_tells_legal_from_impossible(void **state)
 {
@@ -228,6 +235,7 @@ int main(void)
         cmocka_unit_test(one_call_site_of_python_and_c),
         cmocka_unit_test(asyncio_tasks),
         cmocka_unit_test(generators),
+        cmocka_unit_test(generators_with_two_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include "engine/sampling/sampler.h"
 #include "tests/engine/fixtures/children.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -39,7 +40,13 @@ static void count_stack(const struct bsk_thread_sample *thread, struct counts *c
     }
 }
 
-static void learns_at_a_usual_rate(void **state)
+static int minor_of(const char *version)
+{
+    int minor = 0;
+    return sscanf(version, "3.%d", &minor) == 1 ? minor : 0;
+}
+
+static void who_calls_is_told_at_a_usual_rate(void **state)
 {
     enum { LEARNING = 1000, SAMPLES = 2500 };
     const struct timespec period = { .tv_nsec = 1000000 };
@@ -54,9 +61,8 @@ static void learns_at_a_usual_rate(void **state)
         assert_int_equal(
             bsk_sampler_open(child.pid, &(struct bsk_sampler_options){ 0 }, &sampler, &err),
             BSK_OK);
-        bool chunks = strncmp(bsk_sampler_info(sampler)->version, "3.8", 3) != 0 &&
-                      strncmp(bsk_sampler_info(sampler)->version, "3.9", 3) != 0 &&
-                      strncmp(bsk_sampler_info(sampler)->version, "3.10", 4) != 0;
+        /* Before 3.11 there is no data stack, and nothing outside of it. */
+        bool chunks = minor_of(bsk_sampler_info(sampler)->version) >= 11;
         for (int i = 0; i < SAMPLES && chunks; i++) {
             const struct bsk_sample *sample;
             nanosleep(&period, NULL);
@@ -76,6 +82,6 @@ static void learns_at_a_usual_rate(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(learns_at_a_usual_rate) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(who_calls_is_told_at_a_usual_rate) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
