@@ -171,7 +171,6 @@ class Tool:
         return ((long.cpu - short.cpu) * 1e6 / samples, samples / max(0.01, long.seconds - short.seconds),
                 100 * long.errors / max(1, long.samples + long.errors))
 
-
     def settled_cost(self, pid, hz, seconds):
         """CPU microseconds a sample that was asked for, from its second second on."""
         def used():
@@ -395,6 +394,13 @@ class ClockEvent:
 
     def start(self, pid, hz, seconds, out, core=1):
         return self.Events(pid, hz)
+
+    @classmethod
+    def where_allowed(cls):
+        """[it], or nothing where the kernel does not let us have one."""
+        events = cls.Events(os.getpid(), 100)
+        events.send_signal(None)
+        return [cls()] if events.fds else []
 
 
 def install(folder):

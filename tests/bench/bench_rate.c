@@ -226,8 +226,9 @@ static int sampler_at_most(const struct bench_options *options, double seconds)
     }
     seconds = now() - begun;
     used = cpu() - used;
+    int timed = options->samples ? 0 : TIMED_TAKES; /* who asks for so many counts their calls */
     kept.timed = true;
-    for (int i = 0; i < TIMED_TAKES; i++)
+    for (int i = 0; i < timed; i++)
         (void)bsk_sampler_take(sampler, &(const struct bsk_sample *){ NULL }, NULL);
     kept.timed = false;
     double bare = bare_call_us();
@@ -235,7 +236,7 @@ static int sampler_at_most(const struct bench_options *options, double seconds)
            "torn %llu  calls_us %.3f  bare_us %.3f  pieces %lu  bytes %zu\n",
            options->program->letter, bsk_sampler_info(sampler)->version, (unsigned long long)takes,
            used * 1e6 / (double)takes, (double)takes / seconds, (unsigned long long)stacks,
-           (unsigned long long)torn, kept.seconds * 1e6 / TIMED_TAKES, bare, kept.count,
+           (unsigned long long)torn, timed > 0 ? kept.seconds * 1e6 / timed : 0, bare, kept.count,
            kept.bytes);
     bsk_profile_free(filing->profile);
     free(filing->functions);

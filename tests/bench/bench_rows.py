@@ -286,7 +286,7 @@ def speed_ratios(program, tool, hz, windows, seconds):
 def row_speed(bench):
     """the program's speed with a sampler, at 1 kHz and 100 Hz, depth 22 and short calls"""
     windows, seconds = (4, 0.4) if bench.quick else (11, 0.6)
-    peers = [bench_peers.ClockEvent()] + peers_of(bench, bench.main)
+    peers = bench_peers.ClockEvent.where_allowed() + peers_of(bench, bench.main)
     for hz, goal in ((1000, 0.99), (100, 0.999)):
         for letter in ("a", "f"):
             ratios = {tool: [] for tool in [None] + bench.own + peers}
