@@ -220,7 +220,7 @@ static uint32_t frame_words(const struct bsk_layout *layout, const uint8_t *head
     memcpy(around, header + layout->code.firstlineno - 4, sizeof(around));
     int64_t words =
         layout->minor >= 12 ? around[3] : (int64_t)around[0] + around[2] + layout->frame.size / 8;
-    return words > 0 && words < WORDS_MAX ? (uint32_t)words : 0;
+    return words >= layout->frame.size / 8 && words < WORDS_MAX ? (uint32_t)words : 0;
 }
 
 void bsk_codes_hash_name(struct bsk_codes *codes, struct bsk_known *known)

@@ -120,37 +120,41 @@ static bool is_known(const struct bsk_python *python, const struct step *step, u
 static void look_at(struct bsk_python *python, struct bsk_stack_memory *memory,
                     const struct chain *chain, const struct raw *callee)
 {
+    enum { CALLS_AT_ONCE = 4 };
     size_t shore = memory->path_count - 1;
     int looks = bsk_witness_looks(python, memory);
-    for (size_t i = 0; i < chain->count && looks > 0; i++) {
+    uint32_t enough = memory->looks + CALLS_AT_ONCE * (uint32_t)looks;
+    if (callee && chain->count > 0 && looks > 0)
+        (void)bsk_witness_call(python, memory, shore, &chain->raw[0], callee, looks);
+    for (size_t i = 0; i < chain->count && looks > 0 && memory->looks < enough; i++) {
         const struct raw *caller = i + 1 < chain->count ? &chain->raw[i + 1]
                                    : chain->whole       ? &memory->path[shore].raw
                                                         : NULL;
         if (caller)
             (void)bsk_witness_call(python, memory, shore, caller, &chain->raw[i], looks);
     }
-    if (callee && chain->count > 0 && looks > 0)
-        (void)bsk_witness_call(python, memory, shore, &chain->raw[0], callee, looks);
 }
 
 /* Puts the chain on the path where each of its calls was witnessed, that of what it has called
- * (NULL: nothing), too. */
+ * (NULL: nothing), too; from where one may be closed on the whole path has to be proven besides. */
 static bool push_whole(struct bsk_python *python, struct bsk_stack_memory *memory,
                        const struct chain *chain, const struct raw *callee)
 {
     size_t count = memory->path_count, shore = count - 1;
-    bool held = chain->whole;
+    bool held = chain->whole, closes = chain->count == 0;
     for (size_t i = chain->count; held && i-- > 0;) {
         struct raw raw = chain->raw[i];
+        const struct step *last = &memory->path[memory->path_count - 1];
         raw.told = true;
-        held = bsk_witness_call(python, memory, shore, &memory->path[memory->path_count - 1].raw,
-                                &raw, 0) &&
+        closes = closes || (raw.after_shim && bsk_instruction_may_close(python, &last->raw));
+        held = bsk_witness_call(python, memory, shore, &last->raw, &raw, 0) &&
+               (!closes || is_known(python, last, raw.known->code.id)) &&
                bsk_path_push(python, memory, &raw);
     }
-    if (held && callee && chain->count > 0)
-        held = bsk_witness_call(python, memory, shore, &chain->raw[0], callee, 0);
-    else if (held && callee)
-        held = is_known(python, &memory->path[shore], callee->known->code.id);
+    const struct step *last = &memory->path[memory->path_count - 1];
+    if (held && callee)
+        held = bsk_witness_call(python, memory, shore, &last->raw, callee, 0) &&
+               (!closes || is_known(python, last, callee->known->code.id));
     if (!held)
         bsk_path_begin(memory, count);
     return held;
@@ -323,6 +327,7 @@ enum bsk_cross bsk_cross(struct bsk_python *python, struct bsk_stack_memory *mem
 
     struct chain chain;
     follow(python, memory, inside, at_shore.address, &chain);
+    chain.after_shim = chain.after_shim || (called && above->entered);
     chain.whole = chain.whole && can_be(python, memory, &chain, &at_shore, called);
     *out_shim = called && chain.after_shim;
     const struct raw callee = { .address = above->slot,

@@ -11,6 +11,7 @@ struct opcodes {
     uint8_t executor;                          /* stands for what was compiled; 0: there is none */
     uint8_t instrumented;                      /* the first of those that tools are called from */
     uint8_t calls[10][2];                      /* from, to; 0: no more */
+    uint8_t names[6];                          /* calls that name their function; 0: no more */
     uint8_t pushes[16];                        /* 3.14 and later; 0: no more */
 };
 
@@ -19,7 +20,8 @@ enum { FIRST_MINOR = 11 };
 static const struct opcodes versions[] = {
     /* In this order: RETURN_GENERATOR; COPY_FREE_VARS, MAKE_CELL; RETURN_VALUE, RETURN_CONST;
      * FOR_ITER, SEND, their forms that know what they iterate over; POP_TOP, END_FOR, POP_ITER,
-     * STORE_ and DELETE_ of names of any kind; all kinds of CALL; of those that push: CALL,
+     * STORE_ and DELETE_ of names of any kind; all kinds of CALL; of these, those that were
+     * specialised for one Python function; of those that push: CALL,
      * CALL_KW, CALL_FUNCTION_EX, BINARY_OP_SUBSCR_GETITEM, LOAD_ATTR_PROPERTY,
      * LOAD_ATTR_GETATTRIBUTE_OVERRIDDEN, and the forms of the first three that know it is Python
      * that they call */
@@ -27,7 +29,7 @@ static const struct opcodes versions[] = {
       { 149, 135 },
       { 83 },
       { 93, 123 },
-      { 1, 125, 90, 97, 138, 126, 91, 98, 139 },
+      { 1, 125, 90, 97, 138, 126, 91, 98, 139, 161, 167 },
       0,
       255,
       { { 22, 24 },
@@ -40,15 +42,17 @@ static const struct opcodes versions[] = {
         { 141, 143 },
         { 166, 166 },
         { 171, 171 } },
+      { 23, 24 },
       { 0 } },
     { 75,
       { 149, 135 },
       { 83, 121 },
       { 93, 123, 65, 168 },
-      { 1, 4, 125, 90, 97, 138, 126, 91, 98, 139 },
+      { 1, 4, 125, 90, 97, 138, 126, 91, 98, 139, 154, 158 },
       230,
       237,
       { { 23, 24 }, { 28, 29 }, { 34, 34 }, { 38, 48 }, { 56, 56 }, { 142, 142 }, { 171, 171 } },
+      { 23, 24, 28 },
       { 0 } },
     { 35,
       { 62, 94 },
@@ -58,6 +62,7 @@ static const struct opcodes versions[] = {
       70,
       236,
       { { 53, 54 }, { 57, 57 }, { 162, 181 } },
+      { 163, 164, 177, 178 },
       { 0 } },
     { 34,
       { 60, 97 },
@@ -67,6 +72,7 @@ static const struct opcodes versions[] = {
       0,
       234,
       { { 4, 4 }, { 52, 52 }, { 55, 55 }, { 143, 165 } },
+      { 144, 145, 151, 153, 161, 162 },
       { 52, 55, 4, 136, 187, 179, 161, 162, 144, 145, 153, 151, 143 } },
     { 32,
       { 58, 96 },
@@ -76,6 +82,7 @@ static const struct opcodes versions[] = {
       0,
       233,
       { { 4, 4 }, { 50, 50 }, { 53, 53 }, { 144, 168 } },
+      { 145, 146, 154, 156, 164, 165 },
       { 50, 53, 4, 136, 193, 185, 164, 165, 145, 146, 156, 154, 152, 144 } },
 };
 
@@ -120,6 +127,13 @@ enum bsk_pushes bsk_instruction_pushes(int minor, uint8_t opcode)
                : BSK_PUSHES_NOT;
 }
 
+bool bsk_instruction_names_function(int minor, uint8_t opcode)
+{
+    size_t index = (size_t)(minor - FIRST_MINOR);
+    return minor >= FIRST_MINOR && index < sizeof(versions) / sizeof(versions[0]) &&
+           is_one_of(versions[index].names, sizeof(versions[index].names), opcode);
+}
+
 /* One byte for each code unit of `known`; NULL where it cannot be read. */
 static uint8_t *read_instructions(struct bsk_python *python, const struct bsk_known *known)
 {
@@ -159,6 +173,22 @@ enum bsk_instruction bsk_instruction_at(struct bsk_python *python, const struct 
     }
     return known->instructions ? (enum bsk_instruction)known->instructions[offset / 2]
                                : BSK_INSTRUCTION_UNKNOWN;
+}
+
+bool bsk_instruction_may_close(struct bsk_python *python, const struct raw *caller)
+{
+    switch (bsk_instruction_at(python, caller)) {
+    case BSK_INSTRUCTION_UNKNOWN:
+    case BSK_INSTRUCTION_CALLS:
+    case BSK_INSTRUCTION_RESUMES:
+        return false;
+    case BSK_INSTRUCTION_RUNS:
+    case BSK_INSTRUCTION_DROPS:
+    case BSK_INSTRUCTION_RETURNS:
+    case BSK_INSTRUCTION_MAKES:
+        break;
+    }
+    return true;
 }
 
 enum bsk_pushes bsk_instruction_pushes_now(struct bsk_python *python, const struct raw *raw)

@@ -47,4 +47,8 @@ enum bsk_pushes {
  * the interpreter makes it one of those that know it is C that they call. */
 enum bsk_pushes bsk_instruction_pushes(int minor, uint8_t opcode);
 
+/* Whether it is a call that was specialised for one Python function, whose version stands in its
+ * third and fourth code unit. */
+bool bsk_instruction_names_function(int minor, uint8_t opcode);
+
 #endif

@@ -192,6 +192,9 @@ enum bsk_instruction bsk_instruction_at(struct bsk_python *python, const struct 
  * runs. BSK_PUSHES up to 3.13, where a frame says for itself that it has called; UNKNOWN in a
  * thread's own copy of the bytecode. */
 enum bsk_pushes bsk_instruction_pushes_now(struct bsk_python *python, const struct raw *raw);
+/* Whether C code at this place may run a generator only to close it: one that is dropped there, or
+ * where an exception passes. That runs it, and not all of what it runs at other times. */
+bool bsk_instruction_may_close(struct bsk_python *python, const struct raw *raw);
 /* A frame on the data stack that a generator was made of: it is dead. */
 bool bsk_instruction_made(struct bsk_python *python, const struct raw *raw);
 
@@ -239,6 +242,7 @@ struct bsk_above {
     bool begun;              /* to run */
     bool direct;             /* called from right below, without C code between */
     bool shim;
+    bool entered;     /* 3.11, which has no frames for that: C code called it */
     uint64_t outside; /* the frame elsewhere that called it, or 0 */
 };
 enum bsk_cross {

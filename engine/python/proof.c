@@ -7,7 +7,6 @@ enum {
     SITES_MAX = 1 << 14,
     TIMES_BITS = 16,
     TIMES_MAX = (1 << TIMES_BITS) - 1,
-    TIMES_PROVEN = 3,
     TOPS_LEAST = 8,
 };
 
@@ -42,7 +41,7 @@ static uint64_t times_of(const struct bsk_proof *proof, uint64_t path)
 
 bool bsk_proof_holds(const struct bsk_proof *proof, uint64_t path)
 {
-    return times_of(proof, path) >= TIMES_PROVEN;
+    return times_of(proof, path) >= BSK_PROOF_TIMES;
 }
 
 bool bsk_proof_is_part(const struct bsk_proof *proof, uint64_t path, uint64_t below, unsigned part)

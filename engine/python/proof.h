@@ -21,6 +21,7 @@
 #define BSK_NO_CALLEE UINT32_MAX /* "nothing was called" */
 
 enum {
+    BSK_PROOF_TIMES = 3,         /* that something is learnt before it is proven */
     BSK_SITE_CALLEES = 6,        /* that are remembered of one place */
     BSK_SITE_REENTERS = 1 << 0,  /* C code called from here calls Python again, on the data stack */
     BSK_SITE_HEAP = 1 << 1,      /* its callee is a generator, or lies elsewhere */
@@ -49,7 +50,7 @@ uint64_t bsk_proof_mix(uint64_t value);
 
 /* `path` is a hash; its lowest 16 bits do not count. */
 void bsk_proof_learn(struct bsk_proof *proof, uint64_t path);
-bool bsk_proof_holds(const struct bsk_proof *proof, uint64_t path); /* three times */
+bool bsk_proof_holds(const struct bsk_proof *proof, uint64_t path); /* BSK_PROOF_TIMES */
 /* Of all that was learnt through `below`, which is `path` without its innermost frame, `path` is
  * one in `part` at least. */
 bool bsk_proof_is_part(const struct bsk_proof *proof, uint64_t path, uint64_t below, unsigned part);

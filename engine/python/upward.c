@@ -194,6 +194,7 @@ static struct sight look_above(const struct climb *climb, const struct step *ste
                                 is_dead(climb, &sight.raw, sight.direct && step->raw.calls)));
     sight.deeper = climb->sure_top >= slot && climb->sure_top != 0 && !sight.dead;
     out->shim = sight.shim;
+    out->entered = entry;
     out->known = known;
     out->dead = sight.dead;
     out->direct = sight.direct;

@@ -8,13 +8,11 @@
  *
  *   - who resumes a generator itself stands at an instruction that does so, and has that generator
  *     on top of its value stack, before and after the generator's code was read;
- *   - a call that was specialised for one Python function names the function's version;
+ *   - a call that was specialised for one Python function names the function's version, and calls
+ *     no other;
  *   - of any other, all of the caller and of the data stack below is read before and after what it
  *     called, within a microsecond or two: no byte of it has changed, no local and no value stack,
- *     and what was called is on the stack, and leads to that caller.
- *
- * A generator that is closed when its last owner drops it does run, but none of its calls does:
- * what it seems to have called is of another time, so those are not believed.
+ *     and what was called is on the stack, and leads to that caller; in three samples.
  */
 #include "engine/python/memory.h"
 
@@ -22,25 +20,21 @@
 #include <string.h>
 
 enum {
-    BELOW_MAX_BYTES = 64 << 10,
-    LOOK_MAX_NS = 10000,       /* we were held up in between: the program may have gone round */
-    FUNCTION_VERSION_11 = 128, /* func_version in 3.11's PyFunctionObject */
+    BELOW_MAX_BYTES = 16 << 10,
+    CALLER_MAX_BYTES = 16 << 10,
+    LOOK_MAX_NS = 10000,   /* we were held up in between: the program may have gone round */
+    FUNCTION_CODE_11 = 48, /* func_code and func_version in 3.11's PyFunctionObject */
+    FUNCTION_VERSION_11 = 128,
 };
 
 /* --- what a call was specialised for -----------------------------------------------------------
  */
 
-/* The version that the call at the place of `caller` names: its third and fourth code unit. Up to
- * 3.12 a frame that has called stands at the last one. */
-static bool read_call_version(struct bsk_python *python, const struct raw *caller,
-                              uint32_t *out_version)
+enum names { NOBODY, THIS, ANOTHER };
+
+static bool read_word(struct bsk_python *python, uint64_t address, uint64_t *out_word)
 {
-    int minor = python->layout.minor;
-    uint64_t at = minor == 11   ? caller->lasti - 4
-                  : minor == 12 ? caller->lasti - 2
-                                : caller->lasti + 4;
-    return caller->tlbc_index == 0 &&
-           bsk_process_read(python->process, at, out_version, sizeof(*out_version), NULL) == BSK_OK;
+    return bsk_process_read(python->process, address, out_word, sizeof(*out_word), NULL) == BSK_OK;
 }
 
 /* Of the function that `callee` runs. From 3.12 on functions have the version of their code, until
@@ -48,24 +42,33 @@ static bool read_call_version(struct bsk_python *python, const struct raw *calle
 static bool read_version(struct bsk_python *python, const struct raw *callee, uint32_t *out_version)
 {
     const struct bsk_layout *layout = &python->layout;
-    uint8_t frame[FRAME_MAX_BYTES];
-    uint64_t at = callee->code + layout->code.version;
-    if (layout->minor == 11) {
-        if (bsk_process_read(python->process, callee->address, frame, bsk_frame_bytes(layout),
-                             NULL) < 0 ||
-            bsk_u64(frame, layout->frame.code) != callee->code)
+    uint64_t function, code, at = callee->code + layout->code.version;
+    if (layout->minor == 11) { /* a frame begins with its function */
+        if (!read_word(python, callee->address, &function) ||
+            !read_word(python, function + FUNCTION_CODE_11, &code) || code != callee->code)
             return false;
-        at = bsk_u64(frame, 0) + FUNCTION_VERSION_11; /* a frame begins with its function */
+        at = function + FUNCTION_VERSION_11;
     }
     return bsk_process_read(python->process, at, out_version, sizeof(*out_version), NULL) == BSK_OK;
 }
 
-static bool is_specialised(struct bsk_python *python, const struct raw *caller,
-                           const struct raw *callee)
+/* Whom the call at the place of `caller` names. Up to 3.12 a frame that has called stands at the
+ * last unit of the instruction. */
+static enum names whom_it_names(struct bsk_python *python, const struct raw *caller,
+                                const struct raw *callee)
 {
-    uint32_t call, function;
-    return read_version(python, callee, &function) && function != 0 &&
-           read_call_version(python, caller, &call) && call == function;
+    enum { UNITS_BYTES = 8 };
+    int minor = python->layout.minor;
+    uint64_t at = caller->lasti - (minor == 11 ? 8 : minor == 12 ? 6 : 0);
+    uint8_t units[UNITS_BYTES];
+    uint32_t named, version;
+    if (caller->tlbc_index != 0 ||
+        bsk_process_read(python->process, at, units, sizeof(units), NULL) < 0 ||
+        !bsk_instruction_names_function(minor, units[0]) ||
+        !read_version(python, callee, &version) || version == 0)
+        return NOBODY;
+    memcpy(&named, units + 4, sizeof(named));
+    return named == version ? THIS : ANOTHER;
 }
 
 /* --- a caller that stands still ----------------------------------------------------------------
@@ -112,42 +115,40 @@ static bool make_look(const struct bsk_stack_memory *memory, const struct raw *c
     look->below = end - chunk->base > BELOW_MAX_BYTES ? last->address : chunk->base;
     uint64_t all = end - look->below + look->outside_bytes;
     look->below_bytes = (uint32_t)(end - look->below);
-    look->bytes[0] = all <= 2 * BELOW_MAX_BYTES ? malloc(2 * all) : NULL;
+    look->bytes[0] = all <= BELOW_MAX_BYTES + CALLER_MAX_BYTES ? malloc(2 * all) : NULL;
     look->bytes[1] = look->bytes[0] ? look->bytes[0] + all : NULL;
     return look->bytes[0] != NULL;
 }
 
-/* `frame` with STATE_BYTES before it. */
+/* The frame with this code is alive. Outside, STATE_BYTES lie before it. */
 static bool is_there(const struct bsk_python *python, const struct bsk_stack_memory *memory,
                      const uint8_t *frame, const struct raw *wanted)
 {
     struct raw now;
-    bsk_frame_raw(&python->layout, frame + STATE_BYTES, wanted->address, &now);
-    return now.code == wanted->code && (bsk_chunks_find(memory, wanted->address)
-                                            ? !(now.emptied && wanted->known->local_words > 0)
-                                            : bsk_frame_on_stack(&python->layout, frame));
+    bsk_frame_raw(&python->layout, frame, wanted->address, &now);
+    return now.code == wanted->code &&
+           (bsk_chunks_find(memory, wanted->address)
+                ? !(now.emptied && wanted->known->local_words > 0)
+                : bsk_frame_on_stack(&python->layout, frame - STATE_BYTES));
 }
 
-/* Whether the place of `caller` can run a generator that lies outside. Up to 3.12 a frame that has
- * resumed one stands behind the instruction. To close one runs none of its calls. */
-static bool can_run(struct bsk_python *python, const struct raw *caller, bool by_c)
+/* Whether the place of `caller` can run what it is said to. Up to 3.12 a frame that has resumed a
+ * generator stands behind the instruction, and one that has called at the end of it, where what can
+ * be read is no instruction. `inner`: the caller lies outside as well as what it calls. */
+static bool can_run(struct bsk_python *python, const struct raw *caller, bool by_c, bool outside,
+                    bool inner)
 {
     struct raw at = *caller;
-    if (!by_c && python->layout.minor <= 12)
+    if (by_c) /* what a generator closes on its own way out belongs to no other time */
+        return !(outside && inner) || !bsk_instruction_may_close(python, caller);
+    if (outside && python->layout.minor <= 12)
         at.place -= 2;
-    switch (bsk_instruction_at(python, &at)) {
-    case BSK_INSTRUCTION_UNKNOWN:
-    case BSK_INSTRUCTION_RESUMES:
-        return true;
-    case BSK_INSTRUCTION_CALLS:
-    case BSK_INSTRUCTION_RUNS:
-        return by_c;
-    case BSK_INSTRUCTION_DROPS:
-    case BSK_INSTRUCTION_RETURNS:
-    case BSK_INSTRUCTION_MAKES:
-        break;
-    }
-    return false;
+    enum bsk_instruction instruction = bsk_instruction_at(python, &at);
+    if (outside) /* up to 3.12 one unit back may be no instruction either, and looks like any */
+        return instruction == BSK_INSTRUCTION_RESUMES ||
+               (instruction == BSK_INSTRUCTION_UNKNOWN && python->layout.minor >= 13);
+    return python->layout.minor <= 12 || instruction == BSK_INSTRUCTION_UNKNOWN ||
+           instruction == BSK_INSTRUCTION_CALLS || instruction == BSK_INSTRUCTION_RUNS;
 }
 
 static bool stands_still(struct bsk_python *python, const struct bsk_stack_memory *memory,
@@ -159,9 +160,8 @@ static bool stands_still(struct bsk_python *python, const struct bsk_stack_memor
     uint32_t below = look->below_bytes, outside = look->outside_bytes;
     uint8_t there[STATE_BYTES + FRAME_MAX_BYTES], shim[FRAME_MAX_BYTES];
     uint64_t previous;
-    if (bsk_process_read(python->process, callee->address + layout->frame.previous, &previous,
-                         sizeof(previous), NULL) < 0 ||
-        previous == 0 || previous % 8 != 0)
+    if (!read_word(python, callee->address + layout->frame.previous, &previous) || previous == 0 ||
+        previous % 8 != 0)
         return false;
     uint64_t begun = bsk_now_ns();
     struct plan plan = { .count = 0 };
@@ -182,17 +182,19 @@ static bool stands_still(struct bsk_python *python, const struct bsk_stack_memor
                       : previous == caller->address;
     const uint8_t *frame =
         look->bytes[0] + (outside > 0 ? below + STATE_BYTES : caller->address - look->below);
+    struct raw now;
+    bsk_frame_raw(layout, frame, caller->address, &now);
     return leads && bsk_u64(there + STATE_BYTES, layout->frame.previous) == previous &&
-           is_there(python, memory, there, callee) &&
-           is_there(python, memory, frame - STATE_BYTES, caller) &&
-           bsk_frame_lasti(layout, frame) == caller->lasti &&
-           (bsk_chunks_find(memory, callee->address) || can_run(python, caller, true));
+           is_there(python, memory, there + STATE_BYTES, callee) &&
+           is_there(python, memory, frame, caller) && now.lasti == caller->lasti &&
+           (now.calls || callee->after_shim);
 }
 
 /* --- who resumes a generator itself ------------------------------------------------------------
  */
 
-/* What a frame that has called has on top of its value stack; 0: nothing. 3.12 and later. */
+/* What a frame that has called has on top of its value stack, 3.12 and later; 3.15 keeps an index
+ * above what it iterates over. 0: nothing. */
 static uint64_t top_of_stack(const struct raw *caller, const struct bsk_layout *layout,
                              const uint8_t *frame)
 {
@@ -201,6 +203,8 @@ static uint64_t top_of_stack(const struct raw *caller, const struct bsk_layout *
         at = (bsk_u64(frame, layout->frame.lasti + 8) - caller->address - layout->frame.size) / 8;
     else
         at = (uint64_t)(int64_t)bsk_i32(frame, layout->frame.calls);
+    if (layout->minor >= 15)
+        at--;
     if (at <= caller->known->local_words || at > words)
         return 0;
     return bsk_u64(frame, layout->frame.size + 8 * (uint32_t)(at - 1)) & ~layout->tag_mask;
@@ -215,12 +219,11 @@ static uint64_t generator_of(const struct bsk_layout *layout, uint64_t frame)
 
 static bool resumes(struct bsk_python *python, const struct raw *caller, const struct raw *callee)
 {
-    enum { CALLER_MAX_BYTES = 4096 };
     const struct bsk_layout *layout = &python->layout;
     uint32_t bytes = 8 * caller->known->frame_words;
     uint8_t frames[2][CALLER_MAX_BYTES];
     uint64_t code;
-    if (bytes == 0 || bytes > CALLER_MAX_BYTES || !can_run(python, caller, false))
+    if (bytes == 0 || bytes > CALLER_MAX_BYTES)
         return false;
     struct plan plan = { .count = 0 };
     add(&plan, caller->address, frames[0], bytes);
@@ -260,17 +263,20 @@ bool bsk_witness_call(struct bsk_python *python, struct bsk_stack_memory *memory
     struct look look;
     if (holds || looks == 0 || !make_look(memory, caller, shore, &look))
         return holds;
-    for (; !holds && looks > 0; looks--) {
-        bool direct = !callee->after_shim;
-        memory->looks++;
-        if (direct && to_outside ? resumes(python, caller, callee)
-                                 : (direct && is_specialised(python, caller, callee)) ||
-                                       stands_still(python, memory, caller, callee, &look))
-            bsk_proof_learn(&python->proof, name);
-        holds = bsk_proof_holds(&python->proof, name);
+    bool direct = !callee->after_shim, sure = false, seen = false;
+    bool can = can_run(python, caller, !direct, to_outside, look.outside_bytes > 0);
+    for (int i = 0; i < looks && !seen && can; i++) {
+        enum names names = direct && !to_outside ? whom_it_names(python, caller, callee) : NOBODY;
+        memory->looks += memory->looks < UINT32_MAX;
+        sure = names == THIS || (direct && to_outside);
+        seen = sure ? names == THIS || resumes(python, caller, callee)
+                    : names == NOBODY && stands_still(python, memory, caller, callee, &look);
     }
     free(look.bytes[0]);
-    return holds;
+    /* What stands still may do so by accident: in three samples it does not. */
+    for (int times = sure ? BSK_PROOF_TIMES : 1; seen && times > 0; times--)
+        bsk_proof_learn(&python->proof, name);
+    return bsk_proof_holds(&python->proof, name);
 }
 
 int bsk_witness_looks(const struct bsk_python *python, struct bsk_stack_memory *memory)

@@ -88,6 +88,17 @@ static enum bsk_pushes expected_pushes(int minor, const char *name)
     return is_one_of(name, pushes) ? BSK_PUSHES : BSK_PUSHES_NOT;
 }
 
+static bool expected_names(const char *name)
+{
+    static const char *const names[] = {
+        "CALL_PY_EXACT_ARGS",        "CALL_PY_WITH_DEFAULTS",
+        "CALL_PY_GENERAL",           "CALL_BOUND_METHOD_EXACT_ARGS",
+        "CALL_BOUND_METHOD_GENERAL", "CALL_KW_PY",
+        "CALL_KW_BOUND_METHOD",      NULL
+    };
+    return is_one_of(name, names);
+}
+
 static void numbers_are_those_of_each_python(void **state)
 {
     (void)state;
@@ -106,6 +117,9 @@ static void numbers_are_those_of_each_python(void **state)
                 fail_msg("3.%d: %ld is %s", minor, number, name);
             if (bsk_instruction_pushes(minor, (uint8_t)number) != expected_pushes(minor, name))
                 fail_msg("3.%d: %ld is %s, which pushes a frame or not", minor, number, name);
+            if (minor >= 13 &&
+                bsk_instruction_names_function(minor, (uint8_t)number) != expected_names(name))
+                fail_msg("3.%d: %ld is %s, which names its function or not", minor, number, name);
             checked++;
         }
         stop_child(&child);
@@ -124,6 +138,7 @@ static void versions_without_a_table_say_nothing(void **state)
                              BSK_INSTRUCTION_UNKNOWN);
             assert_int_equal(bsk_instruction_pushes(minors[i], (uint8_t)opcode),
                              BSK_PUSHES_UNKNOWN);
+            assert_false(bsk_instruction_names_function(minors[i], (uint8_t)opcode));
         }
 }
 
