@@ -46,42 +46,108 @@ static int minor_of(const char *version)
     return sscanf(version, "3.%d", &minor) == 1 ? minor : 0;
 }
 
+typedef void count_fn(const struct bsk_thread_sample *thread, struct counts *counts);
+
+enum { LEARNING = 1000, SAMPLES = 2500 };
+
+/* What the stacks of a fixture are at 1 kHz, once there was time to learn. False before 3.11: there
+ * is no data stack, and nothing outside of it. */
+static bool look_at(const char *python, const char *fixture, const char *argument, count_fn *count,
+                    struct counts *out)
+{
+    const struct timespec period = { .tv_nsec = 1000000 };
+    char line[64];
+    struct bsk_error err = { 0 };
+    struct bsk_sampler *sampler = NULL;
+    struct child child = start_fixture(python, fixture, argument);
+    *out = (struct counts){ 0 };
+    read_line(&child, line, sizeof(line));
+    assert_int_equal(
+        bsk_sampler_open(child.pid, &(struct bsk_sampler_options){ 0 }, &sampler, &err), BSK_OK);
+    bool chunks = minor_of(bsk_sampler_info(sampler)->version) >= 11;
+    for (int i = 0; i < SAMPLES && chunks; i++) {
+        const struct bsk_sample *sample;
+        nanosleep(&period, NULL);
+        assert_int_equal(bsk_sampler_take(sampler, &sample, &err), BSK_OK);
+        for (size_t t = 0; t < sample->thread_count && i >= LEARNING; t++)
+            count(&sample->threads[t], out);
+    }
+    print_message("  %s: %d of %d are known, %d wrong\n", bsk_sampler_info(sampler)->version,
+                  out->known, out->called, out->wrong);
+    bsk_sampler_close(sampler);
+    stop_child(&child);
+    return chunks;
+}
+
 static void who_calls_is_told_at_a_usual_rate(void **state)
 {
-    enum { LEARNING = 1000, SAMPLES = 2500 };
-    const struct timespec period = { .tv_nsec = 1000000 };
     (void)state;
     for (const char *const *python = all_pythons(); *python; python++) {
-        char line[64];
-        struct bsk_error err = { 0 };
-        struct bsk_sampler *sampler = NULL;
-        struct counts counts = { 0 };
-        struct child child = start_fixture(*python, "joined.py", NULL);
-        read_line(&child, line, sizeof(line));
-        assert_int_equal(
-            bsk_sampler_open(child.pid, &(struct bsk_sampler_options){ 0 }, &sampler, &err),
-            BSK_OK);
-        /* Before 3.11 there is no data stack, and nothing outside of it. */
-        bool chunks = minor_of(bsk_sampler_info(sampler)->version) >= 11;
-        for (int i = 0; i < SAMPLES && chunks; i++) {
-            const struct bsk_sample *sample;
-            nanosleep(&period, NULL);
-            assert_int_equal(bsk_sampler_take(sampler, &sample, &err), BSK_OK);
-            for (size_t t = 0; t < sample->thread_count && i >= LEARNING; t++)
-                count_stack(&sample->threads[t], &counts);
-        }
-        print_message("  %s: %d of %d calls by the generator are known, %d wrong\n",
-                      bsk_sampler_info(sampler)->version, counts.known, counts.called,
-                      counts.wrong);
+        struct counts counts;
+        if (!look_at(*python, "joined.py", NULL, count_stack, &counts))
+            continue;
         assert_int_equal(counts.wrong, 0);
-        assert_true(!chunks || counts.called > 0);
-        bsk_sampler_close(sampler);
-        stop_child(&child);
+        assert_true(counts.called > 0);
+    }
+}
+
+static void count_unread(const struct bsk_thread_sample *thread, struct counts *counts)
+{
+    bool known = thread->depth > 0;
+    for (size_t i = 0; i < thread->depth; i++)
+        known = known && strcmp(name_of(thread, i), "(unread)") != 0;
+    counts->called += thread->depth > 0;
+    counts->known += known;
+}
+
+/* Nearly all of a plain loop was lost on 3.15, and of what a closed generator runs on each. */
+static void loops_are_not_lost(void **state)
+{
+    (void)state;
+    for (const char *const *python = all_pythons(); *python; python++) {
+        struct counts resumed, closed;
+        if (!look_at(*python, "loops.py", "resumed", count_unread, &resumed) ||
+            !look_at(*python, "loops.py", "closed", count_unread, &closed))
+            continue;
+        assert_true(resumed.called > 0 && 2 * resumed.known > resumed.called);
+        assert_true(closed.called > 0 && 2 * closed.known > closed.called);
+    }
+}
+
+static void count_lines(const struct bsk_thread_sample *thread, struct counts *counts)
+{
+    enum { FIRST_LINE = 40, SECOND_LINE = 41 };
+    for (size_t i = 0; i + 1 < thread->depth; i++) {
+        bool first = strcmp(name_of(thread, i), "first") == 0;
+        if ((!first && strcmp(name_of(thread, i), "second") != 0) ||
+            strcmp(name_of(thread, i + 1), "same") != 0)
+            continue;
+        counts->called++;
+        if (thread->frames[i + 1].line == (first ? FIRST_LINE : SECOND_LINE))
+            counts->known++;
+        else
+            counts->wrong++;
+    }
+}
+
+/* A frame of which nothing changes looks as if it stood still, one time round or ten later. On 3.13
+ * 28 % of all samples had its calls on each other's lines. */
+static void calls_of_a_frame_that_never_changes(void **state)
+{
+    (void)state;
+    for (const char *const *python = all_pythons(); *python; python++) {
+        struct counts counts;
+        if (look_at(*python, "loops.py", "unchanged", count_lines, &counts))
+            assert_true(10 * counts.wrong <= SAMPLES - LEARNING);
     }
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(who_calls_is_told_at_a_usual_rate) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_calls_is_told_at_a_usual_rate),
+        cmocka_unit_test(loops_are_not_lost),
+        cmocka_unit_test(calls_of_a_frame_that_never_changes),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
