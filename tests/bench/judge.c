@@ -52,6 +52,7 @@ static void note_offender(struct bench_verdict *verdict, const struct bsk_thread
 struct tally {
     uint64_t *leaf, *inclusive, *met; /* by code; `met`: the stack that counted it last */
     uint64_t unread, stack;
+    bool was_torn; /* what came just before */
 };
 
 static void count_shares(struct tally *tally, struct bench_legal *legal,
@@ -77,6 +78,8 @@ static void look(struct bench_verdict *verdict, struct tally *tally, struct benc
 {
     bool runs = thread->state == BSK_THREAD_RUNNING;
     verdict->torn += thread->torn;
+    verdict->torn_moments += thread->torn && !tally->was_torn;
+    tally->was_torn = thread->torn;
     if (!thread->has_stack || thread->depth == 0) {
         verdict->empty += runs && !thread->torn;
         return;

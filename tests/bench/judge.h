@@ -29,8 +29,10 @@ struct bench_verdict {
     uint64_t bare;    /* legal as far as they go, but cut short */
     uint64_t no_line; /* a frame without a line */
     uint64_t filled, unread, truncated;
-    uint64_t torn;  /* rejected: told as such, no stack */
-    uint64_t empty; /* a running thread without a stack, and not torn */
+    uint64_t torn;         /* rejected: told as such, no stack */
+    uint64_t torn_moments; /* those in a row counted once: a thread that waits for a CPU is stopped
+                            * again and again at the same instruction */
+    uint64_t empty;        /* a running thread without a stack, and not torn */
     uint64_t takes, failed_takes;
     uint64_t running; /* stacks that the shares are of */
     uint64_t stops, longest_stop_ns;
