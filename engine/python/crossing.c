@@ -44,7 +44,7 @@ static bool add(struct bsk_python *python, const uint8_t *bytes, uint64_t addres
     const struct bsk_layout *layout = &python->layout;
     const uint8_t *frame = bytes + STATE_BYTES;
     unsigned owner = frame[layout->frame.owner];
-    if (owner > 31 || chain->count == CHAIN_MAX)
+    if (owner > 31)
         return false;
     struct raw raw;
     bsk_frame_raw(layout, frame, address, &raw);
@@ -108,7 +108,7 @@ static bool can_be(struct bsk_python *python, const struct bsk_stack_memory *mem
     return bsk_instruction_may_call(instruction);
 }
 
-/* That `step` calls this through C code is proven. */
+/* The path up to `step` with this on top was learnt, and not by accident. */
 static bool is_known(const struct bsk_python *python, const struct step *step, uint32_t callee_id)
 {
     return bsk_proof_holds(&python->proof, bsk_path_next_hash(step, callee_id)) &&

@@ -182,6 +182,15 @@ static inline uint32_t bsk_frame_bytes(const struct bsk_layout *layout)
     return layout->frame.size < FRAME_MAX_BYTES ? layout->frame.size : FRAME_MAX_BYTES;
 }
 uint64_t bsk_frame_lasti(const struct bsk_layout *layout, const uint8_t *frame);
+/* It is one of the interpreter's own, 3.12 and later: C code that was called from `caller` enters
+ * Python there. */
+static inline bool bsk_frame_enters(const struct bsk_layout *layout, const uint8_t *frame,
+                                    uint64_t caller)
+{
+    unsigned owner = frame[layout->frame.owner];
+    return owner <= 31 && layout->shim_owners & 1u << owner &&
+           bsk_u64(frame, layout->frame.previous) == caller;
+}
 void bsk_frame_raw(const struct bsk_layout *layout, const uint8_t *frame, uint64_t address,
                    struct raw *out);
 

@@ -213,9 +213,7 @@ static bool is_entered(const struct climb *climb, const struct step *step,
     uint8_t frame[FRAME_MAX_BYTES];
     return above->outside == 0 || (bsk_process_read(climb->python->process, above->outside, frame,
                                                     bsk_frame_bytes(layout), NULL) == BSK_OK &&
-                                   frame[layout->frame.owner] < 32 &&
-                                   layout->shim_owners & 1u << frame[layout->frame.owner] &&
-                                   bsk_u64(frame, layout->frame.previous) == step->raw.address);
+                                   bsk_frame_enters(layout, frame, step->raw.address));
 }
 
 enum next { LEAF, CALLEE, ENDED, CALLS, HEAP }; /* ENDED: a callee that is the innermost frame */

@@ -175,11 +175,9 @@ static bool stands_still(struct bsk_python *python, const struct bsk_stack_memor
         memcmp(look->bytes[0], look->bytes[1], below + outside) != 0)
         return false;
     /* 3.11 has no frames of the interpreter's own: a frame says for itself that C called it. */
-    unsigned owner = shim[layout->frame.owner];
-    bool by_c = callee->after_shim && layout->shim_owners;
-    bool leads = by_c ? owner <= 31 && layout->shim_owners & 1u << owner &&
-                            bsk_u64(shim, layout->frame.previous) == caller->address
-                      : previous == caller->address;
+    bool leads = callee->after_shim && layout->shim_owners
+                     ? bsk_frame_enters(layout, shim, caller->address)
+                     : previous == caller->address;
     const uint8_t *frame =
         look->bytes[0] + (outside > 0 ? below + STATE_BYTES : caller->address - look->below);
     struct raw now;

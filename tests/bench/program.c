@@ -19,7 +19,7 @@ const struct bench_program bench_programs[] = {
     { "f", "flutter.py", { NULL }, "short calls in turn" },
     { "g", "generators.py", { NULL }, "generators" },
     { "h", "unequal.py", { NULL }, "unequal short calls" },
-    { "k", "two_calls.py", { NULL }, "generators with two callees, driven by C" },
+    { "k", "two_calls.py", { NULL }, "generators with two calls each" },
     { "p", "one_site.py", { NULL }, "one call site, Python and C functions of 20 to 100 ns" },
     { "r", "deep.py", { "10000" }, "as a, depth 10,000" },
     { "s", "churn.py", { "4" }, "threads that start and end" },
