@@ -303,7 +303,7 @@ torn:
 
 int bsk_codes_get(struct bsk_codes *codes, uint64_t address, struct bsk_known **out_known)
 {
-    struct bsk_known *known = codes->slots[slot_of(codes, address)];
+    struct bsk_known *known = bsk_codes_peek(codes, address);
     if (!known)
         return load(codes, address, out_known);
     *out_known = known;
@@ -312,7 +312,8 @@ int bsk_codes_get(struct bsk_codes *codes, uint64_t address, struct bsk_known **
 
 struct bsk_known *bsk_codes_peek(struct bsk_codes *codes, uint64_t address)
 {
-    return codes->slots[slot_of(codes, address)];
+    /* The placeholders' address may well be a word of what lies where a frame was. */
+    return address % 8 == 0 ? codes->slots[slot_of(codes, address)] : NULL;
 }
 
 struct bsk_known *bsk_codes_by_id(struct bsk_codes *codes, uint32_t id)

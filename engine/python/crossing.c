@@ -121,17 +121,16 @@ static void look_at(struct bsk_python *python, struct bsk_stack_memory *memory,
                     const struct chain *chain, const struct raw *callee)
 {
     enum { CALLS_AT_ONCE = 4 };
-    size_t shore = memory->path_count - 1;
     int looks = bsk_witness_looks(python, memory);
     uint32_t enough = memory->looks + CALLS_AT_ONCE * (uint32_t)looks;
     if (callee && chain->count > 0 && looks > 0)
-        (void)bsk_witness_call(python, memory, shore, &chain->raw[0], callee, looks);
+        (void)bsk_witness_call(python, memory, &chain->raw[0], callee, looks);
     for (size_t i = 0; i < chain->count && looks > 0 && memory->looks < enough; i++) {
         const struct raw *caller = i + 1 < chain->count ? &chain->raw[i + 1]
-                                   : chain->whole       ? &memory->path[shore].raw
+                                   : chain->whole       ? &memory->path[memory->path_count - 1].raw
                                                         : NULL;
         if (caller)
-            (void)bsk_witness_call(python, memory, shore, caller, &chain->raw[i], looks);
+            (void)bsk_witness_call(python, memory, caller, &chain->raw[i], looks);
     }
 }
 
@@ -140,20 +139,20 @@ static void look_at(struct bsk_python *python, struct bsk_stack_memory *memory,
 static bool push_whole(struct bsk_python *python, struct bsk_stack_memory *memory,
                        const struct chain *chain, const struct raw *callee)
 {
-    size_t count = memory->path_count, shore = count - 1;
+    size_t count = memory->path_count;
     bool held = chain->whole, closes = chain->count == 0;
     for (size_t i = chain->count; held && i-- > 0;) {
         struct raw raw = chain->raw[i];
         const struct step *last = &memory->path[memory->path_count - 1];
         raw.told = true;
         closes = closes || (raw.after_shim && bsk_instruction_may_close(python, &last->raw));
-        held = bsk_witness_call(python, memory, shore, &last->raw, &raw, 0) &&
+        held = bsk_witness_call(python, memory, &last->raw, &raw, 0) &&
                (!closes || is_known(python, last, raw.known->code.id)) &&
                bsk_path_push(python, memory, &raw);
     }
     const struct step *last = &memory->path[memory->path_count - 1];
     if (held && callee)
-        held = bsk_witness_call(python, memory, shore, &last->raw, callee, 0) &&
+        held = bsk_witness_call(python, memory, &last->raw, callee, 0) &&
                (!closes || is_known(python, last, callee->known->code.id));
     if (!held)
         bsk_path_begin(memory, count);
@@ -288,10 +287,31 @@ static enum bsk_cross guess(struct bsk_python *python, struct bsk_stack_memory *
     return BSK_CROSS_UNKNOWN;
 }
 
+/* The frame outside that this part of the data stack was called from, by itself or by C code; 0:
+ * none. */
+static uint64_t called_from(struct bsk_python *python, const struct bsk_stack_memory *memory,
+                            uint64_t address)
+{
+    const struct bsk_layout *layout = &python->layout;
+    uint8_t shim[FRAME_MAX_BYTES];
+    const struct chunk *chunk;
+    for (size_t hops = 0; (chunk = bsk_chunks_find(memory, address)) &&
+                          address - chunk->base + bsk_frame_bytes(layout) <= chunk->have &&
+                          hops < BSK_STACK_MAX_DEPTH;
+         hops++)
+        address = bsk_u64(chunk->copy + (address - chunk->base), layout->frame.previous);
+    if (chunk || address == 0 || address % 8 != 0 ||
+        bsk_process_read(python->process, address, shim, bsk_frame_bytes(layout), NULL) < 0)
+        return 0;
+    unsigned owner = shim[layout->frame.owner];
+    return owner <= 31 && layout->shim_owners & 1u << owner ? bsk_u64(shim, layout->frame.previous)
+                                                            : address;
+}
+
 /* The innermost frame, which is outside; 0: it is not, or not known. `*out_here`: it is the one
  * that we stand on. */
-static uint64_t find_innermost(const struct bsk_python *python,
-                               const struct bsk_stack_memory *memory, bool *out_here)
+static uint64_t find_innermost(struct bsk_python *python, const struct bsk_stack_memory *memory,
+                               bool *out_here)
 {
     const struct raw *shore = &memory->path[memory->path_count - 1].raw;
     const struct bsk_site *site =
@@ -304,7 +324,7 @@ static uint64_t find_innermost(const struct bsk_python *python,
     for (size_t i = 0; i < 2 && !*out_here; i++) {
         *out_here = tops[i] == shore->address && !shore->calls;
         if (!*out_here && tops[i] != 0 && !bsk_chunks_find(memory, tops[i]))
-            return tops[i];
+            return tops[i] != called_from(python, memory, shore->address) ? tops[i] : 0;
     }
     return 0;
 }

@@ -12,7 +12,7 @@ struct opcodes {
     uint8_t instrumented;                      /* the first of those that tools are called from */
     uint8_t calls[10][2];                      /* from, to; 0: no more */
     uint8_t names[6];                          /* calls that name their function; 0: no more */
-    uint8_t pushes[16];                        /* 3.14 and later; 0: no more */
+    uint8_t pushes[14];                        /* 3.13 and later; 0: no more */
 };
 
 enum { FIRST_MINOR = 11 };
@@ -63,7 +63,7 @@ static const struct opcodes versions[] = {
       236,
       { { 53, 54 }, { 57, 57 }, { 162, 181 } },
       { 163, 164, 177, 178 },
-      { 0 } },
+      { 53, 57, 54, 158, 200, 192, 177, 178, 163, 164, 162 } },
     { 34,
       { 60, 97 },
       { 35 },
@@ -194,7 +194,7 @@ bool bsk_instruction_may_close(struct bsk_python *python, const struct raw *call
 enum bsk_pushes bsk_instruction_pushes_now(struct bsk_python *python, const struct raw *raw)
 {
     uint8_t opcode;
-    if (python->layout.minor <= 13)
+    if (python->layout.minor <= 12)
         return BSK_PUSHES;
     if (raw->tlbc_index != 0 || bsk_process_read(python->process, raw->lasti, &opcode, 1, NULL) < 0)
         return BSK_PUSHES_UNKNOWN;

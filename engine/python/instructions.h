@@ -38,7 +38,7 @@ static inline bool bsk_instruction_may_call(enum bsk_instruction instruction)
 enum bsk_instruction bsk_instruction_of(int minor, uint8_t opcode);
 
 enum bsk_pushes {
-    BSK_PUSHES_UNKNOWN, /* tools are called from there, or nothing is known: all before 3.14 */
+    BSK_PUSHES_UNKNOWN, /* tools are called from there, or nothing is known: all before 3.13 */
     BSK_PUSHES_NOT,     /* not Python's frames: C may run, and call Python in its turn */
     BSK_PUSHES,
 };

@@ -73,18 +73,16 @@ static bool learn_still(struct bsk_python *python, struct bsk_stack_memory *memo
     memory->path_reading = 0; /* it is no path that was found from below */
     if (!bsk_path_from_raw(python, memory))
         return false;
-    size_t still = 0, shore = 0;
+    size_t still = 0;
     for (; still < memory->path_count && (whole || memory->path[still].raw.stood) &&
            bsk_path_is_plausible(python, memory, still);
          still++) {
         outside = outside || !bsk_chunks_find(memory, memory->path[still].raw.address);
-        if (still > 0 && !bsk_witness_call(python, memory, shore, &memory->path[still - 1].raw,
+        if (still > 0 && !bsk_witness_call(python, memory, &memory->path[still - 1].raw,
                                            &memory->path[still].raw, 1)) {
             bsk_path_mark(python, memory, still);
             break;
         }
-        if (bsk_chunks_find(memory, memory->path[still].raw.address))
-            shore = still;
     }
     whole = whole && still == memory->path_count;
     if (outside ? !below_unchanged(memory, still) : !whole)

@@ -198,7 +198,7 @@ void bsk_frame_raw(const struct bsk_layout *layout, const uint8_t *frame, uint64
  * in a thread's own copy of the bytecode. */
 enum bsk_instruction bsk_instruction_at(struct bsk_python *python, const struct raw *raw);
 /* Of what stands at its place just now: read anew, as the interpreter changes instructions while it
- * runs. BSK_PUSHES up to 3.13, where a frame says for itself that it has called; UNKNOWN in a
+ * runs. BSK_PUSHES up to 3.12, where a frame says for itself that it has called; UNKNOWN in a
  * thread's own copy of the bytecode. */
 enum bsk_pushes bsk_instruction_pushes_now(struct bsk_python *python, const struct raw *raw);
 /* Whether C code at this place may run a generator only to close it: one that is dropped there, or
@@ -270,9 +270,8 @@ bool bsk_cross_learn(struct bsk_python *python, struct bsk_stack_memory *memory)
 void bsk_bridges_note(struct bsk_python *python, const struct bsk_stack_memory *memory);
 
 /* witness.c. True where `caller`, at its place, was seen to call the other, or where both lie on
- * the data stack. Where that is not known yet it is looked at, so many times at most. `shore`: the
- * last step of the path below, the caller's own included, that lies on the data stack. */
-bool bsk_witness_call(struct bsk_python *python, struct bsk_stack_memory *memory, size_t shore,
+ * the data stack. Where that is not known yet it is looked at, so many times at most. */
+bool bsk_witness_call(struct bsk_python *python, struct bsk_stack_memory *memory,
                       const struct raw *caller, const struct raw *callee, int looks);
 /* How many times in this sample each call may be looked at. */
 int bsk_witness_looks(const struct bsk_python *python, struct bsk_stack_memory *memory);

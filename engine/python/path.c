@@ -52,7 +52,7 @@ bool bsk_path_push(struct bsk_python *python, struct bsk_stack_memory *memory,
         memory->codes_seen = at;
     if (raw->known)
         known = raw->known;
-    else if (at > 0 && memory->path[at - 1].raw.code == raw->code)
+    else if (at > 0 && memory->path[at - 1].raw.code == raw->code && raw->code % 8 == 0)
         known = memory->path[at - 1].raw.known; /* recursion */
     else if (bsk_codes_get(python->codes, raw->code, &known) < 0)
         return false;

@@ -81,6 +81,22 @@ void bsk_proof_learn(struct bsk_proof *proof, uint64_t path)
     proof->slots[at] = path | (times < TIMES_MAX ? times + 1 : times);
 }
 
+/* --- trials ----------------------------------------------------------------------------------- */
+
+int bsk_proof_weigh(struct bsk_proof *proof, uint64_t name, int evidence)
+{
+    if (!proof->trials)
+        proof->trials = calloc(BSK_TRIALS, sizeof(proof->trials[0]));
+    if (!proof->trials)
+        return 0;
+    struct bsk_trial *trial = &proof->trials[name % BSK_TRIALS];
+    if (trial->name != name)
+        *trial = (struct bsk_trial){ .name = name };
+    trial->sum += evidence;
+    trial->sum = trial->sum > 0 ? trial->sum : 0;
+    return trial->sum;
+}
+
 /* --- places that call ------------------------------------------------------------------------- */
 
 static uint64_t site_key(uint32_t caller_id, uint64_t place)
@@ -181,5 +197,6 @@ void bsk_proof_free(struct bsk_proof *proof)
 {
     free(proof->slots);
     free(proof->sites);
+    free(proof->trials);
     *proof = (struct bsk_proof){ 0 };
 }

@@ -22,6 +22,7 @@
 
 enum {
     BSK_PROOF_TIMES = 3,         /* that something is learnt before it is proven */
+    BSK_TRIALS = 1 << 13,        /* at once: one that falls on another's place ends that */
     BSK_SITE_CALLEES = 6,        /* that are remembered of one place */
     BSK_SITE_REENTERS = 1 << 0,  /* C code called from here calls Python again, on the data stack */
     BSK_SITE_HEAP = 1 << 1,      /* its callee is a generator, or lies elsewhere */
@@ -39,11 +40,18 @@ struct bsk_site {
     uint16_t tops_here, tops_outside;
 };
 
+/* Evidence for what is not believed yet, or a count. */
+struct bsk_trial {
+    uint64_t name;
+    int32_t sum;
+};
+
 struct bsk_proof {
     uint64_t *slots; /* paths; 0 is empty; the lowest 16 bits count, up to the most */
     size_t slot_count, used;
     struct bsk_site *sites;
     size_t site_slots, site_count;
+    struct bsk_trial *trials; /* BSK_TRIALS; NULL: none yet */
 };
 
 uint64_t bsk_proof_mix(uint64_t value);
@@ -54,6 +62,9 @@ bool bsk_proof_holds(const struct bsk_proof *proof, uint64_t path); /* BSK_PROOF
 /* Of all that was learnt through `below`, which is `path` without its innermost frame, `path` is
  * one in `part` at least. */
 bool bsk_proof_is_part(const struct bsk_proof *proof, uint64_t path, uint64_t below, unsigned part);
+
+/* The sum of all evidence for `name` (a hash, not 0) with this, never less than 0. */
+int bsk_proof_weigh(struct bsk_proof *proof, uint64_t name, int evidence);
 
 /* `place` is relative to the code object: an address may be used again. */
 const struct bsk_site *bsk_proof_site(const struct bsk_proof *proof, uint32_t caller_id,

@@ -3,16 +3,24 @@
  * believed.
  *
  * A loop that is faster than a reading looks as if it stood still: its frames are met again where
- * they were, one time round or ten later. So where such a call is seen for the first times, it is
- * asked for what cannot be a coincidence:
+ * they were, one time round or ten later. So a call that is met for the first times is looked at by
+ * itself: one reading copies the caller and what it has called in turns, some times each, within
+ * microseconds. Each of these copies is evidence for the call or against it:
  *
- *   - who resumes a generator itself stands at an instruction that does so, and has that generator
- *     on top of its value stack, before and after the generator's code was read;
  *   - a call that was specialised for one Python function names the function's version, and calls
- *     no other;
- *   - of any other, all of the caller and of the data stack below is read before and after what it
- *     called, within a microsecond or two: no byte of it has changed, no local and no value stack,
- *     and what was called is on the stack, and leads to that caller; in three samples.
+ *     no other: that alone settles it;
+ *   - a frame that has called a function keeps that function, for as long as the call lasts, where
+ *     it stood on the value stack: it is for the call if it has the callee's code;
+ *   - a frame that has resumed a generator has it on top of its value stack: for the call if this
+ *     generator runs the callee's code between two such copies;
+ *   - any other call: for it if no byte of the caller has changed from one copy to the next, and
+ *     what was called was there in between, and leads to that caller.
+ *
+ * A copy may be a mixture, too, and what a loop does again and again may be met so more than once.
+ * But then it is met otherwise far more often: what is against a call weighs more than what is for
+ * it, and only where the sum has come to BELIEVED, in four samples at least, is it believed. The
+ * copies follow each other in unequal times: with equal ones they fall into step with a loop, and
+ * each of its calls is met from the other's line.
  */
 #include "engine/python/memory.h"
 
@@ -20,34 +28,193 @@
 #include <string.h>
 
 enum {
-    BELOW_MAX_BYTES = 16 << 10,
-    CALLER_MAX_BYTES = 16 << 10,
-    LOOK_MAX_NS = 10000,   /* we were held up in between: the program may have gone round */
-    FUNCTION_CODE_11 = 48, /* func_code and func_version in 3.11's PyFunctionObject */
+    ROUNDS = 4,          /* of one look: a copy of the caller, one of the callee */
+    COPIES = ROUNDS + 1, /* of the caller */
+    PAUSES_MAX = 2,      /* between two copies, drawn by lot */
+    LOOK_MAX_NS = 20000, /* we were held up in between */
+    CALLER_MAX_BYTES = 4 << 10,
+    FUNCTION_CODE = 48, /* func_code and func_version in PyFunctionObject, 3.11 and 3.12 */
     FUNCTION_VERSION_11 = 128,
+    FUNCTION_VERSION_12 = 136,
+    FREE_THREADED_HEAD = 16, /* what the head of an object has more in free-threaded builds */
 };
 
-/* --- what a call was specialised for -----------------------------------------------------------
- */
+/* What evidence weighs. */
+enum {
+    FOR = 1,
+    ABSENT = -1,  /* the caller was at its place, and what it is said to have called did not run */
+    AGAINST = -3, /* it had called another */
+    ALL_FOR = 8,  /* one look that has nothing else, and the most of one sample */
+    BELIEVED = 4 * ALL_FOR,
+};
 
-enum names { NOBODY, THIS, ANOTHER };
+/* One look at a call. */
+struct look {
+    struct bsk_python *python;
+    const struct bsk_stack_memory *memory;
+    const struct raw *caller, *callee;
+    uint32_t caller_bytes;
+    uint8_t callers[COPIES][CALLER_MAX_BYTES];
+    uint8_t callees[ROUNDS][STATE_BYTES + FRAME_MAX_BYTES];
+    uint64_t previous; /* the frame that the callee says has called it */
+    uint8_t shim[FRAME_MAX_BYTES];
+    uint8_t unused[8];
+};
 
 static bool read_word(struct bsk_python *python, uint64_t address, uint64_t *out_word)
 {
     return bsk_process_read(python->process, address, out_word, sizeof(*out_word), NULL) == BSK_OK;
 }
 
-/* Of the function that `callee` runs. From 3.12 on functions have the version of their code, until
- * somebody changes them. */
+/* --- one reading ------------------------------------------------------------------------------ */
+
+/* In the order and the number of `pieces`; a pause is a read of what nobody needs. */
+static size_t plan_rounds(struct look *look, struct bsk_piece *pieces)
+{
+    uint32_t frame_bytes = bsk_frame_bytes(&look->python->layout);
+    uint64_t callee = look->callee->address;
+    size_t count = 0;
+    look->python->lot = bsk_proof_mix(look->python->lot + 1);
+    uint64_t lot = look->python->lot >> 16;
+    for (size_t i = 0; i < COPIES + ROUNDS; i++) {
+        pieces[count++] = i % 2 == 0
+                              ? (struct bsk_piece){ look->caller->address, look->callers[i / 2],
+                                                    look->caller_bytes, false }
+                              : (struct bsk_piece){ callee - STATE_BYTES, look->callees[i / 2],
+                                                    STATE_BYTES + frame_bytes, false };
+        for (uint64_t k = lot % (PAUSES_MAX + 1); k > 0; k--)
+            pieces[count++] =
+                (struct bsk_piece){ callee, look->unused, sizeof(look->unused), false };
+        lot /= PAUSES_MAX + 1;
+    }
+    pieces[count++] = (struct bsk_piece){ look->previous, look->shim, frame_bytes, false };
+    return count;
+}
+
+static bool read_rounds(struct look *look)
+{
+    struct bsk_piece pieces[(COPIES + ROUNDS) * (1 + PAUSES_MAX) + 1];
+    if (!read_word(look->python, look->callee->address + look->python->layout.frame.previous,
+                   &look->previous) ||
+        look->previous == 0 || look->previous % 8 != 0)
+        return false;
+    size_t count = plan_rounds(look, pieces);
+    uint64_t begun = bsk_now_ns();
+    bool ok = bsk_process_read_pieces(look->python->process, pieces, count, NULL) == BSK_OK &&
+              bsk_now_ns() - begun <= LOOK_MAX_NS;
+    for (size_t i = 0; i < count; i++)
+        ok = ok && pieces[i].ok;
+    return ok;
+}
+
+/* In this copy the caller is at its place, and has called. */
+static bool is_at_place(const struct look *look, size_t copy)
+{
+    struct raw now;
+    bsk_frame_raw(&look->python->layout, look->callers[copy], look->caller->address, &now);
+    return now.code == look->caller->code && now.lasti == look->caller->lasti &&
+           (now.calls || look->callee->after_shim);
+}
+
+/* Where the callee was in this round: what evidence it is if the caller was at its place. */
+static int of_callee(const struct look *look, size_t round)
+{
+    const struct bsk_layout *layout = &look->python->layout;
+    const struct raw *callee = look->callee;
+    const uint8_t *frame = look->callees[round] + STATE_BYTES;
+    struct raw now;
+    bsk_frame_raw(layout, frame, callee->address, &now);
+    bool there = bsk_chunks_find(look->memory, callee->address)
+                     ? !(now.emptied && callee->known->local_words > 0)
+                     : bsk_frame_on_stack(layout, look->callees[round]);
+    /* 3.11 has no frames of the interpreter's own: a frame says for itself that C called it. */
+    bool leads = callee->after_shim && layout->shim_owners
+                     ? bsk_frame_enters(layout, look->shim, look->caller->address)
+                     : look->previous == look->caller->address;
+    if (!there || !leads || bsk_u64(frame, layout->frame.previous) != look->previous)
+        return ABSENT;
+    return now.code == callee->code ? FOR : AGAINST;
+}
+
+/* --- what a caller has on its value stack -------------------------------------------------------
+ */
+
+/* How many words of a frame that has called are in use, up to the top of its value stack. */
+static uint64_t stack_top(const struct look *look, const uint8_t *frame)
+{
+    const struct bsk_layout *layout = &look->python->layout;
+    const struct raw *caller = look->caller;
+    uint64_t words = caller->known->frame_words - layout->frame.size / 8, at;
+    if (layout->minor >= 14)
+        at = (bsk_u64(frame, layout->frame.lasti + 8) - caller->address - layout->frame.size) / 8;
+    else
+        at = (uint64_t)(int64_t)bsk_i32(frame, layout->frame.calls);
+    return at >= caller->known->local_words && at <= words ? at : 0;
+}
+
+static uint64_t stack_word(const struct look *look, const uint8_t *frame, uint64_t index)
+{
+    const struct bsk_layout *layout = &look->python->layout;
+    if (index >= look->caller->known->frame_words - layout->frame.size / 8)
+        return 0;
+    return bsk_u64(frame, layout->frame.size + 8 * (uint32_t)index) & ~layout->tag_mask;
+}
+
+/* The generator whose frame this is: gi_iframe stands behind an object's head and what all kinds of
+ * generators have. */
+static uint64_t generator_of(const struct bsk_layout *layout, uint64_t frame)
+{
+    return frame - (layout->minor == 11 ? 80 : 72) -
+           (layout->free_threaded ? FREE_THREADED_HEAD : 0);
+}
+
+/* 3.15 keeps an index above what it iterates over. */
+static bool resumes(const struct look *look, size_t copy)
+{
+    const struct bsk_layout *layout = &look->python->layout;
+    const uint8_t *frame = look->callers[copy];
+    uint64_t top = stack_top(look, frame), above = layout->minor >= 15 ? 2 : 1;
+    return top >= look->caller->known->local_words + above &&
+           stack_word(look, frame, top - above) == generator_of(layout, look->callee->address);
+}
+
+/* What the two words were that the call has taken: the function, and NULL or `self`. */
+static int of_function(const struct look *look, size_t copy)
+{
+    const struct bsk_python *python = look->python;
+    const uint8_t *frame = look->callers[copy];
+    uint64_t top = stack_top(look, frame);
+    int told = 0;
+    for (uint64_t i = 0; i < 2 && top > 0 && told != FOR; i++) {
+        uint64_t function = stack_word(look, frame, top + i), code;
+        uint64_t at =
+            function + FUNCTION_CODE + (python->layout.free_threaded ? FREE_THREADED_HEAD : 0);
+        if (function == 0 || function % 8 != 0 || !read_word(look->python, at, &code))
+            continue;
+        if (code == look->callee->code)
+            told = FOR;
+        else if (bsk_codes_peek(python->codes, code))
+            told = AGAINST;
+    }
+    return told;
+}
+
+/* --- what a call was specialised for -----------------------------------------------------------
+ */
+
+enum names { ANYBODY, THIS, ANOTHER };
+
+/* Of the function that `callee` runs. From 3.13 on one that still has a version has that of its
+ * code. */
 static bool read_version(struct bsk_python *python, const struct raw *callee, uint32_t *out_version)
 {
     const struct bsk_layout *layout = &python->layout;
     uint64_t function, code, at = callee->code + layout->code.version;
-    if (layout->minor == 11) { /* a frame begins with its function */
-        if (!read_word(python, callee->address, &function) ||
-            !read_word(python, function + FUNCTION_CODE_11, &code) || code != callee->code)
+    if (layout->minor <= 12) { /* 3.11's frames begin with it */
+        if (!read_word(python, callee->address + (layout->minor == 11 ? 0 : 16), &function) ||
+            !read_word(python, function + FUNCTION_CODE, &code) || code != callee->code)
             return false;
-        at = function + FUNCTION_VERSION_11;
+        at = function + (layout->minor == 11 ? FUNCTION_VERSION_11 : FUNCTION_VERSION_12);
     }
     return bsk_process_read(python->process, at, out_version, sizeof(*out_version), NULL) == BSK_OK;
 }
@@ -66,70 +233,22 @@ static enum names whom_it_names(struct bsk_python *python, const struct raw *cal
         bsk_process_read(python->process, at, units, sizeof(units), NULL) < 0 ||
         !bsk_instruction_names_function(minor, units[0]) ||
         !read_version(python, callee, &version) || version == 0)
-        return NOBODY;
+        return ANYBODY;
     memcpy(&named, units + 4, sizeof(named));
     return named == version ? THIS : ANOTHER;
 }
 
-/* --- a caller that stands still ----------------------------------------------------------------
+/* --- what it says about the call ----------------------------------------------------------------
  */
 
-/* What is below on the data stack, and the caller where it lies outside; both are copied twice. */
-struct look {
-    uint64_t below;         /* address */
-    uint32_t below_bytes;   /* up to the end of the last frame there */
-    uint32_t outside_bytes; /* of the caller, with STATE_BYTES before it; 0: it is that last one */
-    uint8_t *bytes[2];      /* of both, the caller last */
-};
-
-/* One reading, to be planned. */
-struct plan {
-    struct bsk_piece pieces[6];
-    size_t count;
-};
-
-static void add(struct plan *plan, uint64_t address, void *dst, uint32_t size)
+/* Whether the instruction that has called leaves the function on the value stack. Up to 3.12 the
+ * frame stands at its last unit; CALL_FUNCTION_EX has but one. */
+static bool leaves_function(struct bsk_python *python, const struct raw *caller)
 {
-    if (size > 0)
-        plan->pieces[plan->count++] = (struct bsk_piece){ address, dst, size, false };
-}
-
-static bool read_all(struct bsk_python *python, struct plan *plan)
-{
-    bool ok = bsk_process_read_pieces(python->process, plan->pieces, plan->count, NULL) == BSK_OK;
-    for (size_t i = 0; i < plan->count; i++)
-        ok = ok && plan->pieces[i].ok;
-    return ok;
-}
-
-static bool make_look(const struct bsk_stack_memory *memory, const struct raw *caller, size_t shore,
-                      struct look *look)
-{
-    const struct raw *last = &memory->path[shore].raw;
-    const struct chunk *chunk = bsk_chunks_find(memory, last->address);
-    bool outside = !bsk_chunks_find(memory, caller->address);
-    if (!chunk || last->known->frame_words == 0 || caller->known->frame_words == 0)
-        return false;
-    uint64_t end = last->address + 8 * (uint64_t)last->known->frame_words;
-    look->outside_bytes = outside ? STATE_BYTES + 8 * caller->known->frame_words : 0;
-    look->below = end - chunk->base > BELOW_MAX_BYTES ? last->address : chunk->base;
-    uint64_t all = end - look->below + look->outside_bytes;
-    look->below_bytes = (uint32_t)(end - look->below);
-    look->bytes[0] = all <= BELOW_MAX_BYTES + CALLER_MAX_BYTES ? malloc(2 * all) : NULL;
-    look->bytes[1] = look->bytes[0] ? look->bytes[0] + all : NULL;
-    return look->bytes[0] != NULL;
-}
-
-/* The frame with this code is alive. Outside, STATE_BYTES lie before it. */
-static bool is_there(const struct bsk_python *python, const struct bsk_stack_memory *memory,
-                     const uint8_t *frame, const struct raw *wanted)
-{
-    struct raw now;
-    bsk_frame_raw(&python->layout, frame, wanted->address, &now);
-    return now.code == wanted->code &&
-           (bsk_chunks_find(memory, wanted->address)
-                ? !(now.emptied && wanted->known->local_words > 0)
-                : bsk_frame_on_stack(&python->layout, frame - STATE_BYTES));
+    struct raw at = *caller;
+    at.place -= python->layout.minor == 11 ? 8 : python->layout.minor == 12 ? 6 : 0;
+    return bsk_instruction_at(python, &at) == BSK_INSTRUCTION_CALLS ||
+           bsk_instruction_at(python, caller) == BSK_INSTRUCTION_CALLS;
 }
 
 /* Whether the place of `caller` can run what it is said to. Up to 3.12 a frame that has resumed a
@@ -141,140 +260,143 @@ static bool can_run(struct bsk_python *python, const struct raw *caller, bool by
     struct raw at = *caller;
     if (by_c) /* what a generator closes on its own way out belongs to no other time */
         return !(outside && inner) || !bsk_instruction_may_close(python, caller);
-    if (outside && python->layout.minor <= 12)
+    if (!outside)
+        return python->layout.minor <= 12 ||
+               bsk_instruction_pushes_now(python, caller) != BSK_PUSHES_NOT;
+    if (python->layout.minor <= 12)
         at.place -= 2;
     enum bsk_instruction instruction = bsk_instruction_at(python, &at);
-    if (outside) /* up to 3.12 one unit back may be no instruction either, and looks like any */
-        return instruction == BSK_INSTRUCTION_RESUMES ||
-               (instruction == BSK_INSTRUCTION_UNKNOWN && python->layout.minor >= 13);
-    return python->layout.minor <= 12 || instruction == BSK_INSTRUCTION_UNKNOWN ||
-           instruction == BSK_INSTRUCTION_CALLS || instruction == BSK_INSTRUCTION_RUNS;
+    /* up to 3.12 one unit back may be no instruction either, and looks like any */
+    return instruction == BSK_INSTRUCTION_RESUMES ||
+           (instruction == BSK_INSTRUCTION_UNKNOWN && python->layout.minor >= 13);
 }
 
-static bool stands_still(struct bsk_python *python, const struct bsk_stack_memory *memory,
-                         const struct raw *caller, const struct raw *callee,
-                         const struct look *look)
-{
-    const struct bsk_layout *layout = &python->layout;
-    uint32_t frame_bytes = bsk_frame_bytes(layout);
-    uint32_t below = look->below_bytes, outside = look->outside_bytes;
-    uint8_t there[STATE_BYTES + FRAME_MAX_BYTES], shim[FRAME_MAX_BYTES];
-    uint64_t previous;
-    if (!read_word(python, callee->address + layout->frame.previous, &previous) || previous == 0 ||
-        previous % 8 != 0)
-        return false;
-    uint64_t begun = bsk_now_ns();
-    struct plan plan = { .count = 0 };
-    add(&plan, look->below, look->bytes[0], below);
-    add(&plan, caller->address - STATE_BYTES, look->bytes[0] + below, outside);
-    add(&plan, callee->address - STATE_BYTES, there, STATE_BYTES + frame_bytes);
-    add(&plan, previous, shim, frame_bytes);
-    add(&plan, caller->address - STATE_BYTES, look->bytes[1] + below, outside);
-    add(&plan, look->below, look->bytes[1], below);
-    if (!read_all(python, &plan) || bsk_now_ns() - begun > LOOK_MAX_NS ||
-        memcmp(look->bytes[0], look->bytes[1], below + outside) != 0)
-        return false;
-    /* 3.11 has no frames of the interpreter's own: a frame says for itself that C called it. */
-    bool leads = callee->after_shim && layout->shim_owners
-                     ? bsk_frame_enters(layout, shim, caller->address)
-                     : previous == caller->address;
-    const uint8_t *frame =
-        look->bytes[0] + (outside > 0 ? below + STATE_BYTES : caller->address - look->below);
-    struct raw now;
-    bsk_frame_raw(layout, frame, caller->address, &now);
-    return leads && bsk_u64(there + STATE_BYTES, layout->frame.previous) == previous &&
-           is_there(python, memory, there + STATE_BYTES, callee) &&
-           is_there(python, memory, frame, caller) && now.lasti == caller->lasti &&
-           (now.calls || callee->after_shim);
-}
+enum kind { STILL, FUNCTION, RESUMED };
 
-/* --- who resumes a generator itself ------------------------------------------------------------
- */
-
-/* What a frame that has called has on top of its value stack, 3.12 and later; 3.15 keeps an index
- * above what it iterates over. 0: nothing. */
-static uint64_t top_of_stack(const struct raw *caller, const struct bsk_layout *layout,
-                             const uint8_t *frame)
+/* The generator was the same in all copies: whoever has it on top between two of them resumes it.
+ * 0: it was not, or nobody has. */
+static int of_generator(const struct look *look)
 {
-    uint64_t words = caller->known->frame_words - layout->frame.size / 8, at;
-    if (layout->minor >= 14)
-        at = (bsk_u64(frame, layout->frame.lasti + 8) - caller->address - layout->frame.size) / 8;
-    else
-        at = (uint64_t)(int64_t)bsk_i32(frame, layout->frame.calls);
-    if (layout->minor >= 15)
-        at--;
-    if (at <= caller->known->local_words || at > words)
-        return 0;
-    return bsk_u64(frame, layout->frame.size + 8 * (uint32_t)(at - 1)) & ~layout->tag_mask;
-}
-
-/* The generator whose frame this is: gi_iframe stands behind an object's head and what all kinds of
- * generators have. */
-static uint64_t generator_of(const struct bsk_layout *layout, uint64_t frame)
-{
-    return frame - (layout->minor == 11 ? 80 : 72) - (layout->free_threaded ? 16 : 0);
-}
-
-static bool resumes(struct bsk_python *python, const struct raw *caller, const struct raw *callee)
-{
-    const struct bsk_layout *layout = &python->layout;
-    uint32_t bytes = 8 * caller->known->frame_words;
-    uint8_t frames[2][CALLER_MAX_BYTES];
-    uint64_t code;
-    if (bytes == 0 || bytes > CALLER_MAX_BYTES)
-        return false;
-    struct plan plan = { .count = 0 };
-    add(&plan, caller->address, frames[0], bytes);
-    add(&plan, callee->address + layout->frame.code, &code, sizeof(code));
-    add(&plan, caller->address, frames[1], bytes);
-    if (!read_all(python, &plan) || (code & ~layout->tag_mask) != callee->code)
-        return false;
-    for (size_t i = 0; i < 2; i++) {
+    enum { BETWEEN = COPIES - 2 };
+    int sum = 0;
+    for (size_t i = 0; i < ROUNDS; i++) {
         struct raw now;
-        bsk_frame_raw(layout, frames[i], caller->address, &now);
-        if (now.code != caller->code || now.lasti != caller->lasti || !now.calls ||
-            top_of_stack(caller, layout, frames[i]) != generator_of(layout, callee->address))
-            return false;
+        bsk_frame_raw(&look->python->layout, look->callees[i] + STATE_BYTES, look->callee->address,
+                      &now);
+        if (now.code != look->callee->code)
+            return 0;
     }
-    return true;
+    for (size_t i = 1; i + 1 < COPIES; i++)
+        sum += is_at_place(look, i) && resumes(look, i) ? FOR : 0;
+    return sum == BETWEEN ? ALL_FOR : sum;
 }
 
-/* --- what is believed --------------------------------------------------------------------------
- */
-
-/* Names the call among what is proven. */
-static uint64_t name_of(const struct raw *caller, const struct raw *callee)
+/* What one look says; `*out_sure`: it cannot be of a loop that went round between two copies. */
+static int weigh(const struct look *look, enum kind kind, bool *out_sure)
 {
-    uint64_t site = bsk_proof_mix(UINT64_C(0x7769746e65737365) + caller->known->code.id);
-    site = bsk_proof_mix(site ^ caller->place);
-    return bsk_proof_mix(site + 2 * (uint64_t)callee->known->code.id + callee->after_shim);
+    size_t told = 0, all = 0;
+    int sum = kind == RESUMED ? of_generator(look) : 0;
+    *out_sure = sum > 0;
+    for (size_t i = 0; i < ROUNDS && !*out_sure; i++) {
+        int evidence = 0;
+        if (kind == FUNCTION)
+            evidence = is_at_place(look, i) ? of_function(look, i) : 0;
+        else if (is_at_place(look, i) && is_at_place(look, i + 1) &&
+                 (kind == RESUMED
+                      ? resumes(look, i) && resumes(look, i + 1)
+                      : memcmp(look->callers[i], look->callers[i + 1], look->caller_bytes) == 0))
+            evidence = of_callee(look, i);
+        sum += evidence;
+        told += evidence != 0;
+        all += evidence == FOR;
+    }
+    if (kind == FUNCTION && told == 0) /* it was no such instruction after all */
+        return weigh(look, STILL, out_sure);
+    *out_sure = *out_sure || kind == FUNCTION || all == ROUNDS || sum < 0;
+    return all == ROUNDS ? ALL_FOR : sum;
 }
 
-bool bsk_witness_call(struct bsk_python *python, struct bsk_stack_memory *memory, size_t shore,
+/* A call among what is proven, and among what is on trial. */
+struct call {
+    uint64_t sure, unsure; /* evidence for it */
+    uint64_t met;          /* how often it was met */
+    uint64_t all;          /* how often calls from any place of the caller to this callee were */
+};
+
+static struct call name_of(const struct raw *caller, const struct raw *callee)
+{
+    uint64_t pair = bsk_proof_mix(UINT64_C(0x7769746e65737365) + caller->known->code.id);
+    pair = bsk_proof_mix(pair + 2 * (uint64_t)callee->known->code.id + callee->after_shim);
+    uint64_t name = bsk_proof_mix(pair ^ caller->place);
+    return (struct call){
+        .sure = name, .unsure = bsk_proof_mix(name + 1), .met = bsk_proof_mix(name + 2), .all = pair
+    };
+}
+
+/* Evidence of which some may be of a loop that went round is good enough where the caller has no
+ * other line that could have been mistaken for this one. */
+static bool is_believed(struct bsk_proof *proof, const struct call *call)
+{
+    enum { MET_LEAST = 256, MET_PART = 32, MET_MAX = 1 << 20 };
+    if (bsk_proof_holds(proof, call->sure))
+        return true;
+    int all = bsk_proof_weigh(proof, call->all, 0), met = bsk_proof_weigh(proof, call->met, 0);
+    if (all < MET_MAX) {
+        all = bsk_proof_weigh(proof, call->all, 1);
+        met = bsk_proof_weigh(proof, call->met, 1);
+    }
+    return met >= MET_LEAST && met <= all && all - met < all / MET_PART &&
+           !bsk_proof_holds(proof, call->all) && bsk_proof_holds(proof, call->unsure);
+}
+
+static void believe(struct bsk_proof *proof, uint64_t name)
+{
+    for (int times = 0; times < BSK_PROOF_TIMES; times++)
+        bsk_proof_learn(proof, name);
+}
+
+bool bsk_witness_call(struct bsk_python *python, struct bsk_stack_memory *memory,
                       const struct raw *caller, const struct raw *callee, int looks)
 {
+    struct bsk_proof *proof = &python->proof;
     bool to_outside = !bsk_chunks_find(memory, callee->address);
-    if (!to_outside && bsk_chunks_find(memory, caller->address))
+    bool outside = !bsk_chunks_find(memory, caller->address);
+    if (!to_outside && !outside)
         return true;
-    uint64_t name = name_of(caller, callee);
-    bool holds = bsk_proof_holds(&python->proof, name);
+    struct call call = name_of(caller, callee);
+    bool believed = is_believed(proof, &call);
+    if (looks == 0 || believed || !can_run(python, caller, callee->after_shim, to_outside, outside))
+        return believed;
+    enum kind kind = STILL;
+    if (!callee->after_shim && (to_outside || leaves_function(python, caller)))
+        kind = to_outside ? RESUMED : FUNCTION;
     struct look look;
-    if (holds || looks == 0 || !make_look(memory, caller, shore, &look))
-        return holds;
-    bool direct = !callee->after_shim, sure = false, seen = false;
-    bool can = can_run(python, caller, !direct, to_outside, look.outside_bytes > 0);
-    for (int i = 0; i < looks && !seen && can; i++) {
-        enum names names = direct && !to_outside ? whom_it_names(python, caller, callee) : NOBODY;
+    look.python = python;
+    look.memory = memory;
+    look.caller = caller;
+    look.callee = callee;
+    look.caller_bytes = 8 * caller->known->frame_words;
+    if (look.caller_bytes == 0 || look.caller_bytes > CALLER_MAX_BYTES)
+        return false;
+    enum names names = kind == FUNCTION ? whom_it_names(python, caller, callee) : ANYBODY;
+    int sure = 0, unsure = 0;
+    for (int i = 0; i < looks && sure < ALL_FOR && names == ANYBODY; i++) {
+        bool is_sure = false;
         memory->looks += memory->looks < UINT32_MAX;
-        sure = names == THIS || (direct && to_outside);
-        seen = sure ? names == THIS || resumes(python, caller, callee)
-                    : names == NOBODY && stands_still(python, memory, caller, callee, &look);
+        int sum = read_rounds(&look) ? weigh(&look, kind, &is_sure) : 0;
+        sure += is_sure ? sum : 0;
+        unsure += sum;
     }
-    free(look.bytes[0]);
-    /* What stands still may do so by accident: in three samples it does not. */
-    for (int times = sure ? BSK_PROOF_TIMES : 1; seen && times > 0; times--)
-        bsk_proof_learn(&python->proof, name);
-    return bsk_proof_holds(&python->proof, name);
+    sure = sure < ALL_FOR ? sure : ALL_FOR;
+    unsure = unsure < ALL_FOR ? unsure : ALL_FOR;
+    if (names == THIS || bsk_proof_weigh(proof, call.sure, sure) >= BELIEVED) {
+        believe(proof, call.sure);
+        believe(proof, call.all); /* another place of the caller has to be as sure */
+        return true;
+    }
+    if (bsk_proof_weigh(proof, call.unsure, unsure) >= BELIEVED)
+        believe(proof, call.unsure);
+    return false;
 }
 
 int bsk_witness_looks(const struct bsk_python *python, struct bsk_stack_memory *memory)

@@ -14,7 +14,7 @@ from bench_peers import Program, median
 GOAL_US = {"a": 2, "b": 4, "c": 15}
 THREADS = {"c": 16}
 TEARING = {"f": "short calls in turn", "h": "unequal short calls", "p": "one call site, Python and C of 20 to 100 ns",
-           "d": "50 asyncio tasks", "g": "generators", "k": "generators with two calls each"}
+           "d": "50 asyncio tasks", "g": "generators", "k": "generators with two calls each", "u": "generators, calls that name nobody"}
 
 
 class Bench:

@@ -22,6 +22,7 @@ const struct bench_program bench_programs[] = {
     { "k", "two_calls.py", { NULL }, "generators with two calls each" },
     { "p", "one_site.py", { NULL }, "one call site, Python and C functions of 20 to 100 ns" },
     { "r", "deep.py", { "10000" }, "as a, depth 10,000" },
+    { "u", "no_names.py", { NULL }, "generators, calls that name nobody" },
     { "s", "churn.py", { "4" }, "threads that start and end" },
     { NULL, NULL, { NULL }, NULL },
 };

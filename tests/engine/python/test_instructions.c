@@ -79,11 +79,12 @@ static enum bsk_pushes expected_pushes(int minor, const char *name)
                                           "CALL_KW_PY",
                                           "CALL_KW_BOUND_METHOD",
                                           "CALL_ALLOC_AND_ENTER_INIT",
+                                          "BINARY_SUBSCR_GETITEM",
                                           "BINARY_OP_SUBSCR_GETITEM",
                                           "LOAD_ATTR_PROPERTY",
                                           "LOAD_ATTR_GETATTRIBUTE_OVERRIDDEN",
                                           NULL };
-    if (minor < 14 || expected(name) == BSK_INSTRUCTION_UNKNOWN)
+    if (minor < 13 || expected(name) == BSK_INSTRUCTION_UNKNOWN)
         return BSK_PUSHES_UNKNOWN;
     return is_one_of(name, pushes) ? BSK_PUSHES : BSK_PUSHES_NOT;
 }

@@ -131,6 +131,13 @@ static void generators_with_two_calls(void **state)
     expect_none_impossible("k", LEAST_MINOR, NULL);
 }
 
+/* Nor can it be told by whom a call was specialised for. */
+static void generators_whose_calls_name_nobody(void **state)
+{
+    (void)state;
+    expect_none_impossible("u", LEAST_MINOR, NULL);
+}
+
 /* A judge that lets everything pass would prove nothing. */
 static void the_judge_tells_legal_from_impossible(void **state)
 {
@@ -236,6 +243,7 @@ int main(void)
         cmocka_unit_test(asyncio_tasks),
         cmocka_unit_test(generators),
         cmocka_unit_test(generators_with_two_calls),
+        cmocka_unit_test(generators_whose_calls_name_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
