@@ -18,9 +18,9 @@
  *
  * A copy may be a mixture, too, and what a loop does again and again may be met so more than once.
  * But then it is met otherwise far more often: what is against a call weighs more than what is for
- * it, and only where the sum has come to BELIEVED, in four samples at least, is it believed. The
- * copies follow each other in unequal times: with equal ones they fall into step with a loop, and
- * each of its calls is met from the other's line.
+ * it, and only where the sum has come to BELIEVED, after four meetings at least, is it believed.
+ * The copies follow each other in unequal times: with equal ones they fall into step with a loop,
+ * and each of its calls is met from the other's line.
  */
 #include "engine/python/memory.h"
 
@@ -44,7 +44,7 @@ enum {
     FOR = 1,
     ABSENT = -1,  /* the caller was at its place, and what it is said to have called did not run */
     AGAINST = -3, /* it had called another */
-    ALL_FOR = 8,  /* one look that has nothing else, and the most of one sample */
+    ALL_FOR = 8,  /* one look that has nothing else, and the most of one meeting */
     BELIEVED = 4 * ALL_FOR,
 };
 
